@@ -1,0 +1,114 @@
+#include "allocator.h"
+
+#include <cstdlib>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "error.h"
+
+namespace gptloom {
+
+namespace {
+
+constexpr size_t kAlignment = 64;          // a cache line, and the widest vector
+constexpr size_t kHuge = size_t{2} << 20;  // a huge page
+
+// Rounds up so that nearly equal requests share blocks: to an eighth of the power of two below.
+size_t rounded(size_t bytes) {
+  if (bytes <= 512) return (bytes + kAlignment - 1) / kAlignment * kAlignment + (bytes == 0 ? kAlignment : 0);
+  size_t step = kAlignment;
+  while (step * 16 < bytes) step *= 2;
+  return (bytes + step - 1) / step * step;
+}
+
+void* system_allocate(size_t bytes) {
+  const size_t alignment = bytes >= 2 * kHuge ? kHuge : kAlignment;
+#if defined(_WIN32)
+  return _aligned_malloc(bytes, alignment);
+#else
+  void* data = nullptr;
+  if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
+#if defined(__linux__)
+  // Weights and activations are walked end to end: huge pages save most of the address translation.
+  if (alignment == kHuge) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+  return data;
+#endif
+}
+
+void system_free(void* data) {
+#if defined(_WIN32)
+  _aligned_free(data);
+#else
+  std::free(data);
+#endif
+}
+
+}  // namespace
+
+void* Allocator::allocate(size_t bytes) {
+  const size_t wanted = rounded(bytes);
+  std::lock_guard<std::mutex> lock(mutex_);
+  // A cached block may be up to an eighth too large: more would waste memory, less would waste blocks.
+  const auto found = free_.lower_bound(wanted);
+  void* data = nullptr;
+  size_t size = wanted;
+  if (found != free_.end() && found->first <= wanted + wanted / 8) {
+    size = found->first;
+    data = found->second.back();
+    found->second.pop_back();
+    if (found->second.empty()) free_.erase(found);
+  } else {
+    data = system_allocate(wanted);
+    if (!data) return nullptr;
+    use_.reserved += wanted;
+  }
+  if (size != wanted) sizes_[data] = size;
+  use_.used += size;
+  if (use_.used > use_.peak) use_.peak = use_.used;
+  return data;
+}
+
+void Allocator::release(void* data, size_t bytes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  size_t size = rounded(bytes);
+  const auto larger = sizes_.find(data);
+  if (larger != sizes_.end()) {
+    size = larger->second;
+    sizes_.erase(larger);
+  }
+  use_.used -= size;
+  free_[size].push_back(data);
+}
+
+void Allocator::trim() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto& [size, blocks] : free_) {
+    for (void* data : blocks) {
+      system_free(data);
+      use_.reserved -= size;
+    }
+  }
+  free_.clear();
+}
+
+MemoryUse Allocator::use() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return use_;
+}
+
+void* Allocator::take(size_t bytes) {
+  void* data = allocate(bytes);
+  if (!data) {
+    trim();
+    data = allocate(bytes);
+  }
+  if (!data) {
+    throw Error("ERR_OUT_OF_MEMORY", "The system has no " + std::to_string(bytes >> 20) + " MB of scratch memory");
+  }
+  return data;
+}
+
+}  // namespace gptloom

@@ -1,0 +1,116 @@
+// Maths: loss = log sum exp(x) - x[target] for each row, and the gradient of the sum of losses, softmax(x) less one
+//   at the target.
+// Plan: crossentropy: a row is a task. linear_crossentropy: the rows that have a target are taken a chunk at a time;
+//   logits = x weight^T, the rows in place, dx = dlogits weight, dweight += dlogits^T x. A chunk is as many rows as
+//   keep its logits within 64 MB, but at least 128; the number never follows the threads. Rows without a
+//   target cost nothing: where there are some, the others are gathered and their gradient scattered.
+// Numbers: see simd/crossentropy.h. A row is bound by exp from L2, linear_crossentropy by flops: 6 N C V.
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cpu/ops.h"
+#include "error.h"
+
+namespace gptloom::cpu {
+
+namespace {
+
+constexpr int64_t chunk_floats = int64_t{16} << 20;
+constexpr int64_t least_rows = 128;
+
+void check_targets(const int32_t* targets, int64_t N, int64_t V) {
+  for (int64_t i = 0; i < N; i++) {
+    if (targets[i] < V) continue;
+    throw Error("ERR_INDEX", "crossentropy: target " + std::to_string(targets[i]) + " at position " +
+                                 std::to_string(i) + " is outside the vocabulary of " +
+                                 std::to_string(V));
+  }
+}
+
+// f(begin, end) over rows of V in ranges worth waking a thread for.
+template <class F>
+void split_rows(Context& context, int64_t rows, int64_t V, F&& f) {
+  const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, V));
+  if (rows <= 2 * grain) return f(0, rows);
+  context.pool.run_ranges(rows, grain, [&](int64_t begin, int64_t end, int) { f(begin, end); });
+}
+
+void chunk(Context& context, float* losses, float* dx, float* dweight, float* logits, const float* x,
+           const float* weight, const int32_t* targets, const Matmul& shape, bool first) {
+  const int64_t rows = shape.M, V = shape.N, C = shape.K;
+  Matmul product{rows, V, C};
+  product.transpose_b = true;
+  matmul(context, logits, x, weight, product);
+  crossentropy(context, losses, dx || dweight ? logits : nullptr, logits, targets, rows, V);
+  if (dx) matmul(context, dx, logits, weight, Matmul{rows, C, V});
+  if (!dweight) return;
+  product = Matmul{V, C, rows};
+  product.transpose_a = true;
+  product.accumulate = !first;
+  matmul(context, dweight, logits, x, product);
+}
+
+}  // namespace
+
+void crossentropy(Context& context, float* losses, float* dlogits, const float* logits,
+                  const int32_t* targets, int64_t N, int64_t V) {
+  check_targets(targets, N, V);
+  split_rows(context, N, V, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      float* gradient = dlogits ? dlogits + i * V : nullptr;
+      if (targets[i] >= 0) {
+        losses[i] = context.kernels.crossentropy.row(gradient, logits + i * V, targets[i], V);
+      } else {
+        losses[i] = 0;
+        if (gradient) std::fill(gradient, gradient + V, 0.0f);
+      }
+    }
+  });
+}
+
+void linear_crossentropy(Context& context, float* losses, float* dx, float* dweight, const float* x,
+                         const float* weight, const int32_t* targets, int64_t N, int64_t C,
+                         int64_t V) {
+  check_targets(targets, N, V);
+  std::vector<int64_t> rows;  // those with a target
+  for (int64_t i = 0; i < N; i++) {
+    if (targets[i] >= 0) rows.push_back(i);
+  }
+  const int64_t count = static_cast<int64_t>(rows.size());
+  if (dweight && count == 0) fill(context, dweight, 0, V * C);
+  const bool gather = count < N;
+  if (gather) {
+    std::fill(losses, losses + N, 0.0f);
+    if (dx) fill(context, dx, 0, N * C);
+  }
+  const int64_t most = std::min(count, std::max(least_rows, chunk_floats / V / 16 * 16));
+  Scratch<float> logits(context, most * V);
+  Scratch<float> some_x(context, gather ? most * C : 0), some_dx(context, gather && dx ? most * C : 0);
+  Scratch<float> some_losses(context, gather ? most : 0);
+  std::vector<int32_t> some_targets(static_cast<size_t>(gather ? most : 0));
+  for (int64_t begin = 0; begin < count; begin += most) {
+    const Matmul shape{std::min(most, count - begin), V, C};
+    if (!gather) {
+      chunk(context, losses + begin, dx ? dx + begin * C : nullptr, dweight, logits, x + begin * C,
+            weight, targets + begin, shape, begin == 0);
+      continue;
+    }
+    const size_t bytes = static_cast<size_t>(C) * sizeof(float);
+    for (int64_t i = 0; i < shape.M; i++) {
+      const int64_t row = rows[begin + i];
+      std::memcpy(some_x + i * C, x + row * C, bytes);
+      some_targets[i] = targets[row];
+    }
+    chunk(context, some_losses, dx ? some_dx.data() : nullptr, dweight, logits, some_x, weight,
+          some_targets.data(), shape, begin == 0);
+    for (int64_t i = 0; i < shape.M; i++) {
+      const int64_t row = rows[begin + i];
+      losses[row] = some_losses[i];
+      if (dx) std::memcpy(dx + row * C, some_dx + i * C, bytes);
+    }
+  }
+}
+
+}  // namespace gptloom::cpu

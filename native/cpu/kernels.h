@@ -1,0 +1,152 @@
+// The kernels of one instruction set, as a table of plain functions. native/cpu/simd/<family>.h holds each
+// family once, written on the vector type Vec; <isa>.cc compiles all of them for one instruction set and fills one
+// table. The op (native/cpu/<family>.cc) decides the splitting, the kernel does a range on one thread.
+#pragma once
+#include <cstdint>
+
+namespace gptloom::cpu {
+
+// One tensor's share of a step, all factors ready: see adamw.cc.
+struct AdamwFactors {
+  float gradient, beta1, one_minus_beta1, beta2, one_minus_beta2;
+  float rate, root_correction, epsilon, decay;
+};
+struct AdamwKernels {
+  void (*update)(float* param, const float* gradient, float* m, float* v, int64_t n,
+                 const AdamwFactors& factors);
+};
+
+// See cpu/attention_head.h.
+struct AttentionHead;
+struct AttentionOutput;
+struct AttentionGradient;
+struct AttentionKernels {
+  // Queries [begin, end), begin being a multiple of attention_block.
+  void (*forward)(const AttentionHead&, const AttentionOutput&, int64_t begin, int64_t end,
+                  float* scratch);
+  // Keys [begin, end), begin being a multiple of attention_block.
+  void (*backward)(const AttentionHead&, const AttentionGradient&, int64_t begin, int64_t end,
+                   float* scratch);
+  // dq of the queries [begin, end) from the parts at dq_part, which stand part_stride apart; part i
+  // holds nothing for queries before first_keys[i].
+  void (*sum_parts)(const AttentionHead&, const AttentionGradient&, int64_t part_stride,
+                    const int64_t* first_keys, int64_t parts, int64_t begin, int64_t end);
+  // out[D] of query t alone; scratch holds a float for each key, rounded up to a whole vector.
+  void (*row)(const AttentionHead&, float* out, int64_t t, float* scratch);
+};
+
+struct CrossEntropyKernels {
+  // The loss of one row of V logits; its gradient to dlogits, unless null, which may be logits itself.
+  float (*row)(float* dlogits, const float* logits, int32_t target, int64_t V);
+};
+
+struct ElementwiseKernels {
+  void (*add)(float* out, const float* a, const float* b, int64_t n);
+  void (*scale)(float* out, const float* x, float factor, int64_t n);
+  void (*gelu_forward)(float* out, const float* x, int64_t n);
+  void (*gelu_backward)(float* dx, const float* dout, const float* x, int64_t n, bool accumulate);
+};
+
+struct EmbeddingKernels {};
+
+struct LayernormKernels {
+  // mean and rstd both null or neither; bias may be null.
+  void (*forward)(float* out, float* mean, float* rstd, const float* x, const float* weight,
+                  const float* bias, int64_t rows, int64_t C, float epsilon);
+  // dparams is null or [2, C], overwritten with the rows' sums for weight and bias; dx may be null.
+  void (*backward)(float* dx, float* dparams, const float* dout, const float* x,
+                   const float* weight, const float* mean, const float* rstd, int64_t rows,
+                   int64_t C, bool accumulate_dx);
+};
+
+// One block of a blocked product: sum[rows, columns] (+)= a b over `depth`, and on the last block over K what follows.
+struct MatmulBlock {
+  const float* a;  // packed by pack_a
+  const float* b;  // packed by pack_b
+  int64_t rows, columns, depth;
+  float* sum;
+  int64_t stride;                   // of sum, out and residual
+  bool add;                         // to what sum holds
+  const float* bias = nullptr;      // added to sum
+  bool gelu = false;                // out = act(sum) + residual when there is either
+  const float* residual = nullptr;
+  float* out = nullptr;
+  // What pack_b will read next: `ahead_rows` rows of `ahead_columns` floats, asked for while this block is computed.
+  const float* ahead = nullptr;
+  int64_t ahead_stride = 0, ahead_rows = 0, ahead_columns = 0;
+};
+// A product of few rows, over a range of columns: out = act((out) + a b + bias) + residual.
+struct MatmulNarrow {
+  const float* a;  // [rows, depth]
+  const float* b;
+  int64_t b_stride;
+  int64_t rows, columns, depth;
+  float* out;
+  int64_t stride;  // of out, pre and residual
+  bool accumulate = false;
+  const float* bias = nullptr;
+  bool gelu = false;
+  float* pre = nullptr;
+  const float* residual = nullptr;
+};
+struct MatmulKernels {
+  int tile_rows, tile_columns;  // what the innermost loop keeps in registers
+  int narrow_rows;              // the most rows that narrow takes
+  // Panels of tile_rows rows (the last one of what is left), each [depth, rows of the panel].
+  // a is [rows, depth] or, transposed, [depth, rows].
+  void (*pack_a)(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth, bool transpose);
+  // Panels of tile_columns columns, each [depth, columns of the panel]; the last one is filled up with zeros to whole
+  // vectors. b is [depth, columns] or, transposed, [columns, depth].
+  void (*pack_b)(float* out, const float* b, int64_t stride, int64_t columns, int64_t depth, bool transpose);
+  void (*block)(const MatmulBlock&);
+  void (*narrow)(const MatmulNarrow&);             // b is [depth, columns]
+  void (*narrow_transposed)(const MatmulNarrow&);  // b is [columns, depth]
+  // out[columns] (+)= the sum of x over rows, in order.
+  void (*column_sums)(float* out, const float* x, int64_t stride, int64_t rows, int64_t columns, bool accumulate);
+};
+
+// `first` is the index of the first element in its stream: any value, so that a part of a tensor gets
+// the numbers that the whole would have had. See random.cc for the mapping.
+struct RandomKernels {
+  void (*words)(uint32_t* out, int64_t n, uint64_t first, uint64_t seed, uint64_t stream);
+  // Element i is dropped where word(i) >> 8 < threshold, else multiplied by scale; out may alias x.
+  void (*dropout)(float* out, const float* x, int64_t n, uint64_t first, uint32_t threshold,
+                  float scale, uint64_t seed, uint64_t stream, bool accumulate);
+  void (*normal)(float* out, int64_t n, uint64_t first, float mean, float deviation, uint64_t seed,
+                 uint64_t stream);
+  void (*uniform)(float* out, int64_t n, uint64_t first, float low, float high, uint64_t seed,
+                  uint64_t stream);
+};
+
+struct ReduceKernels {
+  double (*sum)(const float* x, int64_t n);
+  double (*sum_of_squares)(const float* x, int64_t n);
+  // out[columns] = the sum over rows of x, whose rows stand `stride` apart, in float: for a few hundred rows.
+  void (*column_sums)(float* out, const float* x, int64_t rows, int64_t columns, int64_t stride);
+  // The same in double, row after row; out (+)=.
+  void (*column_totals)(float* out, const float* x, int64_t rows, int64_t columns, int64_t stride,
+                        bool accumulate);
+  void (*add_to)(float* out, const float* x, int64_t n);  // out += x
+};
+
+struct Kernels {
+  const char* isa;  // "avx512", "avx2", "neon" or "portable"
+  int width;        // floats in a vector
+  AdamwKernels adamw;
+  AttentionKernels attention;
+  CrossEntropyKernels crossentropy;
+  ElementwiseKernels elementwise;
+  EmbeddingKernels embedding;
+  LayernormKernels layernorm;
+  MatmulKernels matmul;
+  RandomKernels random;
+  ReduceKernels reduce;
+};
+
+// The best table for this processor; GPTLOOM_ISA=portable|avx2|avx512|neon asks for another one. Throws
+// Error("ERR_DEVICE") when the one asked for cannot run here.
+const Kernels& kernels();
+// Every table that can run on this processor, best first.
+int runnable_kernels(const Kernels* out[4]);
+
+}  // namespace gptloom::cpu

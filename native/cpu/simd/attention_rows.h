@@ -1,0 +1,46 @@
+// What the attention kernels do to single rows.
+#pragma once
+
+namespace gptloom::cpu {
+namespace {
+namespace attention {
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+inline float dot(const float* a, const float* b, int64_t n) {
+  Vec sum = Vec::zero();
+  int64_t i = 0;
+  for (; i + Vec::width <= n; i += Vec::width) sum = fma(Vec::load(a + i), Vec::load(b + i), sum);
+  if (i < n) {
+    const int part = static_cast<int>(n - i);
+    sum = fma(Vec::load_part(a + i, part), Vec::load_part(b + i, part), sum);
+  }
+  return reduce_add(sum);
+}
+
+// to[D] (+)= factor * from[D]
+inline void put_row(float* to, const float* from, int64_t D, float factor, bool accumulate) {
+  const Vec by = Vec::set(factor);
+  for (int64_t d = 0; d < D; d += Vec::width) {
+    const int part = static_cast<int>(std::min<int64_t>(Vec::width, D - d));
+    const Vec x = Vec::load_part(from + d, part);
+    const Vec sum = accumulate ? fma(x, by, Vec::load_part(to + d, part)) : x * by;
+    sum.store_part(to + d, part);
+  }
+}
+
+// The first key that query t sees. A start past the query itself is taken for the query's own position.
+inline int64_t first_key(const AttentionHead& head, int64_t t) {
+  if (!head.starts) return 0;
+  return std::min<int64_t>(std::max<int64_t>(head.starts[t], 0), head.past + t);
+}
+
+// Dropout on weights[n] of query t, the first of which is for `key`.
+inline void drop_weights(float* weights, const AttentionHead& head, int64_t t, int64_t key, int n) {
+  dropout_range(weights, weights, n, head.element + static_cast<uint64_t>(t * head.T + key),
+                head.drop_threshold, head.keep_scale, head.seed, head.stream, false);
+}
+
+}  // namespace attention
+}  // namespace
+}  // namespace gptloom::cpu

@@ -1,0 +1,91 @@
+// Softmax cross-entropy of one row.
+//
+// Maths: m = max x, S = sum exp(x - m); loss = log S + m - x[target]; dx = exp(x - m) / S - [i = target].
+// Plan: three passes over a row that stays in L2 (two without a gradient): the maximum, the exponentials and their
+//   sum, the division.
+// Numbers: pieces of 1024 exponentials are summed in float on four vectors, the pieces in double: S within 1e-7
+//   relative for any V. A NaN among the logits reaches S, whatever the maximum made of it, and so the loss.
+#pragma once
+
+namespace gptloom::cpu {
+namespace {
+namespace crossentropy {
+
+constexpr int lanes = 4 * Vec::width;
+
+inline float row_max(const float* x, int64_t n) {
+  float top = -std::numeric_limits<float>::infinity();
+  int64_t i = 0;
+  if (n >= lanes) {
+    Vec t[4];
+    GPTLOOM_UNROLL
+    for (int j = 0; j < 4; j++) t[j] = Vec::load(x + j * Vec::width);
+    for (i = lanes; i + lanes <= n; i += lanes) {
+      GPTLOOM_UNROLL
+      for (int j = 0; j < 4; j++) t[j] = max(t[j], Vec::load(x + i + j * Vec::width));
+    }
+    top = reduce_max(max(max(t[0], t[1]), max(t[2], t[3])));
+  }
+  for (; i < n; i++) top = std::max(top, x[i]);
+  return top;
+}
+
+// The sum of exp(x - top); the terms go to p unless it is null.
+inline double exp_sum(float* p, const float* x, int64_t n, float top) {
+  const Vec shift = Vec::set(top);
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += 1024) {
+    const int64_t end = std::min(n, begin + 1024);
+    Vec sum[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+    int64_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      GPTLOOM_UNROLL
+      for (int j = 0; j < 4; j++) {
+        const Vec e = exp(Vec::load(x + i + j * Vec::width) - shift);
+        if (p) e.store(p + i + j * Vec::width);
+        sum[j] = sum[j] + e;
+      }
+    }
+    for (; i < end; i += Vec::width) {
+      const int part = static_cast<int>(std::min<int64_t>(Vec::width, end - i));
+      float padded[Vec::width];
+      std::fill(padded, padded + Vec::width, -std::numeric_limits<float>::infinity());
+      std::copy(x + i, x + i + part, padded);
+      const Vec e = exp(Vec::load(padded) - shift);
+      if (p) e.store_part(p + i, part);
+      sum[0] = sum[0] + e;
+    }
+    total += static_cast<double>(reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3])));
+  }
+  return total;
+}
+
+inline void multiply(float* x, int64_t n, float factor) {
+  const Vec by = Vec::set(factor);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    GPTLOOM_UNROLL
+    for (int j = 0; j < 4; j++) {
+      (Vec::load(x + i + j * Vec::width) * by).store(x + i + j * Vec::width);
+    }
+  }
+  for (; i < n; i++) x[i] *= factor;
+}
+
+inline float row(float* dlogits, const float* logits, int32_t target, int64_t V) {
+  const float top = row_max(logits, V), chosen = logits[target];
+  const double total = exp_sum(dlogits, logits, V, top);
+  if (dlogits) {
+    multiply(dlogits, V, static_cast<float>(1 / total));
+    dlogits[target] -= 1;
+  }
+  return static_cast<float>(std::log(total) +
+                            (static_cast<double>(top) - static_cast<double>(chosen)));
+}
+
+}  // namespace crossentropy
+
+constexpr CrossEntropyKernels crossentropy_kernels{crossentropy::row};
+
+}  // namespace
+}  // namespace gptloom::cpu

@@ -1,0 +1,439 @@
+// Matrix product kernels: packing, the register tile, and products of few rows. cpu/matmul.cc is the plan above them.
+//
+// Maths: a tile of R x (NV vectors) of the output is kept in registers while k runs over one block of K: NV loads of b
+//   and R broadcasts of a feed R NV multiply-adds. 8 x 3 vectors on 32 registers and 6 x 2 on 16 leave just room for
+//   the operands; both keep the two FMA units busy with less than one load a multiply-add.
+// Plan: a's panel (R x depth) stays in L1 and is swept over the panels of b, which stream from L2. Edges run
+//   the same loop with fewer rows or vectors; the last vector of a row is loaded and stored in part.
+// Numbers: every element is one chain of multiply-adds in order of k within a block of K, whatever the tile; blocks
+//   are added in order. narrow_transposed sums `width` chains, then a fixed tree over lanes.
+#pragma once
+
+namespace gptloom::cpu {
+namespace {
+namespace matmul_detail {
+
+constexpr int W = Vec::width;
+constexpr int MR = Vec::registers == 32 ? 8 : 6;
+constexpr int NV = Vec::registers == 32 ? 3 : 2;
+constexpr int NR = NV * W;
+
+GPTLOOM_INLINE Vec load_some(const float* p, int n) {
+  return n == W ? Vec::load(p) : Vec::load_part(p, n);
+}
+GPTLOOM_INLINE void store_some(Vec v, float* p, int n) {
+  if (n == W) {
+    v.store(p);
+  } else {
+    v.store_part(p, n);
+  }
+}
+
+// ---- packing ------------------------------------------------------------------------------------
+
+// out[k, i] = x[i, k] for `rows` rows, out's rows being `width` apart; columns from `rows` up to a whole vector are
+// written as zeros, so that out must have room for them.
+void transpose_panel(float* out, int64_t width, const float* x, int64_t stride, int rows,
+                     int64_t depth) {
+  for (int first = 0; first < rows; first += W) {
+    const int n = std::min(rows - first, W);
+    const float* source = x + first * stride;
+    for (int64_t k = 0; k < depth; k += W) {
+      const int left = static_cast<int>(std::min<int64_t>(depth - k, W));
+      Vec r[W];
+      if (n == W && left == W) {
+        GPTLOOM_UNROLL
+        for (int i = 0; i < W; i++) r[i] = Vec::load(source + i * stride + k);
+      } else {
+        for (int i = 0; i < W; i++) {
+          r[i] = i < n ? Vec::load_part(source + i * stride + k, left) : Vec::zero();
+        }
+      }
+      transpose(r);
+      float* to = out + k * width + first;
+      if (left == W) {
+        GPTLOOM_UNROLL
+        for (int i = 0; i < W; i++) r[i].store(to + i * width);
+      } else {
+        for (int i = 0; i < left; i++) r[i].store(to + i * width);
+      }
+    }
+  }
+}
+
+void pack_b(float* out, const float* b, int64_t stride, int64_t columns, int64_t depth,
+            bool transpose) {
+  const int64_t whole = columns / NR * NR, last = columns - whole;
+  const int64_t last_width = (last + W - 1) / W * W;
+  float* const last_panel = out + whole * depth;
+  if (transpose) {
+    for (int64_t j = 0; j < whole; j += NR) {
+      transpose_panel(out + j * depth, NR, b + j * stride, stride, NR, depth);
+    }
+    if (last) {
+      transpose_panel(last_panel, last_width, b + whole * stride, stride, static_cast<int>(last), depth);
+    }
+    return;
+  }
+  for (int64_t k = 0; k < depth; k++) {
+    const float* row = b + k * stride;
+    for (int64_t j = 0; j < whole; j += NR) {
+      float* const to = out + j * depth + k * NR;
+      GPTLOOM_UNROLL
+      for (int v = 0; v < NV; v++) Vec::load(row + j + v * W).store(to + v * W);
+    }
+    for (int64_t j = 0; j < last; j += W) {
+      const int n = static_cast<int>(std::min<int64_t>(last - j, W));
+      load_some(row + whole + j, n).store(last_panel + k * last_width + j);
+    }
+  }
+}
+
+// One panel of a from rows: W columns of k at a time through registers, R floats of each being kept.
+template <int R>
+void pack_a_rows(float* out, const float* a, int64_t stride, int64_t depth) {
+  static_assert(MR <= 2 * W, "two vectors hold a column of the tile");
+  for (int64_t k = 0; k < depth; k += W) {
+    const int left = static_cast<int>(std::min<int64_t>(depth - k, W));
+    for (int first = 0; first < R; first += W) {
+      constexpr int all = R;
+      const int n = std::min(all - first, W);
+      Vec r[W];
+      GPTLOOM_UNROLL
+      for (int i = 0; i < W; i++) {
+        r[i] = first + i < R ? load_some(a + (first + i) * stride + k, left) : Vec::zero();
+      }
+      transpose(r);
+      for (int i = 0; i < left; i++) store_some(r[i], out + (k + i) * R + first, n);
+    }
+  }
+}
+
+using PackPanel = void (*)(float*, const float*, int64_t, int64_t);
+template <int... I>
+constexpr PackPanel pack_panel(int rows, std::integer_sequence<int, I...>) {
+  constexpr PackPanel from_rows[] = {pack_a_rows<I + 1>...};
+  return from_rows[rows - 1];
+}
+
+// The same from a stored [depth, rows]: a row of it holds a column of each panel as it is.
+void pack_a_columns(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth) {
+  const int64_t whole = rows / MR * MR, last = rows - whole;
+  float* const last_panel = out + whole * depth;
+  for (int64_t k = 0; k < depth; k++, a += stride) {
+    for (int64_t i = 0; i < whole; i += MR) {
+      float* const to = out + i * depth + k * MR;
+      for (int c = 0; c < MR; c++) to[c] = a[i + c];
+    }
+    for (int64_t i = 0; i < last; i++) last_panel[k * last + i] = a[whole + i];
+  }
+}
+
+void pack_a(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth,
+            bool transpose) {
+  if (transpose) return pack_a_columns(out, a, stride, rows, depth);
+  for (int64_t i = 0; i < rows; i += MR) {
+    const int n = static_cast<int>(std::min<int64_t>(rows - i, MR));
+    pack_panel(n, std::make_integer_sequence<int, MR>())(out, a + i * stride, stride, depth);
+    out += n * depth;
+  }
+}
+
+// ---- the register tile --------------------------------------------------------------------------
+
+// What follows the last block of K, on what it has just written.
+void finish(const MatmulBlock& s, int64_t offset, int rows, int columns) {
+  for (int i = 0; i < rows; i++, offset += s.stride) {
+    for (int j = 0; j < columns; j += W) {
+      const int n = std::min(columns - j, W);
+      Vec x = load_some(s.sum + offset + j, n);
+      if (s.gelu) x = gelu(x);
+      if (s.residual) x = x + load_some(s.residual + offset + j, n);
+      store_some(x, s.out + offset + j, n);
+    }
+  }
+}
+
+// sum[R, V vectors] (+)= a b; `tail` of the last vector's lanes exist.
+template <int R, int V>
+void tile(float* sum, int64_t stride, const float* a, const float* b, int64_t depth, int tail,
+          bool add, const float* bias) {
+  // The rows of sum lie far apart: their lines come while k runs.
+  constexpr int line = 16;
+  float* row = sum;
+  for (int i = 0; i < R; i++, row += stride) {
+    for (int j = 0; j < (V - 1) * W + tail; j += line) GPTLOOM_PREFETCH_WRITE(row + j);
+    GPTLOOM_PREFETCH_WRITE(row + (V - 1) * W + tail - 1);
+  }
+  Vec acc[R][V];
+  GPTLOOM_UNROLL
+  for (int i = 0; i < R; i++) {
+    GPTLOOM_UNROLL
+    for (int j = 0; j < V; j++) acc[i][j] = Vec::zero();
+  }
+  for (int64_t k = 0; k < depth; k++, a += R, b += V * W) {
+    Vec x[V];
+    GPTLOOM_UNROLL
+    for (int j = 0; j < V; j++) x[j] = Vec::load(b + j * W);
+    GPTLOOM_UNROLL
+    for (int i = 0; i < R; i++) {
+      const Vec y = Vec::set(a[i]);
+      GPTLOOM_UNROLL
+      for (int j = 0; j < V; j++) acc[i][j] = fma(y, x[j], acc[i][j]);
+    }
+  }
+  if (add) {
+    GPTLOOM_UNROLL
+    for (int i = 0; i < R; i++) {
+      GPTLOOM_UNROLL
+      for (int j = 0; j < V; j++) {
+        acc[i][j] = acc[i][j] + load_some(sum + i * stride + j * W, j == V - 1 ? tail : W);
+      }
+    }
+  }
+  if (bias) {
+    GPTLOOM_UNROLL
+    for (int j = 0; j < V; j++) {
+      const Vec x = load_some(bias + j * W, j == V - 1 ? tail : W);
+      GPTLOOM_UNROLL
+      for (int i = 0; i < R; i++) acc[i][j] = acc[i][j] + x;
+    }
+  }
+  GPTLOOM_UNROLL
+  for (int i = 0; i < R; i++) {
+    GPTLOOM_UNROLL
+    for (int j = 0; j < V; j++) {
+      store_some(acc[i][j], sum + i * stride + j * W, j == V - 1 ? tail : W);
+    }
+  }
+}
+
+using Tile = void (*)(float*, int64_t, const float*, const float*, int64_t, int, bool,
+                      const float*);
+template <int... I>
+constexpr Tile choose_tile(int rows, int vectors, std::integer_sequence<int, I...>) {
+  constexpr Tile tiles[] = {tile<I / NV + 1, I % NV + 1>...};
+  return tiles[(rows - 1) * NV + vectors - 1];
+}
+
+// Walks over the lines that pack_b will read next, some for each tile.
+class Ahead {
+ public:
+  Ahead(const MatmulBlock& s) : s_(s) {
+    const int64_t tiles = ((s.rows + MR - 1) / MR) * ((s.columns + NR - 1) / NR);
+    const int64_t lines = s.ahead_rows * ((s.ahead_columns + line - 1) / line);
+    share_ = (lines + tiles - 1) / tiles;
+  }
+  GPTLOOM_INLINE void ask() {
+    for (int64_t i = 0; i < share_ && row_ < s_.ahead_rows; i++) {
+      GPTLOOM_PREFETCH_FAR(s_.ahead + row_ * s_.ahead_stride + column_);
+      column_ += line;
+      if (column_ >= s_.ahead_columns) column_ = 0, row_++;
+    }
+  }
+
+ private:
+  static constexpr int64_t line = 16;
+  const MatmulBlock& s_;
+  int64_t share_, row_ = 0, column_ = 0;
+};
+
+void block(const MatmulBlock& s) {
+  const float* a = s.a;
+  const bool finishes = s.gelu || s.residual;
+  Ahead ahead(s);
+  for (int64_t i = 0; i < s.rows; i += MR) {
+    const int rows = static_cast<int>(std::min<int64_t>(s.rows - i, MR));
+    const float* b = s.b;
+    for (int64_t j = 0; j < s.columns; j += NR) {
+      const int columns = static_cast<int>(std::min<int64_t>(s.columns - j, NR));
+      const int vectors = (columns + W - 1) / W, tail = columns - (vectors - 1) * W;
+      const int64_t offset = i * s.stride + j;
+      ahead.ask();
+      const Tile f = choose_tile(rows, vectors, std::make_integer_sequence<int, MR * NV>());
+      f(s.sum + offset, s.stride, a, b, s.depth, tail, s.add, s.bias ? s.bias + j : nullptr);
+      if (finishes) finish(s, offset, rows, columns);
+      b += s.depth * vectors * W;
+    }
+    a += rows * s.depth;
+  }
+}
+
+// ---- few rows -----------------------------------------------------------------------------------
+
+constexpr int narrow_rows = 8;
+
+void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t sums_stride,
+                   int64_t columns) {
+  for (int64_t i = 0; i < s.rows; i++) {
+    const int64_t row = i * s.stride + j;
+    for (int64_t c = 0; c < columns; c += W) {
+      const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
+      Vec x = load_some(sums + i * sums_stride + c, n);
+      if (s.accumulate) x = x + load_some(s.out + row + c, n);
+      if (s.bias) x = x + load_some(s.bias + j + c, n);
+      if (s.pre) store_some(x, s.pre + row + c, n);
+      if (s.gelu) x = gelu(x);
+      if (s.residual) x = x + load_some(s.residual + row + c, n);
+      store_some(x, s.out + row + c, n);
+    }
+  }
+}
+
+// sums[R, columns] += a[R, D] b[D, columns]: D rows of b are read side by side, each as one stream.
+template <int R, int D>
+void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth, const float* b,
+                 int64_t b_stride, int64_t columns) {
+  for (int64_t c = 0; c < columns; c += W) {
+    const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
+    Vec x[D], acc[R];
+    GPTLOOM_UNROLL
+    for (int d = 0; d < D; d++) x[d] = load_some(b + d * b_stride + c, n);
+    GPTLOOM_UNROLL
+    for (int i = 0; i < R; i++) acc[i] = Vec::load(sums + i * sums_stride + c);
+    GPTLOOM_UNROLL
+    for (int d = 0; d < D; d++) {
+      GPTLOOM_UNROLL
+      for (int i = 0; i < R; i++) acc[i] = fma(Vec::set(a[i * depth + d]), x[d], acc[i]);
+    }
+    GPTLOOM_UNROLL
+    for (int i = 0; i < R; i++) acc[i].store(sums + i * sums_stride + c);
+  }
+}
+
+template <int R>
+void narrow_rows_of(const MatmulNarrow& s) {
+  constexpr int D = 8, most = 512;
+  float sums[R * most];
+  for (int64_t j = 0; j < s.columns; j += most) {
+    const int64_t columns = std::min<int64_t>(s.columns - j, most);
+    std::fill_n(sums, R * most, 0.0f);
+    const float* b = s.b + j;
+    int64_t k = 0;
+    for (; k + D <= s.depth; k += D) {
+      narrow_step<R, D>(sums, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+    }
+    for (; k < s.depth; k++) {
+      narrow_step<R, 1>(sums, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+    }
+    narrow_finish(s, j, sums, most, columns);
+  }
+}
+
+// sums[R, C] = a[R, depth] b[C, depth]^T, along depth.
+template <int R, int C>
+void dot_step(float* sums, int64_t sums_stride, const float* a, const float* b, int64_t b_stride,
+              int64_t depth) {
+  Vec acc[R][C];
+  GPTLOOM_UNROLL
+  for (int i = 0; i < R; i++) {
+    GPTLOOM_UNROLL
+    for (int j = 0; j < C; j++) acc[i][j] = Vec::zero();
+  }
+  int64_t k = 0;
+  for (; k + W <= depth; k += W) {
+    Vec x[C];
+    GPTLOOM_UNROLL
+    for (int j = 0; j < C; j++) x[j] = Vec::load(b + j * b_stride + k);
+    GPTLOOM_UNROLL
+    for (int i = 0; i < R; i++) {
+      const Vec y = Vec::load(a + i * depth + k);
+      GPTLOOM_UNROLL
+      for (int j = 0; j < C; j++) acc[i][j] = fma(y, x[j], acc[i][j]);
+    }
+  }
+  if (k < depth) {
+    const int n = static_cast<int>(depth - k);
+    GPTLOOM_UNROLL
+    for (int i = 0; i < R; i++) {
+      const Vec y = Vec::load_part(a + i * depth + k, n);
+      GPTLOOM_UNROLL
+      for (int j = 0; j < C; j++) {
+        acc[i][j] = fma(y, Vec::load_part(b + j * b_stride + k, n), acc[i][j]);
+      }
+    }
+  }
+  GPTLOOM_UNROLL
+  for (int i = 0; i < R; i++) {
+    GPTLOOM_UNROLL
+    for (int j = 0; j < C; j++) sums[i * sums_stride + j] = reduce_add(acc[i][j]);
+  }
+}
+
+template <int R>
+void narrow_transposed_of(const MatmulNarrow& s) {
+  // Enough rows of b at once to hide the latency of the multiply-adds, as many as registers hold.
+  constexpr int room = MR * NV / R, C = room >= 8 ? 8 : room >= 4 ? 4 : room >= 2 ? 2 : 1;
+  constexpr int most = 64;
+  float sums[R * most];
+  for (int64_t j = 0; j < s.columns; j += most) {
+    const int64_t columns = std::min<int64_t>(s.columns - j, most);
+    const float* b = s.b + j * s.b_stride;
+    int64_t c = 0;
+    for (; c + C <= columns; c += C) {
+      dot_step<R, C>(sums + c, most, s.a, b + c * s.b_stride, s.b_stride, s.depth);
+    }
+    for (; c < columns; c++) {
+      dot_step<R, 1>(sums + c, most, s.a, b + c * s.b_stride, s.b_stride, s.depth);
+    }
+    narrow_finish(s, j, sums, most, columns);
+  }
+}
+
+using Narrow = void (*)(const MatmulNarrow&);
+template <int... I>
+void narrow_any(const MatmulNarrow& s, bool transpose, std::integer_sequence<int, I...>) {
+  constexpr Narrow plain[] = {narrow_rows_of<I + 1>...};
+  constexpr Narrow transposed[] = {narrow_transposed_of<I + 1>...};
+  (transpose ? transposed : plain)[s.rows - 1](s);
+}
+void narrow(const MatmulNarrow& s) {
+  narrow_any(s, false, std::make_integer_sequence<int, narrow_rows>());
+}
+void narrow_transposed(const MatmulNarrow& s) {
+  narrow_any(s, true, std::make_integer_sequence<int, narrow_rows>());
+}
+
+// ---- bias ---------------------------------------------------------------------------------------
+
+void column_sums(float* out, const float* x, int64_t stride, int64_t rows, int64_t columns,
+                 bool accumulate) {
+  constexpr int V = 8;
+  for (int64_t j = 0; j < columns; j += V * W) {
+    int lanes[V];
+    Vec sums[V];
+    for (int v = 0; v < V; v++) {
+      lanes[v] = static_cast<int>(std::clamp<int64_t>(columns - j - v * W, 0, W));
+      sums[v] = Vec::zero();
+    }
+    const float* row = x + j;
+    if (lanes[V - 1] == W) {
+      for (int64_t i = 0; i < rows; i++, row += stride) {
+        GPTLOOM_UNROLL
+        for (int v = 0; v < V; v++) sums[v] = sums[v] + Vec::load(row + v * W);
+      }
+    } else {
+      for (int64_t i = 0; i < rows; i++, row += stride) {
+        for (int v = 0; v < V && lanes[v] > 0; v++) {
+          sums[v] = sums[v] + Vec::load_part(row + v * W, lanes[v]);
+        }
+      }
+    }
+    for (int v = 0; v < V && lanes[v] > 0; v++) {
+      float* const to = out + j + v * W;
+      if (accumulate) sums[v] = sums[v] + load_some(to, lanes[v]);
+      store_some(sums[v], to, lanes[v]);
+    }
+  }
+}
+
+}  // namespace matmul_detail
+
+constexpr MatmulKernels matmul_kernels{
+    matmul_detail::MR,     matmul_detail::NR,     matmul_detail::narrow_rows,
+    matmul_detail::pack_a, matmul_detail::pack_b, matmul_detail::block,
+    matmul_detail::narrow, matmul_detail::narrow_transposed,
+    matmul_detail::column_sums};
+
+}  // namespace
+}  // namespace gptloom::cpu

@@ -1,0 +1,82 @@
+// The addon's export table; no logic. A method of Device becomes callable from TypeScript by one line here.
+#include "cpu/cpu_device.h"
+#include "glue/binder.h"
+#include "glue/device_handle.h"
+
+namespace gptloom::glue {
+
+namespace {
+
+template <auto Method>
+void op(Napi::Env env, Napi::Object prototype, const char* name) {
+  prototype.Set(name, Napi::Function::New<bound<Method>>(env, name));
+}
+
+void define_ops(Napi::Env env, Napi::Object prototype) {
+  op<&Device::fill>(env, prototype, "fill");
+  op<&Device::copy>(env, prototype, "copy");
+  op<&Device::add>(env, prototype, "add");
+  op<&Device::scale>(env, prototype, "scale");
+  op<&Device::sum>(env, prototype, "sum");
+  op<&Device::norm>(env, prototype, "norm");
+  op<&Device::random_normal>(env, prototype, "randomNormal");
+  op<&Device::random_uniform>(env, prototype, "randomUniform");
+  op<&Device::dropout>(env, prototype, "dropout");
+  op<&Device::gelu_forward>(env, prototype, "geluForward");
+  op<&Device::gelu_backward>(env, prototype, "geluBackward");
+  op<&Device::matmul>(env, prototype, "matmul");
+  op<&Device::bias_backward>(env, prototype, "biasBackward");
+  op<&Device::layernorm_forward>(env, prototype, "layernormForward");
+  op<&Device::layernorm_backward>(env, prototype, "layernormBackward");
+  op<&Device::embedding_forward>(env, prototype, "embeddingForward");
+  op<&Device::embedding_backward>(env, prototype, "embeddingBackward");
+  op<&Device::attention_forward>(env, prototype, "attentionForward");
+  op<&Device::attention_backward>(env, prototype, "attentionBackward");
+  op<&Device::attention_cached>(env, prototype, "attentionCached");
+  op<&Device::crossentropy>(env, prototype, "crossentropy");
+  op<&Device::linear_crossentropy>(env, prototype, "linearCrossentropy");
+  op<&Device::adamw>(env, prototype, "adamw");
+}
+
+// cpu(): what the CPU engine found, for `doctor`.
+Napi::Value cpu_info(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto out = Napi::Object::New(info.Env());
+    out.Set("isa", cpu::kernels().isa);
+    out.Set("threads", cpu::available_threads());
+    const cpu::Kernels* tables[4];
+    const int count = cpu::runnable_kernels(tables);
+    auto runnable = Napi::Array::New(info.Env(), static_cast<size_t>(count));
+    for (int i = 0; i < count; i++) runnable.Set(static_cast<uint32_t>(i), tables[i]->isa);
+    out.Set("runnable", runnable);
+    return out;
+  });
+}
+
+// The whole addon is one function of the error class, so that nothing can be called before that is known.
+Napi::Value open(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsFunction()) throw Napi::TypeError::New(env, "Expected the error class");
+  State& mine = state(env);
+  mine.error = Napi::Persistent(info[0].As<Napi::Function>());
+  mine.tensor = Napi::Persistent(Tensor::define(env));
+  const Napi::Function device = DeviceHandle::define(env);
+  define_ops(env, device.Get("prototype").As<Napi::Object>());
+  auto out = Napi::Object::New(env);
+  out.Set("Device", device);
+  out.Set("cpu", Napi::Function::New<cpu_info>(env, "cpu"));
+  return out;
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new State());
+  exports.Set("open", Napi::Function::New<open>(env, "open"));
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace gptloom::glue
+
+using gptloom::glue::initialize;
+NODE_API_MODULE(gptloom, initialize)

@@ -1,0 +1,87 @@
+#include "queue.h"
+
+#include <new>
+#include <utility>
+
+#include "error.h"
+
+namespace gptloom {
+
+namespace {
+
+std::exception_ptr closed_failure() {
+  return std::make_exception_ptr(Error("ERR_DEVICE", "The device was closed"));
+}
+
+}  // namespace
+
+Queue::Queue() : thread_([this] { work(); }) {}
+
+void Queue::push(std::function<void()> work, Describe describe) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) return;
+    tasks_.push_back({std::move(work), std::move(describe), nullptr});
+  }
+  wake_.notify_one();
+}
+
+void Queue::push_report(std::function<void(std::exception_ptr)> report) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!closed_) tasks_.push_back({nullptr, nullptr, std::move(report)});
+  }
+  if (report) return report(closed_failure());
+  wake_.notify_one();
+}
+
+void Queue::drain() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  drained_.wait(lock, [this] { return closed_ || (tasks_.empty() && !busy_); });
+}
+
+void Queue::close() {
+  std::deque<Task> dropped;  // destroyed outside the lock
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+    dropped.swap(tasks_);
+  }
+  wake_.notify_all();
+  drained_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  for (Task& task : dropped) {
+    if (task.report) task.report(closed_failure());
+  }
+}
+
+void Queue::work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return closed_ || !tasks_.empty(); });
+    if (closed_) return;
+    Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    run(task);
+    task = {};
+    lock.lock();
+    busy_ = false;
+    if (tasks_.empty()) drained_.notify_all();
+  }
+}
+
+void Queue::run(Task& task) {
+  if (task.report) return task.report(std::exchange(failure_, nullptr));
+  if (failure_) return;
+  try {
+    task.work();
+  } catch (const Error& error) {
+    failure_ = std::make_exception_ptr(Error(error.code, std::string(error.what()) + ", in " + task.describe()));
+  } catch (const std::bad_alloc&) {
+    failure_ = std::make_exception_ptr(Error("ERR_OUT_OF_MEMORY", "No memory for " + task.describe()));
+  }
+}
+
+}  // namespace gptloom
