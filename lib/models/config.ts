@@ -1,0 +1,135 @@
+import { checkInteger, checkKeys, checkNumber, nearest, outOfRange, show, wrongType } from '../errors.js'
+
+/** The shape of a GPT-2: with the weights, all that is needed to run it. */
+export interface GPT2Config {
+  /** Tokens in the vocabulary (V). */
+  vocabulary: number
+  /** The longest sequence, in tokens (T). */
+  context: number
+  /** Transformer blocks (L). */
+  layers: number
+  /** Attention heads in each block (H). They divide width. */
+  heads: number
+  /** Channels of the residual stream (C). */
+  width: number
+  /** Biases in linear layers and layer norms. Default true. */
+  bias: boolean
+  /** The output layer shares the token embedding's weights. Default true. */
+  tied: boolean
+  /** The probability of dropout in embedding, attention weights and residual branches while training. Default 0. */
+  dropout: number
+  /** Added to the variance in layer norms. Default 1e-5. */
+  epsilon: number
+}
+
+type Sizes = Pick<GPT2Config, 'layers' | 'heads' | 'width' | 'context'>
+
+/** Sizes by name: GPT-2's four, and small ones for a CPU. */
+export const presets = {
+  nano: { layers: 3, heads: 3, width: 48, context: 64 },
+  micro: { layers: 4, heads: 4, width: 128, context: 64 },
+  mini: { layers: 6, heads: 6, width: 192, context: 128 },
+  small: { layers: 6, heads: 6, width: 384, context: 256 },
+  gpt2: { layers: 12, heads: 12, width: 768, context: 1024 },
+  'gpt2-medium': { layers: 24, heads: 16, width: 1024, context: 1024 },
+  'gpt2-large': { layers: 36, heads: 20, width: 1280, context: 1024 },
+  'gpt2-xl': { layers: 48, heads: 25, width: 1600, context: 1024 },
+} satisfies Record<string, Sizes>
+
+export type Preset = keyof typeof presets
+
+/** What a caller may leave out: the sizes come from a preset, the vocabulary from the tokenizer. */
+export type ModelOptions = Partial<GPT2Config> & {
+  /** The preset that fills in what is left out. Default 'micro'. */
+  preset?: Preset
+}
+
+const fields = [
+  'vocabulary', 'context', 'layers', 'heads', 'width', 'bias', 'tied', 'dropout', 'epsilon',
+] as const
+
+/**
+ * A full configuration from a preset's name or from options.
+ * @param vocabulary used when the options give none
+ * @throws TypeError, RangeError naming the field
+ */
+export function resolveModel(model: Preset | ModelOptions = {}, vocabulary?: number): GPT2Config {
+  const options: ModelOptions = typeof model === 'string' ? { preset: model } : model
+  if (typeof options !== 'object' || options === null) throw wrongType('a preset or sizes', 'model', model)
+  checkKeys('model', options, [...fields, 'preset'])
+  const { preset = 'micro', ...given } = options
+  if (!Object.hasOwn(presets, preset)) {
+    const near = nearest(String(preset), Object.keys(presets))
+    const known = Object.keys(presets).map(show).join(', ')
+    throw outOfRange(`one of ${known}`, 'model', `${show(preset)}${near ? `; did you mean ${show(near)}?` : ''}`)
+  }
+  const config = { bias: true, tied: true, dropout: 0, epsilon: 1e-5, vocabulary, ...presets[preset], ...defined(given) }
+  return checkConfig(config as GPT2Config)
+}
+
+/** @throws TypeError, RangeError naming the field that cannot be */
+export function checkConfig(config: GPT2Config): GPT2Config {
+  checkInteger('model.vocabulary', config.vocabulary, 1, 2 ** 24)
+  checkInteger('model.context', config.context, 1, 2 ** 20)
+  checkInteger('model.layers', config.layers, 1, 1000)
+  checkInteger('model.heads', config.heads, 1, 1000)
+  checkInteger('model.width', config.width, 1, 2 ** 16)
+  if (config.width % config.heads !== 0) {
+    throw outOfRange(`a multiple of model.heads (${config.heads})`, 'model.width', config.width)
+  }
+  checkNumber('model.dropout', config.dropout, 0, 0.9)
+  checkNumber('model.epsilon', config.epsilon, 0, 1)
+  for (const name of ['bias', 'tied'] as const) {
+    if (typeof config[name] !== 'boolean') throw wrongType('true or false', `model.${name}`, config[name])
+  }
+  return config
+}
+
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
+}
+
+/** How many parameters a configuration has, without making them. */
+export function parameterCount(config: GPT2Config): number {
+  const { vocabulary: V, context: T, layers: L, width: C, bias, tied } = config
+  const b = bias ? 1 : 0
+  const norm = C + b * C
+  const block = 2 * norm + (3 * C * C + b * 3 * C) + (C * C + b * C) + (4 * C * C + b * 4 * C) + (4 * C * C + b * C)
+  return V * C + T * C + L * block + norm + (tied ? 0 : V * C)
+}
+
+/**
+ * Floating-point operations of one training step's forward and backward for one token: 6 for each weight in a matrix product and
+ * 12 L C T for attention (Chowdhery et al. 2022, appendix B), halved there since the causal half is skipped.
+ */
+export function trainingFlops(config: GPT2Config, context = config.context): number {
+  const { vocabulary: V, layers: L, width: C } = config
+  return 6 * (12 * L * C * C + V * C) + 6 * L * C * context
+}
+
+/** An estimate of memory in bytes, by part. */
+export interface MemoryEstimate {
+  weights: number
+  gradients: number
+  /** AdamW's two moments. */
+  optimizer: number
+  /** What a step keeps from the forward for the backward pass, and scratch. */
+  activations: number
+  total: number
+}
+
+/** The memory that training takes on the CPU, in float32. */
+export function trainingMemory(config: GPT2Config, batch: number, context = config.context): MemoryEstimate {
+  const { vocabulary: V, layers: L, heads: H, width: C } = config
+  const parameters = 4 * parameterCount(config)
+  const tokens = batch * context
+  // A block keeps, in units of C floats a token: two norms (2), qkv (3), attention (1), its projection onto the residual (1), GELU's
+  // input and output (8), the second projection (1); and the backward holds at most about 12 more at a time.
+  const perBlock = 4 * tokens * (16 * C + H + 4) + (config.dropout > 0 ? 4 * tokens * 2 * C : 0)
+  const transient = 4 * tokens * 14 * C
+  const logits = 4 * Math.min(tokens * V, 2 ** 24)
+  // The output layer's gradient is made in one piece before it joins the embedding's.
+  const activations = L * perBlock + transient + logits
+  const total = 4 * parameters + activations
+  return { weights: parameters, gradients: parameters, optimizer: 2 * parameters, activations, total }
+}

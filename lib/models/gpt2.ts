@@ -1,0 +1,201 @@
+import { add, attention, attentionCached, dropout, linearCrossEntropy, matmul, recompute } from '../tensor/index.js'
+import type { Device, Tensor } from '../tensor/index.js'
+import { Embedding, LayerNorm, Linear, Module } from '../nn/index.js'
+import type { Init } from '../nn/index.js'
+import type { GPT2Config } from './config.js'
+
+export interface ForwardOptions {
+  /** int32 [B, T]: where each position's document starts in its row. Default: a row is one document. */
+  starts?: Tensor | null
+  /** Names this step's dropout masks; without it there is no dropout. */
+  dropout?: { seed: number; step: number }
+  /** Keep only each block's input and compute the rest again in the backward pass. Default false. */
+  recompute?: boolean
+}
+
+/** What a block needs to know of the step it runs in. */
+interface Step {
+  starts: Tensor | null
+  /** Dropout for the k-th place in this block; undefined while not training. */
+  drop?: (k: number) => { p: number; seed: number; stream: number }
+}
+
+// Parameters are named as in the Hugging Face checkpoints of GPT-2, so the names of the properties are those.
+
+class Attention extends Module {
+  readonly c_attn: Linear
+  readonly c_proj: Linear
+
+  constructor(readonly heads: number, width: number, draw: Draw) {
+    super()
+    this.c_attn = new Linear(width, 3 * width, draw())
+    this.c_proj = new Linear(width, width, draw({ residual: true }))
+  }
+
+  /** x + the projected attention over h. */
+  forward(h: Tensor, x: Tensor, { starts, drop }: Step): Tensor {
+    const qkv = this.c_attn.forward(h)
+    const mixed = attention(qkv, this.heads, { starts, dropout: drop?.(0) })
+    if (!drop) return this.c_proj.forward(mixed, { residual: x })
+    return add(x, dropout(this.c_proj.forward(mixed), drop(1)))
+  }
+
+  cached(h: Tensor, x: Tensor, [keys, values]: [Tensor, Tensor], past: number): Tensor {
+    const mixed = attentionCached(this.c_attn.forward(h), keys, values, this.heads, past)
+    return this.c_proj.forward(mixed, { residual: x })
+  }
+}
+
+class MLP extends Module {
+  readonly c_fc: Linear
+  readonly c_proj: Linear
+
+  constructor(width: number, draw: Draw) {
+    super()
+    this.c_fc = new Linear(width, 4 * width, draw())
+    this.c_proj = new Linear(4 * width, width, draw({ residual: true }))
+  }
+
+  /** x + the network's output for h. */
+  forward(h: Tensor, x: Tensor, { drop }: Pick<Step, 'drop'> = {}): Tensor {
+    const hidden = this.c_fc.forward(h, { gelu: true })
+    if (!drop) return this.c_proj.forward(hidden, { residual: x })
+    return add(x, dropout(this.c_proj.forward(hidden), drop(2)))
+  }
+}
+
+class Block extends Module {
+  readonly ln_1: LayerNorm
+  readonly attn: Attention
+  readonly ln_2: LayerNorm
+  readonly mlp: MLP
+
+  constructor({ heads, width, bias, epsilon }: GPT2Config, device: Device, draw: Draw) {
+    super()
+    this.ln_1 = new LayerNorm(width, { device, bias, epsilon })
+    this.attn = new Attention(heads, width, draw)
+    this.ln_2 = new LayerNorm(width, { device, bias, epsilon })
+    this.mlp = new MLP(width, draw)
+  }
+
+  forward(x: Tensor, step: Step): Tensor {
+    x = this.attn.forward(this.ln_1.forward(x), x, step)
+    return this.mlp.forward(this.ln_2.forward(x), x, step)
+  }
+
+  cached(x: Tensor, cache: [Tensor, Tensor], past: number): Tensor {
+    x = this.attn.cached(this.ln_1.forward(x), x, cache, past)
+    return this.mlp.forward(this.ln_2.forward(x), x)
+  }
+}
+
+/** Keys and values of what a generation has read so far, for each block. */
+export class KeyValueCache {
+  /** Positions filled. */
+  length = 0
+
+  /** @internal */
+  constructor(readonly blocks: [keys: Tensor, values: Tensor][], readonly capacity: number) {}
+
+  dispose(): void {
+    for (const [keys, values] of this.blocks) {
+      keys.dispose()
+      values.dispose()
+    }
+  }
+}
+
+/**
+ * GPT-2 (Radford et al. 2019): learned positions, blocks of attention and MLP with layer norm before each and the
+ * residual stream around both, a last layer norm, and logits from the token embedding.
+ */
+export class GPT2 extends Module {
+  readonly wte: Embedding
+  readonly wpe: Embedding
+  readonly h: Block[]
+  readonly ln_f: LayerNorm
+  readonly lm_head: Embedding | null
+
+  /**
+   * A model with fresh weights: normal with deviation 0.02, 0.02 / sqrt(2 L) for the projections onto the residual
+   * stream; biases zero.
+   * @param seed the same seed gives the same weights
+   */
+  constructor(readonly config: GPT2Config, readonly device: Device, seed = 0) {
+    super()
+    const { vocabulary, context, layers, width, bias, tied, epsilon } = config
+    let stream = 0
+    const draw: Draw = ({ residual = false } = {}) => ({
+      device,
+      seed,
+      bias,
+      stream: stream++,
+      deviation: residual ? 0.02 / Math.sqrt(2 * layers) : 0.02,
+    })
+    this.wte = new Embedding(vocabulary, width, draw())
+    this.wpe = new Embedding(context, width, draw())
+    this.h = Array.from({ length: layers }, () => new Block(config, device, draw))
+    this.ln_f = new LayerNorm(width, { device, bias, epsilon })
+    this.lm_head = tied ? null : new Embedding(vocabulary, width, draw())
+  }
+
+  /**
+   * The last hidden states.
+   * @param tokens int32 [B, T], T at most config.context
+   * @returns [B, T, C]
+   */
+  forward(tokens: Tensor, { starts = null, dropout: key, recompute: again = false }: ForwardOptions = {}): Tensor {
+    const p = this.config.dropout
+    const { layers } = this.config
+    // Each mask has a stream of its own: 3 a block and 1 for the embedding.
+    const drop = (place: number) => ({ p, seed: key!.seed, stream: key!.step * (3 * layers + 1) + place })
+    const dropping = p > 0 && key !== undefined
+    let x = this.wte.forward(tokens, { positions: this.wpe.weight, starts })
+    if (dropping) x = dropout(x, drop(3 * layers))
+    for (const [i, block] of this.h.entries()) {
+      const step: Step = { starts, drop: dropping ? (k) => drop(3 * i + k) : undefined }
+      x = again ? recompute((input) => block.forward(input, step), x) : block.forward(x, step)
+    }
+    return this.ln_f.forward(x)
+  }
+
+  /**
+   * The sum of the losses of all targets, in nats: forward() and the cross-entropy of the next token.
+   * @param targets int32 [B, T]; a negative one is ignored
+   * @returns [1]
+   */
+  loss(tokens: Tensor, targets: Tensor, options: ForwardOptions = {}): Tensor {
+    return linearCrossEntropy(this.forward(tokens, options), this.#head, targets)
+  }
+
+  /** Logits [..., V] from hidden states [..., C]. */
+  logits(hidden: Tensor): Tensor {
+    return matmul(hidden, this.#head, { transposeB: true })
+  }
+
+  /** An empty cache for B sequences of up to `capacity` tokens. */
+  cache(B = 1, capacity = this.config.context): KeyValueCache {
+    const { heads, width, layers } = this.config
+    const empty = () => this.device.empty([B, heads, capacity, width / heads])
+    return new KeyValueCache(Array.from({ length: layers }, () => [empty(), empty()]), capacity)
+  }
+
+  /**
+   * Reads further tokens into a cache.
+   * @param tokens int32 [B, T]; cache.length + T at most config.context
+   * @returns the last hidden states of these tokens, [B, T, C]
+   */
+  continue(tokens: Tensor, cache: KeyValueCache): Tensor {
+    const past = cache.length
+    let x = this.wte.forward(tokens, { positions: this.wpe.weight, past })
+    for (const [i, block] of this.h.entries()) x = block.cached(x, cache.blocks[i]!, past)
+    cache.length += tokens.shape[1]!
+    return this.ln_f.forward(x)
+  }
+
+  get #head(): Tensor {
+    return (this.lm_head ?? this.wte).weight
+  }
+}
+
+type Draw = (options?: { residual?: boolean }) => Init & { bias: boolean }

@@ -1,0 +1,73 @@
+import { embedding, layerNorm, matmul } from '../tensor/index.js'
+import type { Device, EmbeddingOptions, MatmulOptions, Tensor } from '../tensor/index.js'
+import { Module } from './module.js'
+
+/** How a layer's parameters start: normal with mean 0. */
+export interface Init {
+  device: Device
+  /** An integer; with `stream` it names the numbers drawn. */
+  seed: number
+  stream: number
+  /** The standard deviation. Default 0.02, as in GPT-2. */
+  deviation?: number
+}
+
+function parameter(tensor: Tensor): Tensor {
+  tensor.requiresGrad = true
+  return tensor
+}
+
+function drawn(shape: number[], init: Init): Tensor {
+  const { device, seed, stream, deviation = 0.02 } = init
+  return parameter(device.normal(shape, { deviation, seed, stream }))
+}
+
+/** out = x weight + bias, with weight [inputs, outputs] as GPT-2 stores it. */
+export class Linear extends Module {
+  readonly weight: Tensor
+  readonly bias: Tensor | null
+
+  constructor(inputs: number, outputs: number, options: Init & { bias?: boolean }) {
+    super()
+    this.weight = drawn([inputs, outputs], options)
+    this.bias = options.bias === false ? null : parameter(options.device.zeros([outputs]))
+  }
+
+  forward(x: Tensor, fused: Pick<MatmulOptions, 'gelu' | 'residual'> = {}): Tensor {
+    return matmul(x, this.weight, { bias: this.bias, ...fused })
+  }
+}
+
+/** Layer normalisation over the last dimension, starting as weight 1 and bias 0. */
+export class LayerNorm extends Module {
+  readonly weight: Tensor
+  readonly bias: Tensor | null
+
+  constructor(
+    channels: number,
+    readonly options: { device: Device; bias?: boolean; epsilon?: number },
+  ) {
+    super()
+    this.weight = parameter(options.device.full([channels], 1))
+    this.bias = options.bias === false ? null : parameter(options.device.zeros([channels]))
+  }
+
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.weight, this.bias, this.options.epsilon)
+  }
+}
+
+/** A table of vectors, looked up by token. */
+export class Embedding extends Module {
+  readonly weight: Tensor
+
+  constructor(count: number, channels: number, init: Init) {
+    super()
+    this.weight = drawn([count, channels], init)
+  }
+
+  forward(tokens: Tensor, options: EmbeddingOptions = {}): Tensor {
+    return embedding(tokens, this.weight, options)
+  }
+}
+

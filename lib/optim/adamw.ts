@@ -1,0 +1,115 @@
+import { GptloomError, checkNumber, show } from '../errors.js'
+import { nativeOf } from '../tensor/ops/check.js'
+import { keep } from '../tensor/index.js'
+import type { Tensor, Values } from '../tensor/index.js'
+
+export interface AdamWOptions {
+  /** Default 1e-3. */
+  learningRate?: number
+  /** Decay rates of the two moments. Default [0.9, 0.999]. */
+  betas?: readonly [number, number]
+  /** Default 1e-8. */
+  epsilon?: number
+  /**
+   * Decay of matrices and embeddings (parameters of two or more dimensions); biases and norms never decay. Default 0.01.
+   */
+  weightDecay?: number
+}
+
+export interface StepOptions {
+  /** Overrides the optimizer's for this step. */
+  learningRate?: number
+  /** Gradients are multiplied by this first: 1 / targets turns a sum of losses into a mean. Default 1. */
+  gradientScale?: number
+  /** Gradients are scaled down to this global L2 norm (Pascanu et al. 2013). Default: no clipping. */
+  maxNorm?: number
+}
+
+interface Moments {
+  parameter: Tensor
+  m: Tensor
+  v: Tensor
+}
+
+/**
+ * AdamW (Loshchilov & Hutter 2019): Adam with weight decay apart from the gradient. A step whose gradients are not finite
+ * leaves every weight and moment as it was.
+ */
+export class AdamW {
+  /** Steps taken. */
+  steps = 0
+  readonly options: Required<AdamWOptions>
+  readonly #moments = new Map<string, Moments>()
+
+  constructor(parameters: Iterable<readonly [string, Tensor]>, options: AdamWOptions = {}) {
+    const { learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01 } = options
+    checkNumber('learningRate', learningRate, 0)
+    checkNumber('betas[0]', betas[0], 0, 0.99999)
+    checkNumber('betas[1]', betas[1], 0, 0.9999999)
+    checkNumber('epsilon', epsilon, 0)
+    checkNumber('weightDecay', weightDecay, 0)
+    this.options = { learningRate, betas, epsilon, weightDecay }
+    for (const [name, parameter] of parameters) {
+      const zeros = () => keep(parameter.device.zeros(parameter.shape))
+      this.#moments.set(name, { parameter, m: zeros(), v: zeros() })
+    }
+  }
+
+  /**
+   * Moves every parameter that has a gradient.
+   * @returns the global L2 norm of the gradients before scaling and clipping, [1]; the caller disposes it
+   */
+  step({ learningRate = this.options.learningRate, gradientScale = 1, maxNorm = 0 }: StepOptions = {}): Tensor {
+    const moving = [...this.#moments.values()].filter(({ parameter }) => parameter.grad)
+    if (moving.length === 0) throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
+    const { device } = moving[0]!.parameter
+    const { betas, epsilon, weightDecay } = this.options
+    const gradients = moving.map(({ parameter }) => parameter.grad!.native)
+    const norm = device.empty([1])
+    device.native.norm(norm.native, gradients)
+    device.native.adamw(
+      moving.map(({ parameter }) => parameter.native),
+      gradients,
+      moving.map(({ m }) => m.native),
+      moving.map(({ v }) => v.native),
+      moving.map(({ parameter }) => (parameter.shape.length >= 2 ? weightDecay : 0)),
+      nativeOf(norm),
+      learningRate,
+      betas[0],
+      betas[1],
+      epsilon,
+      gradientScale,
+      maxNorm,
+      ++this.steps,
+    )
+    return norm
+  }
+
+  /** The moments, as tensors named `m.<parameter>` and `v.<parameter>`: for a checkpoint. */
+  *tensors(): Iterable<[name: string, tensor: Tensor]> {
+    for (const [name, { m, v }] of this.#moments) yield* [[`m.${name}`, m], [`v.${name}`, v]] as [string, Tensor][]
+  }
+
+  /**
+   * Takes moments back from a checkpoint.
+   * @throws GptloomError ERR_FORMAT when one is missing or has another size
+   */
+  loadState(steps: number, state: Iterable<readonly [string, Values]>): void {
+    const values = new Map(state)
+    for (const [name, tensor] of this.tensors()) {
+      const given = values.get(name)
+      if (given?.length !== tensor.size) {
+        throw new GptloomError('ERR_FORMAT', `Expected ${tensor.size} values ${show(tensor.shape)} for ${name}`)
+      }
+      tensor.write(given)
+    }
+    this.steps = steps
+  }
+
+  dispose(): void {
+    for (const { m, v } of this.#moments.values()) {
+      m.dispose()
+      v.dispose()
+    }
+  }
+}

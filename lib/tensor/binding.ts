@@ -1,0 +1,104 @@
+// The native addon, typed by hand. This is the only file that knows how it is found and what it exports.
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { GptloomError } from '../errors.js'
+
+/** A tensor's native half: an opaque share in a block of device memory. */
+export interface NativeTensor {
+  view(shape: readonly number[], offset: number): NativeTensor
+  dispose(): void
+}
+
+export interface MemoryUse {
+  /** Bytes in live tensors. */
+  used: number
+  /** The most that `used` has been. */
+  peak: number
+  /** Bytes held from the system: live, kept for reuse, and scratch. */
+  reserved: number
+}
+
+type T = NativeTensor
+type Optional = NativeTensor | null
+
+/** A device's native half. Methods enqueue and return; arguments have been checked by the caller. */
+export interface NativeDevice {
+  name(): string
+  memory(): MemoryUse
+  tensor(dtype: number, shape: readonly number[]): T
+  upload(out: T, source: ArrayBufferView): void
+  download(x: T, target: ArrayBufferView): Promise<void>
+  idle(): Promise<void>
+  close(): void
+
+  fill(out: T, value: number): void
+  copy(out: T, x: T): void
+  add(out: T, a: T, b: T): void
+  scale(x: T, factor: T): void
+  sum(out: T, x: T): void
+  norm(out: T, tensors: T[]): void
+  randomNormal(out: T, mean: number, deviation: number, seed: number, stream: number): void
+  randomUniform(out: T, low: number, high: number, seed: number, stream: number): void
+  dropout(out: T, x: T, p: number, seed: number, stream: number, accumulate: boolean): void
+  geluForward(out: T, x: T): void
+  geluBackward(dx: T, dout: T, x: T, accumulate: boolean): void
+  matmul(out: T, pre: Optional, a: T, b: T, bias: Optional, residual: Optional, transposeA: boolean,
+    transposeB: boolean, gelu: boolean, accumulate: boolean): void
+  biasBackward(dbias: T, dout: T, accumulate: boolean): void
+  layernormForward(out: T, mean: Optional, rstd: Optional, x: T, weight: T, bias: Optional,
+    epsilon: number): void
+  layernormBackward(dx: Optional, dweight: Optional, dbias: Optional, dout: T, x: T, weight: T, mean: T,
+    rstd: T, accumulateDx: boolean, accumulateDweight: boolean, accumulateDbias: boolean): void
+  embeddingForward(out: T, tokens: T, starts: Optional, wte: T, wpe: Optional, past: number): void
+  embeddingBackward(dwte: Optional, dwpe: Optional, dout: T, tokens: T, starts: Optional): void
+  attentionForward(out: T, lse: Optional, qkv: T, starts: Optional, heads: number, dropout: number,
+    seed: number, stream: number): void
+  attentionBackward(dqkv: T, dout: T, qkv: T, out: T, lse: T, starts: Optional, heads: number,
+    dropout: number, seed: number, stream: number, accumulate: boolean): void
+  attentionCached(out: T, kCache: T, vCache: T, qkv: T, heads: number, past: number): void
+  crossentropy(losses: T, dlogits: Optional, logits: T, targets: T): void
+  linearCrossentropy(losses: T, dx: Optional, dweight: Optional, x: T, weight: T, targets: T): void
+  adamw(params: T[], gradients: T[], m: T[], v: T[], weightDecays: number[], norm: Optional,
+    learningRate: number, beta1: number, beta2: number, epsilon: number, gradientScale: number,
+    maxNorm: number, step: number): void
+}
+
+/** What the CPU engine found on this machine. */
+export interface CpuInfo {
+  /** The instruction set in use. */
+  isa: string
+  /** Threads that the process may use: its affinity and cgroup quota, or GPTLOOM_THREADS. */
+  threads: number
+  /** Every instruction set that can run here, best first. */
+  runnable: string[]
+}
+
+interface Addon {
+  Device: new (threads: number) => NativeDevice
+  cpu(): CpuInfo
+}
+
+let loaded: Addon | undefined
+
+/**
+ * The addon: a build in build/Release, else the prebuilt binary for this platform.
+ * @throws GptloomError ERR_ADDON, saying what was looked for and how to build it
+ */
+export function addon(): Addon {
+  if (loaded) return loaded
+  const require = createRequire(import.meta.url)
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  try {
+    const load = require('node-gyp-build') as (folder: string) => { open(error: unknown): Addon }
+    return (loaded = load(root).open(GptloomError))
+  } catch (error) {
+    throw new GptloomError(
+      'ERR_ADDON',
+      `The native addon of gptloom cannot be loaded for ${process.platform}-${process.arch}, ` +
+        `Node ${process.versions.node}: ${(error as Error).message.split('\n')[0]}. ` +
+        'Where no prebuilt binary fits, build it with `npm rebuild gptloom` (it takes a C++17 compiler, ' +
+        'make and Python)',
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,77 @@
+import { checkInteger, checkNumber } from '../../errors.js'
+import type { Tensor } from '../tensor.js'
+import { recording } from '../tape.js'
+import { expectRows, expectTensor } from './check.js'
+
+/**
+ * The sum of two tensors of the same shape.
+ * @throws TypeError, RangeError when shapes do not fit
+ */
+export function add(a: Tensor, b: Tensor): Tensor {
+  expectRows('a', a, 'C')
+  expectTensor('b', b, a.shape)
+  const { device } = a
+  const output = device.empty(a.shape)
+  device.native.add(output.native, a.native, b.native)
+  recording(a, b)?.record({
+    op: 'add',
+    output,
+    backward(dout, gradients) {
+      const da = gradients.of(a)
+      if (da?.accumulate) device.native.add(da.tensor.native, da.tensor.native, dout.native)
+      else if (da) device.native.copy(da.tensor.native, dout.native)
+      gradients.give(b, dout)
+    },
+  })
+  return output
+}
+
+/**
+ * GELU by its tanh approximation, as GPT-2 uses it: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+ * (Hendrycks & Gimpel 2016). Fused into a matmul it costs less: see MatmulOptions.gelu.
+ */
+export function gelu(x: Tensor): Tensor {
+  expectRows('x', x, 'C')
+  const { device } = x
+  const output = device.empty(x.shape)
+  device.native.geluForward(output.native, x.native)
+  recording(x)?.record({
+    op: 'gelu',
+    output,
+    backward(dout, gradients) {
+      const dx = gradients.of(x)
+      if (dx) device.native.geluBackward(dx.tensor.native, dout.native, x.native, dx.accumulate)
+    },
+  })
+  return output
+}
+
+export interface DropoutOptions {
+  /** The probability of dropping an element, from 0 to below 1. At 0, x itself is returned. */
+  p: number
+  /** Names the mask: the same seed and stream drop the same elements. An integer from 0 to 2^53 - 1. */
+  seed: number
+  stream: number
+}
+
+/** Zeroes elements with probability p and scales the rest by 1 / (1 - p) (Srivastava et al. 2014). */
+export function dropout(x: Tensor, options: DropoutOptions): Tensor {
+  const { p, seed, stream } = options
+  expectRows('x', x, 'C')
+  checkNumber('p', p, 0, 0.999)
+  checkInteger('seed', seed, 0)
+  checkInteger('stream', stream, 0)
+  if (p === 0) return x
+  const { device } = x
+  const output = device.empty(x.shape)
+  device.native.dropout(output.native, x.native, p, seed, stream, false)
+  recording(x)?.record({
+    op: 'dropout',
+    output,
+    backward(dout, gradients) {
+      const dx = gradients.of(x)
+      if (dx) device.native.dropout(dx.tensor.native, dout.native, p, seed, stream, dx.accumulate)
+    },
+  })
+  return output
+}

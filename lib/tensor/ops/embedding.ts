@@ -1,0 +1,61 @@
+import { checkInteger, outOfRange } from '../../errors.js'
+import type { Tensor } from '../tensor.js'
+import { recording } from '../tape.js'
+import type { Slot } from '../tape.js'
+import { expectTensor, nativeOf } from './check.js'
+
+export interface EmbeddingOptions {
+  /** Learned positions, [P, C]. Default: none are added. */
+  positions?: Tensor | null
+  /**
+   * int32 [B, T]: where, within its row, the document of each position starts. Positions count from there. Default:
+   * every row is one document.
+   */
+  starts?: Tensor | null
+  /** Positions that came before these in a generation. Default 0. */
+  past?: number
+}
+
+/**
+ * Looks tokens up: out[b, t] = weight[tokens[b, t]] + positions[past + t - starts[b, t]].
+ * @param tokens int32 [B, T]
+ * @param weight [V, C]
+ * @returns [B, T, C]
+ * @throws at the next await, GptloomError ERR_INDEX when a token is not below V
+ */
+export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
+  const { positions = null, starts = null, past = 0 } = options
+  expectTensor('tokens', tokens, ['B', 'T'], 'int32')
+  expectTensor('weight', weight, ['V', 'C'])
+  const [B, T] = tokens.shape as [number, number]
+  const C = weight.shape[1]!
+  checkInteger('past', past, 0)
+  if (starts) expectTensor('starts', starts, [B, T], 'int32')
+  if (positions) {
+    expectTensor('positions', positions, ['P', C])
+    if (past + T > positions.shape[0]!) {
+      throw outOfRange(`at most ${positions.shape[0]} positions`, 'embedding()', past + T)
+    }
+  }
+  const { device } = weight
+  const output = device.empty([B, T, C])
+  device.native.embeddingForward(output.native, tokens.native, nativeOf(starts), weight.native,
+    nativeOf(positions), past)
+  recording(weight, positions)?.record({
+    op: 'embedding',
+    output,
+    backward(dout, gradients) {
+      const dweight = zeroed(gradients.of(weight))
+      const dpositions = zeroed(gradients.of(positions))
+      device.native.embeddingBackward(nativeOf(dweight), nativeOf(dpositions), dout.native, tokens.native,
+        nativeOf(starts))
+    },
+  })
+  return output
+}
+
+// Most rows get no gradient: the kernel only ever adds.
+function zeroed(slot: Slot | null): Slot | null {
+  if (slot && !slot.accumulate) slot.tensor.device.native.fill(slot.tensor.native, 0)
+  return slot
+}

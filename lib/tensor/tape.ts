@@ -1,0 +1,208 @@
+import { GptloomError, outOfRange, show } from '../errors.js'
+import { ownedBy, scope } from './scope.js'
+import type { Tensor } from './tensor.js'
+
+/** Where an op's backward writes the gradient of one input: `tensor += ` when accumulate, else `tensor = `. */
+export interface Slot {
+  tensor: Tensor
+  accumulate: boolean
+}
+
+/** One recorded op: how the gradient of its output becomes gradients of its inputs. */
+export interface Node {
+  /** The op's name, for messages. */
+  op: string
+  output: Tensor
+  /** Tensors beside inputs and output that backward reads; freed after it. */
+  saved?: (Tensor | null)[]
+  /** Enqueues the gradients of the inputs. `dout` has the shape of output. */
+  backward(dout: Tensor, gradients: Gradients): void
+}
+
+/** The gradients of a backward pass in progress. */
+export class Gradients {
+  readonly #flowing = new Map<Tensor, Tensor>()
+  #passing: Tensor | null = null
+
+  /** @internal @param unit the root's gradient of 1, when the caller gave none */
+  constructor(readonly unit: Tensor | null = null) {}
+
+  /** The slot for the gradient of x, made if need be; null when x needs none. */
+  of(x: Tensor | null): Slot | null {
+    if (!x || !needsGradient(x)) return null
+    const existing = this.#get(x)
+    if (existing) return { tensor: existing, accumulate: true }
+    const tensor = ownedBy(null, () => x.device.empty(x.shape))
+    this.#set(x, tensor)
+    return { tensor, accumulate: false }
+  }
+
+  /**
+   * Adds a finished gradient to that of x, and owns it from here on; costs nothing when it is the first. A backward
+   * may give its dout away, as its last act.
+   */
+  give(x: Tensor | null, dx: Tensor): void {
+    if (dx === this.#passing) this.#passing = null
+    const existing = x && needsGradient(x) ? this.#get(x) : null
+    if (existing) x!.device.native.add(existing.native, existing.native, dx.native)
+    if (existing || !x || !needsGradient(x)) dx.dispose()
+    else this.#set(x, dx)
+  }
+
+  /** @internal */
+  take(x: Tensor): Tensor | undefined {
+    const found = this.#flowing.get(x)
+    this.#flowing.delete(x)
+    return found
+  }
+
+  /** @internal Runs a node's backward, and frees dout unless that gave it away. */
+  run(node: Node, dout: Tensor): void {
+    const around = this.#passing
+    this.#passing = dout
+    node.backward(dout, this)
+    if (this.#passing === dout) dout.dispose()
+    this.#passing = around
+  }
+
+  /** @internal */
+  dispose(): void {
+    for (const gradient of this.#flowing.values()) gradient.dispose()
+    this.#flowing.clear()
+  }
+
+  #get(x: Tensor): Tensor | null {
+    return x.requiresGrad ? x.grad : (this.#flowing.get(x) ?? null)
+  }
+
+  #set(x: Tensor, gradient: Tensor): void {
+    if (x.requiresGrad) x.grad = gradient
+    else this.#flowing.set(x, gradient)
+  }
+}
+
+/**
+ * Records the ops of a forward pass, to run them backwards. It owns every tensor made in run(), and frees each as
+ * soon as the backward pass is done with it.
+ *
+ *     using tape = new Tape()
+ *     const loss = tape.run(() => model.loss(tokens, targets))
+ *     tape.backward(loss)          // parameters now have .grad
+ */
+export class Tape {
+  readonly #nodes: Node[] = []
+  readonly #made = new Set<Tensor>()
+
+  /** Runs body with its ops recorded. May be called more than once before backward(). */
+  run<R>(body: () => R): R {
+    return recordingOn(this, () => ownedBy(this.#made, body))
+  }
+
+  /** @internal Called by ops. */
+  record(node: Node): void {
+    node.output.tape = this
+    this.#nodes.push(node)
+  }
+
+  /** Gives up a tensor that was made in run(): it lives until its own dispose(). */
+  release(tensor: Tensor): void {
+    this.#made.delete(tensor)
+  }
+
+  /**
+   * Adds the gradient of root with respect to every parameter it depends on to that parameter's `grad`.
+   * @param root a tensor made in run(); it stays usable until the tape is disposed
+   * @param dout the gradient of root, of its shape; default 1, for which root must have one element
+   */
+  backward(root: Tensor, dout?: Tensor): void {
+    if (root.tape !== this) throw new GptloomError('ERR_DISPOSED', 'backward() needs a tensor made in run()')
+    if (!dout && root.size !== 1) throw outOfRange('one element', 'backward() without dout', show(root.shape))
+    recordingOn(null, () =>
+      ownedBy(null, () => {
+        const unit = dout ? null : root.device.full(root.shape, 1)
+        const start = dout ? copyOf(dout) : unit!
+        const gradients = new Gradients(unit)
+        gradients.give(root, start)
+        try {
+          this.replay(gradients, root)
+        } finally {
+          gradients.dispose()
+        }
+      }),
+    )
+    for (const tensor of this.#made) if (tensor !== root) this.#free(tensor)
+  }
+
+  /** @internal Walks the tape backwards, freeing as it goes. */
+  replay(gradients: Gradients, root: Tensor): void {
+    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+      const dout = gradients.take(node.output)
+      if (dout) gradients.run(node, dout)
+      for (const tensor of node.saved ?? []) if (tensor) this.#free(tensor)
+      if (node.output !== root) this.#free(node.output)
+    }
+  }
+
+  dispose(): void {
+    this.#nodes.length = 0
+    for (const tensor of this.#made) tensor.dispose()
+    this.#made.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  // Only what this tape made: a kept or foreign tensor is left alone.
+  #free(tensor: Tensor): void {
+    if (this.#made.delete(tensor)) tensor.dispose()
+  }
+}
+
+let active: Tape | null = null
+
+function recordingOn<R>(tape: Tape | null, body: () => R): R {
+  const around = active
+  active = tape
+  try {
+    return body()
+  } finally {
+    active = around
+  }
+}
+
+function needsGradient(x: Tensor): boolean {
+  return x.requiresGrad || x.tape !== null
+}
+
+/** The tape that an op on these inputs must be recorded on; null when nobody will want its gradient. */
+export function recording(...inputs: (Tensor | null | undefined)[]): Tape | null {
+  return active && inputs.some((x) => x && needsGradient(x)) ? active : null
+}
+
+/**
+ * Runs body without keeping what its backward would need: that is computed again when the backward pass gets there (Chen et
+ * al. 2016, activation checkpointing). It saves memory for the time of one more forward.
+ * @param body a function of tensors; called again in the backward, so it must do the same both times
+ */
+export function recompute(body: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
+  const tape = active
+  const output = recordingOn(null, () => scope(() => body(...inputs)))
+  tape?.record({
+    op: 'recompute',
+    output,
+    backward(dout, gradients) {
+      using inner = new Tape()
+      const again = inner.run(() => body(...inputs))
+      gradients.give(again, dout)
+      inner.replay(gradients, again)
+    },
+  })
+  return output
+}
+
+function copyOf(x: Tensor): Tensor {
+  const out = x.device.empty(x.shape)
+  x.device.native.copy(out.native, x.native)
+  return out
+}
