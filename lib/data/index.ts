@@ -1,0 +1,7 @@
+export { IGNORED, Loader } from './loader.js'
+export type { Batch, LoaderOptions } from './loader.js'
+export { openPrepared, prepareText } from './prepare.js'
+export type { PrepareOptions, Prepared, PrepareProgress, TokenRange } from './prepare.js'
+export { openText } from './sources.js'
+export type { TextDocument, TextSource } from './sources.js'
+export { TokenFile, TokenWriter } from './tokens.js'

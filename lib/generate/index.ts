@@ -1,0 +1,5 @@
+export { generateTokens } from './generate.js'
+export type { GenerateOptions } from './generate.js'
+export { LanguageModel, load } from './language.js'
+export type { LoadOptions } from './language.js'
+export type { SamplingOptions } from './sampler.js'
