@@ -135,6 +135,16 @@ function find(file: SafetensorsFile, name: string, shape: readonly number[]): st
   return known
 }
 
+/** Takes the weights of a model folder into a model of the same sizes. */
+export async function loadWeights(folder: string, model: GPT2): Promise<void> {
+  const file = await openSafetensors(join(folder, WEIGHTS))
+  try {
+    await readWeights(file, model)
+  } finally {
+    await file.close()
+  }
+}
+
 async function readWeights(file: SafetensorsFile, model: GPT2): Promise<void> {
   for (const [name, tensor] of model.namedParameters()) {
     tensor.write((await file.read(find(file, name, tensor.shape))) as Float32Array)

@@ -118,8 +118,18 @@ export interface MemoryEstimate {
   total: number
 }
 
+export interface TrainingShape {
+  /** Sequences in a micro-batch. */
+  batch: number
+  /** Tokens in a sequence. Default: the model's context. */
+  context?: number
+  /** Whether activations are computed again in the backward pass. Default false. */
+  recompute?: boolean
+}
+
 /** The memory that training takes on the CPU, in float32. */
-export function trainingMemory(config: GPT2Config, batch: number, context = config.context): MemoryEstimate {
+export function trainingMemory(config: GPT2Config, shape: TrainingShape): MemoryEstimate {
+  const { batch, context = config.context, recompute = false } = shape
   const { vocabulary: V, layers: L, heads: H, width: C } = config
   const parameters = 4 * parameterCount(config)
   const tokens = batch * context
@@ -128,8 +138,8 @@ export function trainingMemory(config: GPT2Config, batch: number, context = conf
   const perBlock = 4 * tokens * (16 * C + H + 4) + (config.dropout > 0 ? 4 * tokens * 2 * C : 0)
   const transient = 4 * tokens * 14 * C
   const logits = 4 * Math.min(tokens * V, 2 ** 24)
-  // The output layer's gradient is made in one piece before it joins the embedding's.
-  const activations = L * perBlock + transient + logits
+  const kept = recompute ? L * 4 * tokens * C + perBlock : L * perBlock
+  const activations = kept + transient + logits
   const total = 4 * parameters + activations
   return { weights: parameters, gradients: parameters, optimizer: 2 * parameters, activations, total }
 }

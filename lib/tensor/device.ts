@@ -1,7 +1,7 @@
-import { GptloomError, checkInteger, outOfRange, show, wrongType } from '../errors.js'
+import { GptloomError, checkInteger, checkNumber, outOfRange } from '../errors.js'
 import { addon } from './binding.js'
 import type { MemoryUse, NativeDevice } from './binding.js'
-import { Tensor, dtypes, sizeOf } from './tensor.js'
+import { Tensor, checkShape, dtypes } from './tensor.js'
 import type { Dtype, Values } from './tensor.js'
 
 /**
@@ -26,7 +26,9 @@ export class Device {
   /** A tensor of undefined contents. */
   empty(shape: readonly number[], dtype: Dtype = 'float32'): Tensor {
     checkShape(shape)
-    return new Tensor(this, dtype, shape, this.native.tensor(dtypes.indexOf(dtype), shape))
+    const index = dtypes.indexOf(dtype)
+    if (index < 0) throw outOfRange(`'float32' or 'int32'`, 'dtype', dtype)
+    return new Tensor(this, dtype, shape, this.native.tensor(index, shape))
   }
 
   /** A float32 tensor holding `value` everywhere. */
@@ -53,16 +55,24 @@ export class Device {
 
   /** A float32 tensor of normally distributed numbers, the same for the same seed and stream everywhere. */
   normal(shape: readonly number[], options: RandomOptions & { mean?: number; deviation?: number }): Tensor {
-    const out = this.empty(shape)
     const { mean = 0, deviation = 1, seed, stream = 0 } = options
+    checkNumber('mean', mean)
+    checkNumber('deviation', deviation)
+    checkInteger('seed', seed, 0)
+    checkInteger('stream', stream, 0)
+    const out = this.empty(shape)
     this.native.randomNormal(out.native, mean, deviation, seed, stream)
     return out
   }
 
   /** A float32 tensor of numbers uniform in [low, high), the same for the same seed and stream everywhere. */
   uniform(shape: readonly number[], options: RandomOptions & { low?: number; high?: number }): Tensor {
-    const out = this.empty(shape)
     const { low = 0, high = 1, seed, stream = 0 } = options
+    checkNumber('low', low)
+    checkNumber('high', high)
+    checkInteger('seed', seed, 0)
+    checkInteger('stream', stream, 0)
+    const out = this.empty(shape)
     this.native.randomUniform(out.native, low, high, seed, stream)
     return out
   }
@@ -117,12 +127,4 @@ export function openDevice(name: string = 'auto', options: { threads?: number } 
     )
   }
   throw outOfRange("'auto' or 'cpu'", 'device', name)
-}
-
-function checkShape(shape: readonly number[]): void {
-  const whole = (n: number) => Number.isSafeInteger(n) && n >= 0
-  if (!Array.isArray(shape) || shape.length > 6 || !shape.every(whole)) {
-    throw wrongType('a list of up to 6 whole numbers', 'shape', shape)
-  }
-  if (sizeOf(shape) > 2 ** 46) throw outOfRange('at most 2^46 elements', 'shape', show(shape))
 }

@@ -1,4 +1,5 @@
 import { GptloomError, outOfRange, show } from '../errors.js'
+import { expectTensor } from './ops/check.js'
 import { ownedBy, scope } from './scope.js'
 import type { Tensor } from './tensor.js'
 
@@ -115,8 +116,9 @@ export class Tape {
    * @param dout the gradient of root, of its shape; default 1, for which root must have one element
    */
   backward(root: Tensor, dout?: Tensor): void {
-    if (root.tape !== this) throw new GptloomError('ERR_DISPOSED', 'backward() needs a tensor made in run()')
-    if (!dout && root.size !== 1) throw outOfRange('one element', 'backward() without dout', show(root.shape))
+    if (root.tape !== this) throw new GptloomError('ERR_DISPOSED', 'backward() needs a tensor made in run(), once')
+    if (dout) expectTensor('dout', dout, root.shape)
+    else if (root.size !== 1) throw outOfRange('one element', 'backward() without dout', show(root.shape))
     recordingOn(null, () =>
       ownedBy(null, () => {
         const unit = dout ? null : root.device.full(root.shape, 1)
@@ -131,6 +133,7 @@ export class Tape {
       }),
     )
     for (const tensor of this.#made) if (tensor !== root) this.#free(tensor)
+    root.tape = null
   }
 
   /** @internal Walks the tape backwards, freeing as it goes. */
@@ -188,6 +191,7 @@ export function recording(...inputs: (Tensor | null | undefined)[]): Tape | null
 export function recompute(body: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
   const tape = active
   const output = recordingOn(null, () => scope(() => body(...inputs)))
+  if (inputs.includes(output)) return output // nothing to compute again
   tape?.record({
     op: 'recompute',
     output,

@@ -78,6 +78,7 @@ export class Tensor {
 
   /** Another handle on the same values, with another shape of the same count. Gradients do not flow through. */
   view(shape: readonly number[]): Tensor {
+    checkShape(shape)
     if (sizeOf(shape) !== this.size) {
       throw outOfRange(`a shape of ${this.size} elements`, 'view()', show(shape))
     }
@@ -105,6 +106,15 @@ export class Tensor {
   [Symbol.dispose](): void {
     this.dispose()
   }
+}
+
+/** @internal Throws unless shape is one that a device can hold. */
+export function checkShape(shape: readonly number[]): void {
+  const whole = (n: number) => Number.isSafeInteger(n) && n >= 0
+  if (!Array.isArray(shape) || shape.length > 6 || !shape.every(whole)) {
+    throw wrongType('a list of up to 6 whole numbers', 'shape', shape)
+  }
+  if (sizeOf(shape) > 2 ** 46) throw outOfRange('at most 2^46 elements', 'shape', show(shape))
 }
 
 export function sizeOf(shape: readonly number[]): number {

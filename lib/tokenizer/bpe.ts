@@ -1,4 +1,12 @@
-import { bytesOf, checkEncode, checkSpecial, splitSpecial, streamDecoder, textOf, toBinary } from './bytes.js'
+import {
+  bytesOf,
+  checkEncode,
+  checkSpecial,
+  splitSpecial,
+  streamDecoder,
+  textOf,
+  toBinary,
+} from './bytes.js'
 import { bpeFiles } from './files.js'
 import { grown } from './merges.js'
 import type { Merges } from './merges.js'
@@ -10,13 +18,14 @@ import { WordStream, wordEnd } from './words.js'
 /** Longer words, in UTF-16 code units, are rare and are not remembered. */
 const LONGEST_REMEMBERED = 64
 
-/** Words remembered before all are forgotten: with their ids at most some 20 MB, in English prose about 5 MB. */
-const MOST_REMEMBERED = 1 << 17
+/** When so many words or ids of words are remembered, all are forgotten: at most some 40 MB. */
+const MOST_WORDS = 1 << 17
+const MOST_IDS = 1 << 20
 
 /**
- * Byte-level BPE as in GPT-2 (Radford et al. 2019; Sennrich et al. 2016): the text is cut into words, the UTF-8 bytes
- * of a word are merged pair by pair in the order of the merges' ranks. It encodes every text and
- * `decode(encode(text))` is the text, lone surrogates as U+FFFD.
+ * Byte-level BPE as in GPT-2 (Radford et al. 2019; Sennrich et al. 2016): the text is cut into
+ * words, the UTF-8 bytes of a word are merged pair by pair in the order of the merges' ranks. It
+ * encodes every text and `decode(encode(text))` is the text, lone surrogates as U+FFFD.
  */
 export class BpeTokenizer implements Tokenizer {
   readonly size: number
@@ -29,7 +38,8 @@ export class BpeTokenizer implements Tokenizer {
   private symbols = new Int32Array(256)
 
   /**
-   * @param tokens by id, as binary strings, special tokens included; every single byte is among them
+   * @param tokens by id, as binary strings, special tokens included; every single byte is among
+   * them
    * @param merges in terms of these ids
    */
   constructor(
@@ -50,7 +60,13 @@ export class BpeTokenizer implements Tokenizer {
     const withSpecial = checkEncode(text, options)
     const out = new IdList(text.length / 3)
     if (!withSpecial) this.append(text, out)
-    else splitSpecial(text, this.special, (plain) => this.append(plain, out), (id) => out.push(id))
+    else
+      splitSpecial(
+        text,
+        this.special,
+        (plain) => this.append(plain, out),
+        (id) => out.push(id),
+      )
     return out.take()
   }
 
@@ -81,17 +97,27 @@ export class BpeTokenizer implements Tokenizer {
     return bpeFiles(this)
   }
 
-  /** This vocabulary with more special tokens, which take the next ids; names it has already are left as they are. */
+  /**
+   * This vocabulary with more special tokens, which take the next ids; names it has already are
+   * left as they are.
+   */
   withSpecial(names: readonly string[]): BpeTokenizer {
     const added = checkSpecial(names).filter((name) => !this.special.has(name))
     for (const name of added) {
       if (this.tokens.includes(toBinary(name))) {
-        throw new RangeError(`Expected names that are no tokens yet for special, received ${JSON.stringify(name)}`)
+        throw new RangeError(
+          `Expected names that are no tokens yet for special, received ${JSON.stringify(name)}`,
+        )
       }
     }
     const special = new Map(this.special)
     for (const [index, name] of added.entries()) special.set(name, this.size + index)
-    return new BpeTokenizer(this.kind, [...this.tokens, ...added.map(toBinary)], this.merges, special)
+    return new BpeTokenizer(
+      this.kind,
+      [...this.tokens, ...added.map(toBinary)],
+      this.merges,
+      special,
+    )
   }
 
   private append(text: string, out: IdList): void {
@@ -102,7 +128,7 @@ export class BpeTokenizer implements Tokenizer {
         this.merge(text.slice(from, to), out)
         continue
       }
-      if (table.size === MOST_REMEMBERED) this.forget()
+      if (table.size === MOST_WORDS || ids.length > MOST_IDS) this.forget()
       const known = table.size
       const word = table.add(text, from, to)
       if (word === known) {
@@ -161,6 +187,8 @@ class IdList {
 
   private reserve(count: number): void {
     const needed = this.length + count
-    if (needed > this.values.length) this.values = grown(this.values, Math.max(needed, 2 * this.values.length))
+    if (needed > this.values.length) {
+      this.values = grown(this.values, Math.max(needed, 2 * this.values.length))
+    }
   }
 }

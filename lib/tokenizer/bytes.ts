@@ -2,9 +2,10 @@ import { GptloomError, checkKeys, show, wrongType } from '../errors.js'
 import { END_OF_TEXT } from './tokenizer.js'
 import type { EncodeOptions, StreamDecoder } from './tokenizer.js'
 
-// Tokens are held as binary strings: one character of code 0 to 255 a byte. Files name them by GPT-2's printable
-// stand-ins instead (Radford et al. 2019, encoder.py, bytes_to_unicode): a byte that is a printable character of
-// Latin-1 stands for itself, the other 68 are U+0100 onwards in order.
+// Tokens are held as binary strings: one character of code 0 to 255 a byte. Files name them by
+// GPT-2's printable stand-ins instead (Radford et al. 2019, encoder.py, bytes_to_unicode): a byte
+// that is a printable character of Latin-1 stands for itself, the other 68 are U+0100 onwards in
+// order.
 
 const byteCharacters: string[] = []
 const characterBytes = new Map<string, string>()
@@ -17,8 +18,9 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /** The 256 bytes in the order of their ids in GPT-2, which is the order of their stand-ins. */
-export const byteOrder: readonly number[] = Array.from({ length: 256 }, (_, byte) => byte)
-  .sort((a, b) => byteCharacters[a]!.charCodeAt(0) - byteCharacters[b]!.charCodeAt(0))
+export const byteOrder: readonly number[] = Array.from({ length: 256 }, (_, byte) => byte).sort(
+  (a, b) => byteCharacters[a]!.charCodeAt(0) - byteCharacters[b]!.charCodeAt(0),
+)
 
 /** The printable name of a token. */
 export function nameOf(token: string): string {
@@ -27,7 +29,10 @@ export function nameOf(token: string): string {
   return name
 }
 
-/** The token of a printable name, or undefined when the name holds a character that stands for no byte. */
+/**
+ * The token of a printable name, or undefined when the name holds a character that stands for no
+ * byte.
+ */
 export function tokenOf(name: string): string | undefined {
   let token = ''
   for (const character of name) {
@@ -67,11 +72,15 @@ export function streamDecoder(tokens: readonly string[]): StreamDecoder {
 function tokenAt(id: number, tokens: readonly string[]): string {
   const token = tokens[id]
   if (token !== undefined) return token
-  throw new GptloomError('ERR_INDEX',
-    `Expected token ids from 0 to ${tokens.length - 1}, received ${show(id)}`)
+  throw new GptloomError(
+    'ERR_INDEX',
+    `Expected token ids from 0 to ${tokens.length - 1}, received ${show(id)}`,
+  )
 }
 
-/** Checks the arguments of `encode`; true when special tokens in the text are to be taken as such. */
+/**
+ * Checks the arguments of `encode`; true when special tokens in the text are to be taken as such.
+ */
 export function checkEncode(text: unknown, options: EncodeOptions | undefined): boolean {
   if (typeof text !== 'string') throw wrongType('a string', 'text', text)
   if (options === undefined) return false
@@ -90,18 +99,27 @@ export function checkSpecial(special: unknown): string[] {
     }
   }
   const twice = special.find((name, index) => special.indexOf(name) !== index)
-  if (twice !== undefined) throw new TypeError(`Expected different names for special, received ${show(twice)} twice`)
-  return special.filter((name) => name !== END_OF_TEXT).concat(special.includes(END_OF_TEXT) ? [END_OF_TEXT] : [])
+  if (twice !== undefined) {
+    throw new TypeError(`Expected different names for special, received ${show(twice)} twice`)
+  }
+  return special
+    .filter((name) => name !== END_OF_TEXT)
+    .concat(special.includes(END_OF_TEXT) ? [END_OF_TEXT] : [])
 }
 
-/** Calls plain for each stretch of text between special tokens and token for each of these, in order. */
+/**
+ * Calls plain for each stretch of text between special tokens and token for each of these, in
+ * order.
+ */
 export function splitSpecial(
-  text: string, special: ReadonlyMap<string, number>,
-  plain: (text: string) => void, token: (id: number) => void,
+  text: string,
+  special: ReadonlyMap<string, number>,
+  plain: (text: string) => void,
+  token: (id: number) => void,
 ): void {
   // Longest first: where one name begins with another, the longer one is meant.
   const names = [...special.keys()].sort((a, b) => b.length - a.length)
-  const pattern = names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|')
+  const pattern = names.map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|')
   if (names.length === 0) return plain(text)
   let from = 0
   for (const match of text.matchAll(new RegExp(pattern, 'gu'))) {

@@ -1,5 +1,13 @@
-import { GptloomError, checkKeys, wrongType } from '../errors.js'
-import { bytesOf, checkEncode, checkSpecial, splitSpecial, streamDecoder, textOf, toBinary } from './bytes.js'
+import { GptloomError, checkKeys, show, wrongType } from '../errors.js'
+import {
+  bytesOf,
+  checkEncode,
+  checkSpecial,
+  splitSpecial,
+  streamDecoder,
+  textOf,
+  toBinary,
+} from './bytes.js'
 import { UNKNOWN, characterFiles } from './files.js'
 import { END_OF_TEXT } from './tokenizer.js'
 import type { EncodeOptions, StreamDecoder, StreamEncoder, Tokenizer } from './tokenizer.js'
@@ -7,9 +15,10 @@ import type { EncodeOptions, StreamDecoder, StreamEncoder, Tokenizer } from './t
 const REPLACEMENT = 0xfffd
 
 /**
- * One id a character (Unicode code point). A text with a character outside the vocabulary is refused, since a model has
- * nothing to say about a character it never saw and dropping it in silence would change the text; a
- * vocabulary that holds the special token <unk> reads such characters as that.
+ * One id a character (Unicode code point). A text with a character outside the vocabulary is
+ * refused, since a model has nothing to say about a character it never saw and dropping it in
+ * silence would change the text; a vocabulary that holds the special token <unk> reads such
+ * characters as that.
  */
 export class CharacterTokenizer implements Tokenizer {
   readonly kind = 'character'
@@ -25,7 +34,10 @@ export class CharacterTokenizer implements Tokenizer {
    * @param names by id: a character, or the name of a special token
    * @param special special tokens by name, each at its place in names
    */
-  constructor(readonly names: readonly string[], readonly special: ReadonlyMap<string, number>) {
+  constructor(
+    readonly names: readonly string[],
+    readonly special: ReadonlyMap<string, number>,
+  ) {
     this.size = names.length
     this.endOfText = special.get(END_OF_TEXT)
     this.unknown = special.get(UNKNOWN)
@@ -42,9 +54,14 @@ export class CharacterTokenizer implements Tokenizer {
     const withSpecial = checkEncode(text, options)
     const out = new Int32Array(text.length)
     let length = 0
-    const append = (plain: string) => { length = this.append(plain, out, length, text) }
+    const append = (plain: string) => {
+      length = this.append(plain, out, length, text)
+    }
     if (!withSpecial) append(text)
-    else splitSpecial(text, this.special, append, (id) => { out[length++] = id })
+    else
+      splitSpecial(text, this.special, append, (id) => {
+        out[length++] = id
+      })
     return length === out.length ? out : out.slice(0, length)
   }
 
@@ -107,26 +124,37 @@ export class CharacterTokenizer implements Tokenizer {
       position++
       if (missing.size > 5) break
     }
-    const list = [...missing].slice(0, 5).map(([codePoint, at]) =>
-      `${JSON.stringify(String.fromCodePoint(codePoint))} (U+${hex(codePoint)}) at character ${at + 1}`)
-    return new GptloomError('ERR_INDEX', `The character-level vocabulary of ${this.size} ids lacks ` +
-      `${list.join(', ')}${missing.size > 5 ? ' and more' : ''}. Remove or replace what is missing, or train with ` +
-      'a byte-level tokenizer, which knows every character')
+    const list = [...missing]
+      .slice(0, 5)
+      .map(
+        ([codePoint, at]) =>
+          `${show(String.fromCodePoint(codePoint))} (U+${hex(codePoint)}) at character ${at + 1}`,
+      )
+    return new GptloomError(
+      'ERR_INDEX',
+      `The character-level vocabulary of ${this.size} ids lacks ` +
+        `${list.join(', ')}${missing.size > 5 ? ' and more' : ''}. Remove or replace what is ` +
+        'missing, or train with a byte-level tokenizer, which knows every character',
+    )
   }
 }
 
 /** Options of `characterTokenizer`. */
 export interface CharacterOptions {
-  /** Special tokens, which take the ids after the characters; '<unk>' among them stands for unknown characters. */
+  /**
+   * Special tokens, which take the ids after the characters; '<unk>' among them stands for unknown
+   * characters.
+   */
   special?: readonly string[]
 }
 
 /**
- * The character-level vocabulary of a text, the characters in the order of their code points. chunks are consecutive
- * pieces of the text and may be cut anywhere.
+ * The character-level vocabulary of a text, the characters in the order of their code points.
+ * chunks are consecutive pieces of the text and may be cut anywhere.
  */
 export async function characterTokenizer(
-  chunks: AsyncIterable<string> | Iterable<string>, options: CharacterOptions = {},
+  chunks: AsyncIterable<string> | Iterable<string>,
+  options: CharacterOptions = {},
 ): Promise<CharacterTokenizer> {
   checkKeys('characterTokenizer options', options, ['special'])
   const special = checkSpecial(options.special ?? [])
@@ -147,7 +175,10 @@ export async function characterTokenizer(
     if (seen[codePoint]) names.push(String.fromCodePoint(codePoint))
   }
   const first = names.length
-  return new CharacterTokenizer([...names, ...special], new Map(special.map((name, i) => [name, first + i])))
+  return new CharacterTokenizer(
+    [...names, ...special],
+    new Map(special.map((name, i) => [name, first + i])),
+  )
 }
 
 function collect(text: string, end: number, seen: Uint8Array): void {

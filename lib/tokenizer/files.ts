@@ -1,5 +1,5 @@
-// What is written into a Hugging Face model folder. Vocabularies are written by hand and not by JSON.stringify of an
-// object, which would reorder keys like "7" and lose the key "__proto__".
+// What is written into a Hugging Face model folder. Vocabularies are written by hand and not by
+// JSON.stringify of an object, which would reorder keys like "7" and lose the key "__proto__".
 import type { BpeTokenizer } from './bpe.js'
 import { nameOf } from './bytes.js'
 import type { CharacterTokenizer } from './character.js'
@@ -22,18 +22,34 @@ export function bpeFiles(tokenizer: BpeTokenizer): Record<string, string> {
     lines.push(`${names[merges.pairs.lefts[rank]!]} ${names[merges.pairs.rights[rank]!]}`)
   }
   const vocabulary = vocabularyJson(names)
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
+  const byteLevel = {
+    type: 'ByteLevel',
+    add_prefix_space: false,
+    trim_offsets: true,
+    use_regex: true,
+  }
   return {
     'vocab.json': vocabulary,
     'merges.txt': ['#version: 0.2', ...lines, ''].join('\n'),
-    'tokenizer.json': tokenizerJson(tokenizer, {
-      pre_tokenizer: byteLevel,
-      post_processor: { ...byteLevel, trim_offsets: false },
-      decoder: byteLevel,
-    }, {
-      type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
-      fuse_unk: false, byte_fallback: false, ignore_merges: false,
-    }, `"vocab":${vocabulary},"merges":${JSON.stringify(lines)}`),
+    'tokenizer.json': tokenizerJson(
+      tokenizer,
+      {
+        pre_tokenizer: byteLevel,
+        post_processor: { ...byteLevel, trim_offsets: false },
+        decoder: byteLevel,
+      },
+      {
+        type: 'BPE',
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        ignore_merges: false,
+      },
+      `"vocab":${vocabulary},"merges":${JSON.stringify(lines)}`,
+    ),
     ...configFiles(tokenizer, 'GPT2Tokenizer', special.has(END_OF_TEXT) ? END_OF_TEXT : undefined),
   }
 }
@@ -41,31 +57,68 @@ export function bpeFiles(tokenizer: BpeTokenizer): Record<string, string> {
 /** The files of a character-level vocabulary: a word-level model whose words are characters. */
 export function characterFiles(tokenizer: CharacterTokenizer): Record<string, string> {
   return {
-    'tokenizer.json': tokenizerJson(tokenizer, {
-      pre_tokenizer: { type: 'Split', pattern: { Regex: CHARACTER_PATTERN }, behavior: 'Isolated', invert: false },
-      post_processor: null,
-      decoder: { type: 'Fuse' },
-    }, { type: 'WordLevel', unk_token: UNKNOWN }, `"vocab":${vocabularyJson(tokenizer.names)}`),
-    ...configFiles(tokenizer, 'PreTrainedTokenizerFast', tokenizer.special.has(UNKNOWN) ? UNKNOWN : undefined),
+    'tokenizer.json': tokenizerJson(
+      tokenizer,
+      {
+        pre_tokenizer: {
+          type: 'Split',
+          pattern: { Regex: CHARACTER_PATTERN },
+          behavior: 'Isolated',
+          invert: false,
+        },
+        post_processor: null,
+        decoder: { type: 'Fuse' },
+      },
+      { type: 'WordLevel', unk_token: UNKNOWN },
+      `"vocab":${vocabularyJson(tokenizer.names)}`,
+    ),
+    ...configFiles(
+      tokenizer,
+      'PreTrainedTokenizerFast',
+      tokenizer.special.has(UNKNOWN) ? UNKNOWN : undefined,
+    ),
   }
 }
 
 function tokenizerJson(
-  { special }: Tokenizer, stages: object, model: object, vocabulary: string,
+  { special }: Tokenizer,
+  stages: object,
+  model: object,
+  vocabulary: string,
 ): string {
-  const added = [...special].map(([content, id]) =>
-    ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }))
-  const head = { version: '1.0', truncation: null, padding: null, added_tokens: added, normalizer: null, ...stages }
-  return `${JSON.stringify(head).slice(0, -1)},"model":${JSON.stringify(model).slice(0, -1)},${vocabulary}}}\n`
+  const added = [...special].map(([content, id]) => ({
+    id,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  }))
+  const head = {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: added,
+    normalizer: null,
+    ...stages,
+  }
+  const open = (value: object) => JSON.stringify(value).slice(0, -1)
+  return `${open(head)},"model":${open(model)},${vocabulary}}}\n`
 }
 
 function configFiles(
-  { special }: Tokenizer, tokenizerClass: string, unknown: string | undefined,
+  { special }: Tokenizer,
+  tokenizerClass: string,
+  unknown: string | undefined,
 ): Record<string, string> {
   const end = special.has(END_OF_TEXT) ? END_OF_TEXT : undefined
   const map = { bos_token: end, eos_token: end, unk_token: unknown }
   const config = {
-    ...map, tokenizer_class: tokenizerClass, add_prefix_space: false, clean_up_tokenization_spaces: false,
+    ...map,
+    tokenizer_class: tokenizerClass,
+    add_prefix_space: false,
+    clean_up_tokenization_spaces: false,
   }
   return {
     'tokenizer_config.json': JSON.stringify(config, null, 2) + '\n',

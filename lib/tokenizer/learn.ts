@@ -17,13 +17,14 @@ export interface Best {
 }
 
 /**
- * Finds the most frequent pair of neighbouring symbols and merges it, again and again (Sennrich, Haddow and Birch
- * 2016), touching only the places where the pair stands. Every position with a right neighbour in its word is in
- * the list of its pair's positions, doubly linked through two arrays, so that to move it to another pair costs O(1)
- * and memory does not grow with the number of merges. A heap holds the counts; a count that has fallen since is put
- * right when it comes up.
+ * Finds the most frequent pair of neighbouring symbols and merges it, again and again (Sennrich,
+ * Haddow and Birch 2016), touching only the places where the pair stands. Every position with a
+ * right neighbour in its word is in the list of its pair's positions, doubly linked through two
+ * arrays, so that to move it to another pair costs O(1) and memory does not grow with the number of
+ * merges. A heap holds the counts; a count that has fallen since is put right when it comes up.
  *
- * Of pairs with the same count the one with the smaller left id comes first, then the smaller right id.
+ * Of pairs with the same count the one with the smaller left id comes first, then the smaller right
+ * id.
  */
 export class Learner {
   private readonly symbols: Int32Array
@@ -35,12 +36,18 @@ export class Learner {
   private readonly pairs = new PairTable()
   private pairCounts = new Float64Array(1024)
   private heads = new Int32Array(1024).fill(-1)
-  /** The pair at each position, -1 for none, and its neighbours in the list of that pair's positions. */
+  /**
+   * The pair at each position, -1 for none, and its neighbours in the list of that pair's
+   * positions.
+   */
   private readonly pairAt: Int32Array
   private readonly later: Int32Array
   private readonly earlier: Int32Array
   private readonly heap: PairHeap
-  /** The pairs that gained occurrences since the heap was last told, and the round in which each pair last did. */
+  /**
+   * The pairs that gained occurrences since the heap was last told, and the round in which each
+   * pair last did.
+   */
   private touched: number[] = []
   private rounds = new Int32Array(1024)
   private round = 1
@@ -80,7 +87,9 @@ export class Learner {
       const pair = heap.topPair
       const count = this.pairCounts[pair]!
       const current = count === heap.topCount
-      if (current && count > 0) return { left: pairs.lefts[pair]!, right: pairs.rights[pair]!, count }
+      if (current && count > 0) {
+        return { left: pairs.lefts[pair]!, right: pairs.rights[pair]!, count }
+      }
       heap.pop()
       if (!current && count > 0) heap.push(pair, count)
     }
@@ -92,12 +101,16 @@ export class Learner {
     this.pairCounts[this.pairs.find(left, right)] = -Infinity
   }
 
-  /** Puts the symbol `merged` in the place of every occurrence of a pair, in each word from left to right. */
+  /**
+   * Puts the symbol `merged` in the place of every occurrence of a pair, in each word from left to
+   * right.
+   */
   merge(left: number, right: number, merged: number): void {
     const pair = this.pairs.find(left, right)
     const places: number[] = []
     for (let at = this.heads[pair]!; at >= 0; at = this.later[at]!) places.push(at)
-    // Occurrences overlap only when left is right: then the order matters, and the first of two wins.
+    // Occurrences overlap only when left is right: then the order matters, and the first of two
+    // wins.
     if (left === right) places.sort((a, b) => a - b)
     for (const at of places) if (this.pairAt[at] === pair) this.join(at, merged)
     this.offer()
@@ -202,7 +215,8 @@ class PairHeap {
     const count = this.counts[last]!
     let at = 0
     for (let child; (child = 2 * at + 1) < last; at = child) {
-      if (child + 1 < last && this.before(this.entries[child + 1]!, this.counts[child + 1]!, child)) child++
+      const next = child + 1
+      if (next < last && this.before(this.entries[next]!, this.counts[next]!, child)) child = next
       if (this.before(pair, count, child)) break
       this.move(child, at)
     }

@@ -27,11 +27,11 @@ interface Vocabulary {
 }
 
 /**
- * Reads a tokenizer from a model folder: tokenizer.json of a byte-level BPE or of our character-level kind, or, without
- * that file, vocab.json and merges.txt as GPT-2's folders have them. The files are untrusted: everything in them is
- * checked before it is used.
- * @throws {GptloomError} ERR_FILE when there is no tokenizer in the folder, ERR_FORMAT when a file is damaged or of
- * a kind that is not supported
+ * Reads a tokenizer from a model folder: tokenizer.json of a byte-level BPE or of our
+ * character-level kind, or, without that file, vocab.json and merges.txt as GPT-2's folders have
+ * them. The files are untrusted: everything in them is checked before it is used.
+ * @throws {GptloomError} ERR_FILE when there is no tokenizer in the folder, ERR_FORMAT when a file
+ * is damaged or of a kind that is not supported
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   if (typeof folder !== 'string') throw wrongType('the path of a folder', 'folder', folder)
@@ -42,14 +42,21 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const mergesPath = join(folder, 'merges.txt')
   const [vocabulary, merges] = await Promise.all([read(vocabularyPath), read(mergesPath)])
   if (vocabulary === undefined || merges === undefined) {
-    throw new GptloomError('ERR_FILE',
-      `No tokenizer in ${folder}: expected tokenizer.json, or vocab.json and merges.txt`)
+    throw new GptloomError(
+      'ERR_FILE',
+      `No tokenizer in ${folder}: expected tokenizer.json, or vocab.json and merges.txt`,
+    )
   }
   const addedPath = join(folder, 'added_tokens.json')
-  const added = parse(addedPath, await read(addedPath) ?? '{}')
-  const entries = checkVocabulary(vocabularyPath, parse(vocabularyPath, vocabulary), Object.entries(added))
+  const added = parse(addedPath, (await read(addedPath)) ?? '{}')
+  const entries = checkVocabulary(
+    vocabularyPath,
+    parse(vocabularyPath, vocabulary),
+    Object.entries(added),
+  )
   const pairs = mergesPairs(mergesPath, merges)
-  // This older layout does not list special tokens: they are what no merge makes and what reads as it is named.
+  // This older layout does not list special tokens: they are what no merge makes and what reads as
+  // it is named.
   const made = new Set(pairs.map(([left, right]) => left + right))
   for (const [id, name] of entries.names.entries()) {
     const token = tokenOf(name)
@@ -62,11 +69,16 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
 function fromTokenizerJson(path: string, file: Json): Tokenizer {
   const model = object(path, file.model, 'model')
   const added = file.added_tokens ?? []
-  if (!Array.isArray(added)) throw damaged(path, `expected an array for added_tokens, received ${show(added)}`)
+  if (!Array.isArray(added)) {
+    throw damaged(path, `expected an array for added_tokens, received ${show(added)}`)
+  }
   const tokens = added.map((token, index): [string, unknown] => {
     const { content, id } = object(path, token, `added_tokens[${index}]`)
     if (typeof content !== 'string') {
-      throw damaged(path, `expected a string for added_tokens[${index}].content, received ${show(content)}`)
+      throw damaged(
+        path,
+        `expected a string for added_tokens[${index}].content, received ${show(content)}`,
+      )
     }
     return [content, id]
   })
@@ -83,24 +95,48 @@ function fromTokenizerJson(path: string, file: Json): Tokenizer {
 
 function checkBpe(path: string, file: Json, model: Json): void {
   const before = object(path, file.pre_tokenizer, 'pre_tokenizer')
-  if (before.type !== 'ByteLevel' || before.use_regex === false) throw unsupported(path, 'pre_tokenizer', before.type)
-  if (before.add_prefix_space === true) throw unsupported(path, 'pre_tokenizer.add_prefix_space', true)
-  for (const key of ['dropout', 'continuing_subword_prefix', 'end_of_word_suffix', 'byte_fallback', 'ignore_merges']) {
+  if (before.type !== 'ByteLevel' || before.use_regex === false) {
+    throw unsupported(path, 'pre_tokenizer', before.type)
+  }
+  if (before.add_prefix_space === true) {
+    throw unsupported(path, 'pre_tokenizer.add_prefix_space', true)
+  }
+  for (const key of [
+    'dropout',
+    'continuing_subword_prefix',
+    'end_of_word_suffix',
+    'byte_fallback',
+    'ignore_merges',
+  ]) {
     if (model[key]) throw unsupported(path, `model.${key}`, model[key])
   }
 }
 
-function character(path: string, file: Json, model: Json, vocabulary: Vocabulary): CharacterTokenizer {
+function character(
+  path: string,
+  file: Json,
+  model: Json,
+  vocabulary: Vocabulary,
+): CharacterTokenizer {
   const before = object(path, file.pre_tokenizer, 'pre_tokenizer')
   const pattern = object(path, before.pattern ?? {}, 'pre_tokenizer.pattern')
-  if (before.type !== 'Split' || before.behavior !== 'Isolated' || pattern.Regex !== CHARACTER_PATTERN) {
+  if (
+    before.type !== 'Split' ||
+    before.behavior !== 'Isolated' ||
+    pattern.Regex !== CHARACTER_PATTERN
+  ) {
     throw unsupported(path, 'pre_tokenizer', before.type)
   }
-  if (object(path, file.decoder, 'decoder').type !== 'Fuse') throw unsupported(path, 'decoder', file.decoder)
+  if (object(path, file.decoder, 'decoder').type !== 'Fuse') {
+    throw unsupported(path, 'decoder', file.decoder)
+  }
   if (model.unk_token !== UNKNOWN) throw unsupported(path, 'model.unk_token', model.unk_token)
   for (const name of vocabulary.names) {
     if (!vocabulary.special.has(name) && ([...name].length !== 1 || /\p{Surrogate}/u.test(name))) {
-      throw damaged(path, `expected single characters or added tokens in model.vocab, received ${show(name)}`)
+      throw damaged(
+        path,
+        `expected single characters or added tokens in model.vocab, received ${show(name)}`,
+      )
     }
   }
   return new CharacterTokenizer(vocabulary.names, vocabulary.special)
@@ -111,22 +147,34 @@ function checkVocabulary(path: string, vocabulary: Json, added: [string, unknown
   const all = new Map<string, unknown>(Object.entries(vocabulary))
   const special = new Map<string, number>()
   for (const [name, id] of added) {
-    if (name === '' || /\p{Surrogate}/u.test(name)) throw damaged(path, `the added token ${show(name)} is no text`)
+    if (name === '' || /\p{Surrogate}/u.test(name)) {
+      throw damaged(path, `the added token ${show(name)} is no text`)
+    }
     if (all.has(name) && all.get(name) !== id) {
-      throw damaged(path, `the added token ${show(name)} has the ids ${show(all.get(name))} and ${show(id)}`)
+      throw damaged(
+        path,
+        `the added token ${show(name)} has the ids ${show(all.get(name))} and ${show(id)}`,
+      )
     }
     all.set(name, id)
   }
   const size = all.size
-  if (size === 0 || size > MAX_SIZE) throw damaged(path, `expected 1 to ${MAX_SIZE} tokens, received ${size}`)
+  if (size === 0 || size > MAX_SIZE) {
+    throw damaged(path, `expected 1 to ${MAX_SIZE} tokens, received ${size}`)
+  }
   const names: string[] = new Array(size)
   const ids = new Map<string, number>()
   for (const [name, id] of all) {
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= size) {
-      throw damaged(path, `expected ids from 0 to ${size - 1} for ${size} tokens, received ${show(id)} ` +
-        `for the token ${show(name)}`)
+      throw damaged(
+        path,
+        `expected ids from 0 to ${size - 1} for ${size} tokens, received ${show(id)} ` +
+          `for the token ${show(name)}`,
+      )
     }
-    if (names[id] !== undefined) throw damaged(path, `the tokens ${show(names[id])} and ${show(name)} share the id ${id}`)
+    if (names[id] !== undefined) {
+      throw damaged(path, `the tokens ${show(names[id])} and ${show(name)} share the id ${id}`)
+    }
     names[id] = name
     ids.set(name, id)
   }
@@ -146,7 +194,9 @@ function mergesPairs(path: string, text: string): [string, string][] {
 }
 
 function jsonPairs(path: string, merges: unknown): [string, string][] {
-  if (!Array.isArray(merges)) throw damaged(path, `expected an array for model.merges, received ${show(merges)}`)
+  if (!Array.isArray(merges)) {
+    throw damaged(path, `expected an array for model.merges, received ${show(merges)}`)
+  }
   return merges.map((merge, index) => pairOf(path, `model.merges[${index}]`, merge))
 }
 
@@ -154,13 +204,18 @@ function pairOf(path: string, where: string, merge: unknown): [string, string] {
   const parts = typeof merge === 'string' ? merge.split(' ') : merge
   if (Array.isArray(parts) && parts.length === 2) {
     const [left, right] = parts
-    if (typeof left === 'string' && typeof right === 'string' && left !== '' && right !== '') return [left, right]
+    if (typeof left === 'string' && typeof right === 'string' && left !== '' && right !== '') {
+      return [left, right]
+    }
   }
   throw damaged(path, `${where}: expected two tokens, received ${show(merge)}`)
 }
 
 function bpe(
-  path: string, { names, ids, special }: Vocabulary, mergesPath: string, pairs: [string, string][],
+  path: string,
+  { names, ids, special }: Vocabulary,
+  mergesPath: string,
+  pairs: [string, string][],
 ): BpeTokenizer {
   const tokens = names.map((name) => {
     const token = special.has(name) ? toBinary(name) : tokenOf(name)
@@ -173,13 +228,18 @@ function bpe(
       throw damaged(path, `the vocabulary lacks the byte ${byte} (${show(name)})`)
     }
   }
-  if (pairs.length > MAX_MERGES) throw damaged(mergesPath, `expected at most ${MAX_MERGES} merges, received ${pairs.length}`)
+  if (pairs.length > MAX_MERGES) {
+    throw damaged(mergesPath, `expected at most ${MAX_MERGES} merges, received ${pairs.length}`)
+  }
   const merges = new Merges()
   for (const [left, right] of pairs) {
     for (const name of [left, right, left + right]) {
       if (ids.has(name) && !special.has(name)) continue
-      throw damaged(mergesPath, `the merge of ${show(left)} and ${show(right)} needs the token ${show(name)}, which ` +
-        `is ${special.has(name) ? 'an added token' : 'not in the vocabulary'}`)
+      throw damaged(
+        mergesPath,
+        `the merge of ${show(left)} and ${show(right)} needs the token ${show(name)}, which ` +
+          `is ${special.has(name) ? 'an added token' : 'not in the vocabulary'}`,
+      )
     }
     if (!merges.add(ids.get(left)!, ids.get(right)!, ids.get(left + right)!)) {
       throw damaged(mergesPath, `the merge of ${show(left)} and ${show(right)} stands there twice`)
@@ -199,7 +259,9 @@ async function read(path: string): Promise<string | undefined> {
   try {
     const found = await stat(path)
     if (!found.isFile()) throw new GptloomError('ERR_FILE', `${path} is not a file`)
-    if (found.size > MAX_BYTES) throw damaged(path, `expected at most ${MAX_BYTES} bytes, received ${found.size}`)
+    if (found.size > MAX_BYTES) {
+      throw damaged(path, `expected at most ${MAX_BYTES} bytes, received ${found.size}`)
+    }
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path))
   } catch (error) {
     if (error instanceof GptloomError) throw error
@@ -231,6 +293,9 @@ function damaged(path: string, what: string): GptloomError {
 
 function unsupported(path: string, name: string, value: unknown): GptloomError {
   const shown = typeof value === 'object' ? JSON.stringify(value).slice(0, 100) : show(value)
-  return damaged(path, `${name} ${shown} is not supported; byte-level BPE as in GPT-2 and gptloom's ` +
-    'character-level tokenizers are')
+  return damaged(
+    path,
+    `${name} ${shown} is not supported; byte-level BPE as in GPT-2 and gptloom's ` +
+      'character-level tokenizers are',
+  )
 }

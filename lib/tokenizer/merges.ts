@@ -73,8 +73,9 @@ export class Merges {
   }
 
   /**
-   * Merges ids[0, length) in place and returns the new length: as long as there is a mergeable pair, the one of
-   * the lowest rank, the leftmost first. O(n log n) by a heap of pairs over a linked list of ids.
+   * Merges ids[0, length) in place and returns the new length: as long as there is a mergeable
+   * pair, the one of the lowest rank, the leftmost first. O(n log n) by a heap of pairs over a
+   * linked list of ids.
    */
   apply(ids: Int32Array, length: number): number {
     if (length < 2) return length
@@ -92,7 +93,9 @@ export class Merges {
       const at = key - rank * POSITIONS
       const right = next[at]!
       // A merge nearby may have taken either side since the pair was offered.
-      if (right >= length || ids[at] !== pairs.lefts[rank] || ids[right] !== pairs.rights[rank]) continue
+      if (right >= length || ids[at] !== pairs.lefts[rank] || ids[right] !== pairs.rights[rank]) {
+        continue
+      }
       ids[at] = results[rank]!
       ids[right] = -1
       const after = next[right]!

@@ -1,4 +1,7 @@
-/** Numbers distinct words 0, 1, 2 ... Keeps copies of their code units, not the strings they came from. */
+/**
+ * Numbers distinct words 0, 1, 2 ... Keeps copies of their code units, not the strings they came
+ * from.
+ */
 export class WordTable {
   size = 0
   private slots = new Int32Array(2048)
@@ -19,7 +22,9 @@ export class WordTable {
     const mask = this.slots.length - 1
     let slot = hash & mask
     for (let entry; (entry = this.slots[slot]!) !== 0; slot = (slot + 1) & mask) {
-      if (this.hashes[entry - 1] === hash && this.equals(entry - 1, text, start, end)) return entry - 1
+      if (this.hashes[entry - 1] === hash && this.equals(entry - 1, text, start, end)) {
+        return entry - 1
+      }
     }
     const index = this.size++
     this.slots[slot] = this.size
@@ -39,7 +44,9 @@ export class WordTable {
     this.slots.fill(0)
   }
 
-  /** Drops the words for which keep answers false; the others are numbered anew, in the same order. */
+  /**
+   * Drops the words for which keep answers false; the others are numbered anew, in the same order.
+   */
   filter(keep: (index: number) => boolean): void {
     const { starts, size } = this
     let kept = 0
@@ -62,7 +69,9 @@ export class WordTable {
     const from = this.starts[index]!
     if (this.starts[index + 1]! - from !== end - start) return false
     const { units } = this
-    for (let i = start, j = from; i < end; i++, j++) if (units[j] !== text.charCodeAt(i)) return false
+    for (let i = start, j = from; i < end; i++, j++) {
+      if (units[j] !== text.charCodeAt(i)) return false
+    }
     return true
   }
 

@@ -1,8 +1,8 @@
 /** What `encode` does with special tokens such as <|endoftext|> that stand in the text. */
 export interface EncodeOptions {
   /**
-   * true: the names of special tokens become their ids. false (the default): they are plain text, so that text
-   * from outside cannot end a document or forge a turn of a chat.
+   * true: the names of special tokens become their ids. false (the default): they are plain text,
+   * so that text from outside cannot end a document or forge a turn of a chat.
    */
   special?: boolean
 }
@@ -11,7 +11,9 @@ export interface EncodeOptions {
 export interface StreamEncoder {
   /** Takes the next chunk and returns the ids that no later chunk can change. */
   push(text: string): Int32Array
-  /** Returns the ids of what was held back. All results joined equal `encode` of all chunks joined. */
+  /**
+   * Returns the ids of what was held back. All results joined equal `encode` of all chunks joined.
+   */
   end(): Int32Array
 }
 
@@ -25,7 +27,10 @@ export interface StreamDecoder {
 
 /** Text to token ids and back. */
 export interface Tokenizer {
-  /** 'gpt2' is GPT-2's published vocabulary, 'bpe' any other byte-level BPE, 'character' one id a character. */
+  /**
+   * 'gpt2' is GPT-2's published vocabulary, 'bpe' any other byte-level BPE, 'character' one id a
+   * character.
+   */
   readonly kind: 'gpt2' | 'bpe' | 'character'
   /** Number of ids, special tokens included: ids are 0 to size - 1. */
   readonly size: number
@@ -36,7 +41,8 @@ export interface Tokenizer {
 
   /**
    * The ids of a text. A lone surrogate is read as U+FFFD.
-   * @throws {GptloomError} ERR_INDEX when a character-level vocabulary lacks a character of the text
+   * @throws {GptloomError} ERR_INDEX when a character-level vocabulary lacks a character of the
+   * text
    */
   encode(text: string, options?: EncodeOptions): Int32Array
   /** An encoder for text in chunks, which may be cut anywhere. */
@@ -50,7 +56,10 @@ export interface Tokenizer {
   decodeBytes(ids: Iterable<number>): Uint8Array
   /** A decoder for ids that come one by one. */
   decoder(): StreamDecoder
-  /** File name to contents, in the layout of a Hugging Face model folder; `loadTokenizer` reads it back. */
+  /**
+   * File name to contents, in the layout of a Hugging Face model folder; `loadTokenizer` reads it
+   * back.
+   */
   files(): Record<string, string>
 }
 

@@ -9,7 +9,7 @@ import { WordTable } from './table.js'
 import { END_OF_TEXT } from './tokenizer.js'
 import { WordStream, wordEnd } from './words.js'
 
-/** Longest word that is counted, in UTF-16 code units; longer ones (encoded data, mostly) are counted in pieces. */
+/** Longest word that is counted whole, in UTF-16 code units. */
 const LONGEST_WORD = 256
 
 /** How long the event loop may stand still, in milliseconds. */
@@ -22,36 +22,53 @@ const BATCH = 4096
 export interface TrainTokenizerOptions {
   /** Number of ids to reach, special tokens included: at least 256 and the special tokens. */
   size: number
-  /** Special tokens; they take the last ids, <|endoftext|> the very last. Default ['<|endoftext|>']. */
+  /**
+   * Special tokens; they take the last ids, <|endoftext|> the very last. Default ['<|endoftext|>'].
+   */
   special?: readonly string[]
   /** A pair that stands in the text fewer times than this is not merged. Default 2. */
   minFrequency?: number
   /**
-   * Most distinct words held, default 2^21 (about 0.6 GB while the merges are learned). When a text has more, the
-   * words seen once so far are forgotten, then those seen twice and so on until a half remains, so that counts of rare
-   * words become too low. What is kept is the frequent words, which the merges come from.
+   * Most distinct words held, default 2^21 (about 0.6 GB while the merges are learned). When a text
+   * has more, the words seen once so far are forgotten, then those seen twice and so on until a
+   * half remains, so that counts of rare words become too low. What is kept is the frequent words,
+   * which the merges come from.
    */
   maxWords?: number
   /** Stops the training. */
   signal?: AbortSignal
-  /** Called from time to time with the number of characters read, then with the number of ids so far. */
+  /**
+   * Called from time to time with the number of characters read, then with the number of ids so
+   * far.
+   */
   onProgress?: (progress: { phase: 'count' | 'merge'; done: number }) => void
 }
 
 /**
- * Learns a byte-level BPE vocabulary (Sennrich, Haddow and Birch 2016, on GPT-2's bytes and words). chunks are consecutive
- * pieces of one text and may be cut anywhere; documents should end with a line break, so that no word spans two.
- * The ids are the 256 bytes in GPT-2's order, the merges in the order in which they were learned, the special
- * tokens. Of pairs with the same count the one with the smaller left id is merged first, then the smaller
- * right id. The same text gives the same vocabulary, however it is cut. A text too small for the size gives fewer ids.
+ * Learns a byte-level BPE vocabulary (Sennrich, Haddow and Birch 2016, on GPT-2's bytes and words).
+ * chunks are consecutive pieces of one text and may be cut anywhere; documents should end with a
+ * line break, so that no word spans two. The ids are the 256 bytes in GPT-2's order, the merges in
+ * the order in which they were learned, the special tokens. Of pairs with the same count the one
+ * with the smaller left id is merged first, then the smaller right id. Words of more than 256
+ * UTF-16 units (encoded data, mostly) are counted in pieces of that length. The same text gives the
+ * same vocabulary, however it is cut. A text too small for the size gives fewer ids.
  * @throws {AbortError} when the signal says so
  */
 export async function trainTokenizer(
-  chunks: AsyncIterable<string> | Iterable<string>, options: TrainTokenizerOptions,
+  chunks: AsyncIterable<string> | Iterable<string>,
+  options: TrainTokenizerOptions,
 ): Promise<BpeTokenizer> {
-  if (typeof options !== 'object' || options === null) throw wrongType('an object', 'options', options)
-  checkKeys('trainTokenizer options', options,
-    ['size', 'special', 'minFrequency', 'maxWords', 'signal', 'onProgress'])
+  if (typeof options !== 'object' || options === null) {
+    throw wrongType('an object', 'options', options)
+  }
+  checkKeys('trainTokenizer options', options, [
+    'size',
+    'special',
+    'minFrequency',
+    'maxWords',
+    'signal',
+    'onProgress',
+  ])
   const special = checkSpecial(options.special ?? [END_OF_TEXT])
   const room = 256 + special.length
   const size = checkInteger('size', options.size, room, room + MAX_MERGES)
@@ -63,7 +80,9 @@ export async function trainTokenizer(
 }
 
 async function count(
-  chunks: AsyncIterable<string> | Iterable<string>, maxWords: number, turn: Turn,
+  chunks: AsyncIterable<string> | Iterable<string>,
+  maxWords: number,
+  turn: Turn,
 ): Promise<WordCounts> {
   const counter = new WordCounter(maxWords)
   const stream = new WordStream(2 ** 20)
@@ -80,11 +99,15 @@ async function count(
     await add(stream.push(chunk))
   }
   await add(stream.end())
-  return counter.take(() => turn.over ? turn.next('count', done) : undefined)
+  return counter.take(() => (turn.over ? turn.next('count', done) : undefined))
 }
 
 async function learn(
-  words: WordCounts, size: number, special: readonly string[], minFrequency: number, turn: Turn,
+  words: WordCounts,
+  size: number,
+  special: readonly string[],
+  minFrequency: number,
+  turn: Turn,
 ): Promise<BpeTokenizer> {
   const tokens = byteOrder.map((byte) => String.fromCharCode(byte))
   const ids = new Map(tokens.map((token, id) => [token, id]))
@@ -101,7 +124,8 @@ async function learn(
     if (best === undefined || best.count < minFrequency) break
     const token = tokens[best.left]! + tokens[best.right]!
     let id = ids.get(token)
-    if (id === -1) { // the name of a special token is never made by merges
+    if (id === -1) {
+      // the name of a special token is never made by merges
       learner.exclude(best.left, best.right)
       continue
     }
@@ -114,8 +138,12 @@ async function learn(
     learner.merge(best.left, best.right, id)
   }
   const first = tokens.length
-  return new BpeTokenizer('bpe', [...tokens, ...special.map(toBinary)], merges,
-    new Map(special.map((name, index) => [name, first + index])))
+  return new BpeTokenizer(
+    'bpe',
+    [...tokens, ...special.map(toBinary)],
+    merges,
+    new Map(special.map((name, index) => [name, first + index])),
+  )
 }
 
 /** Counts words, forgetting the rarest when there are too many. */
@@ -202,7 +230,11 @@ class Turn {
     this.options.onProgress?.({ phase, done })
     await setImmediate()
     const { signal } = this.options
-    if (signal?.aborted) throw new AbortError('The training of the tokenizer was stopped', undefined, { cause: signal.reason })
+    if (signal?.aborted) {
+      throw new AbortError('The training of the tokenizer was stopped', undefined, {
+        cause: signal.reason,
+      })
+    }
     this.start = performance.now()
   }
 }

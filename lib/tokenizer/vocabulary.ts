@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { GptloomError } from '../errors.js'
+import { GptloomError, show } from '../errors.js'
 import { BpeTokenizer } from './bpe.js'
 import { byteOrder } from './bytes.js'
 import { Merges } from './merges.js'
@@ -11,23 +11,32 @@ const TOKENS = 50256
 let gpt2: Promise<BpeTokenizer> | undefined
 
 /**
- * GPT-2's vocabulary: 50257 ids, the same as in every GPT-2 checkpoint. Read once, from the package's own assets.
+ * GPT-2's vocabulary: 50257 ids, the same as in every GPT-2 checkpoint. Read once, from the
+ * package's own assets.
  * @throws {GptloomError} ERR_FILE when the asset is missing, ERR_FORMAT when it is damaged
  */
 export function gpt2Tokenizer(): Promise<BpeTokenizer> {
   gpt2 ??= readGpt2(fileURLToPath(new URL('../../assets/gpt2.tiktoken', import.meta.url)))
-  gpt2.catch(() => { gpt2 = undefined })
+  gpt2.catch(() => {
+    gpt2 = undefined
+  })
   return gpt2
 }
 
-/** Reads GPT-2's vocabulary from a file of one line a token: base64 of its bytes, a space, its id. */
+/**
+ * Reads GPT-2's vocabulary from a file of one line a token: base64 of its bytes, a space, its id.
+ */
 export async function readGpt2(path: string): Promise<BpeTokenizer> {
   let text: string
   try {
     text = await readFile(path, 'latin1')
   } catch (cause) {
-    throw new GptloomError('ERR_FILE', `The vocabulary of GPT-2 cannot be read from ${path}: the package is ` +
-      'incomplete. Install it again, or in a checkout of its source run `npm run build:assets`', { cause })
+    throw new GptloomError(
+      'ERR_FILE',
+      `The vocabulary of GPT-2 cannot be read from ${path}: the package is ` +
+        'incomplete. Install it again, or in a checkout of its source run `npm run build:assets`',
+      { cause },
+    )
   }
   const lines = text.trimEnd().split('\n')
   const damaged = (what: string) => new GptloomError('ERR_FORMAT', `${path}: ${what}`)
@@ -36,7 +45,9 @@ export async function readGpt2(path: string): Promise<BpeTokenizer> {
   for (const [index, line] of lines.entries()) {
     const space = line.indexOf(' ')
     if (space < 1 || line.slice(space + 1).trimEnd() !== String(index)) {
-      throw damaged(`expected a token and the id ${index} on line ${index + 1}, received ${JSON.stringify(line)}`)
+      throw damaged(
+        `line ${index + 1}: expected a token and the id ${index}, received ${show(line)}`,
+      )
     }
     tokens.push(Buffer.from(line.slice(0, space), 'base64').toString('latin1'))
   }
@@ -47,8 +58,8 @@ export async function readGpt2(path: string): Promise<BpeTokenizer> {
 }
 
 /**
- * The merges behind tokens whose ids are their ranks, or what is wrong with them. The merges before a token bring its
- * bytes down to two parts, and these are what its own merge joins.
+ * The merges behind tokens whose ids are their ranks, or what is wrong with them. The merges before
+ * a token bring its bytes down to two parts, and these are what its own merge joins.
  */
 function recoverMerges(tokens: readonly string[]): Merges | string {
   const byteIds = new Int32Array(256)
@@ -62,7 +73,9 @@ function recoverMerges(tokens: readonly string[]): Merges | string {
     const token = tokens[id]!
     if (token.length > parts.length) return `the token ${id} is longer than ${parts.length} bytes`
     for (let i = 0; i < token.length; i++) parts[i] = byteIds[token.charCodeAt(i)]!
-    if (merges.apply(parts, token.length) !== 2) return `the token ${id} does not join two tokens before it`
+    if (merges.apply(parts, token.length) !== 2) {
+      return `the token ${id} does not join two tokens before it`
+    }
     merges.add(parts[0]!, parts[1]!, id)
   }
   return merges

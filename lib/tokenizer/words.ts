@@ -1,7 +1,9 @@
-// GPT-2 cuts a text into words before it merges bytes, by this pattern (Radford et al. 2019, encoder.py):
+// GPT-2 cuts a text into words before it merges bytes, by this pattern (Radford et al. 2019,
+// encoder.py):
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// wordEnd below is that pattern written out, about ten times as fast as a RegExp and with no string a word.
-// \s there is Unicode's White_Space, which differs from JavaScript's \s in U+0085 (in) and U+FEFF (out).
+// wordEnd below is that pattern written out, several times as fast as a RegExp and with no string a
+// word. \s there is Unicode's White_Space, which differs from JavaScript's \s in U+0085 (in) and
+// U+FEFF (out).
 
 const OTHER = 1
 const LETTER = 2
@@ -13,10 +15,14 @@ const classes = new Uint8Array(0x110000)
 
 function classify(codePoint: number): number {
   const character = String.fromCodePoint(codePoint)
-  const found = /\p{L}/u.test(character) ? LETTER
-    : /\p{N}/u.test(character) ? NUMBER
-      : /\p{White_Space}/u.test(character) ? SPACE : OTHER
-  return classes[codePoint] = found
+  const found = /\p{L}/u.test(character)
+    ? LETTER
+    : /\p{N}/u.test(character)
+      ? NUMBER
+      : /\p{White_Space}/u.test(character)
+        ? SPACE
+        : OTHER
+  return (classes[codePoint] = found)
 }
 
 for (let code = 0; code < 128; code++) classify(code)
@@ -25,7 +31,10 @@ function classOf(codePoint: number): number {
   return classes[codePoint]! || classify(codePoint)
 }
 
-/** End of the run of one class that holds from `at` on; SPACE is all in one code unit, the others may be in two. */
+/**
+ * End of the run of one class that holds from `at` on; SPACE is all in one code unit, the others
+ * may be in two.
+ */
 function runEnd(text: string, at: number, end: number, wanted: number): number {
   while (at < end) {
     const code = text.charCodeAt(at)
@@ -52,7 +61,10 @@ function contraction(text: string, at: number, end: number): number {
   return first === 'l' && second === 'l' ? 3 : 0
 }
 
-/** End of the word that starts at `start` in text, which counts as ending at text.length. start < text.length. */
+/**
+ * End of the word that starts at `start` in text, which counts as ending at text.length. start <
+ * text.length.
+ */
 export function wordEnd(text: string, start: number): number {
   const end = text.length
   const first = text.charCodeAt(start)
@@ -75,15 +87,17 @@ export function wordEnd(text: string, start: number): number {
 }
 
 /**
- * The last place where text can be cut in two without changing a word, whatever comes before or after it; 0 when
- * there is none. Such a place lies between code units of different classes, for no word holds two classes
- * but one that starts with a space, and a contraction, which starts with an apostrophe.
+ * The last place where text can be cut in two without changing a word, whatever comes before or
+ * after it; 0 when there is none. Such a place lies between code units of different classes, for no
+ * word holds two classes but one that starts with a space, and a contraction, which starts with an
+ * apostrophe.
  */
 export function safeCut(text: string): number {
   let right = 0
   for (let at = text.length; at > 0; at--) {
     const code = text.charCodeAt(at - 1)
-    const left = (code & 0xf800) === 0xd800 ? 0 : classOf(code) // half a surrogate pair has no class of its own
+    // Half a surrogate pair has no class of its own.
+    const left = (code & 0xf800) === 0xd800 ? 0 : classOf(code)
     const joined = left === right || left === SPACE || (left === OTHER && right === LETTER)
     if (left !== 0 && right !== 0 && !joined) return at
     right = left
@@ -101,7 +115,8 @@ export class WordStream {
 
   push(text: string): string {
     this.tail += text
-    // A tail without a cut is searched again only when it has doubled, so that a long word costs linear time.
+    // A tail without a cut is searched again only when it has doubled, so that a long word costs
+    // linear time.
     if (this.tail.length < this.retry) return ''
     const cut = this.tail.length > this.limit ? this.tail.length : safeCut(this.tail)
     const done = this.tail.slice(0, cut)

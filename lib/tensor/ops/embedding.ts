@@ -47,8 +47,11 @@ export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOpti
     backward(dout, gradients) {
       const dweight = zeroed(gradients.of(weight))
       const dpositions = zeroed(gradients.of(positions))
-      device.native.embeddingBackward(nativeOf(dweight), nativeOf(dpositions), dout.native, tokens.native,
+      // The kernel counts positions from 0 on.
+      const dcounted = dpositions && dpositions.tensor.rows(past, dpositions.tensor.shape[0]!)
+      device.native.embeddingBackward(nativeOf(dweight), nativeOf(dcounted), dout.native, tokens.native,
         nativeOf(starts))
+      dcounted?.dispose()
     },
   })
   return output

@@ -63,9 +63,10 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   })
 
   function backward(dproduct: Tensor, gradients: Gradients): void {
-    const da = gradients.of(a)
+    // In the order in which they are written: a and b may be the same tensor.
     const db = gradients.of(b)
     const dbias = gradients.of(bias)
+    const da = gradients.of(a)
     const { native } = device
     const [d, x, w] = [dproduct.native, a.native, b.native]
     if (db) {

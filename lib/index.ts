@@ -1,0 +1,12 @@
+export { AbortError, GptloomError } from './errors.js'
+export type { ErrorCode } from './errors.js'
+export { LanguageModel, load } from './generate/index.js'
+export type { GenerateOptions, LoadOptions } from './generate/index.js'
+export { parameterCount, presets, trainingMemory } from './models/index.js'
+export type { GPT2Config, MemoryEstimate, ModelOptions, Preset } from './models/index.js'
+export type { Tokenizer } from './tokenizer/index.js'
+export { train } from './train/index.js'
+export type {
+  CheckpointEvent, DoneEvent, EvaluationEvent, PrepareEvent, SampleEvent, StartEvent, StepEvent, TrainEvent,
+  TrainOptions, TrainReport, TrainResult, TrainRun,
+} from './train/index.js'

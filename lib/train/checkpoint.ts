@@ -1,0 +1,105 @@
+// Where a run can be taken up again: <output>/checkpoints/step-N/ holds the weights, AdamW's moments and a few integers.
+// Everything else follows from the seed. A checkpoint appears under its name only when it is complete.
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { GptloomError } from '../errors.js'
+import { guarded, readJson, syncFolder, writeFileAtomic } from '../files.js'
+import { writeTensors } from '../formats/huggingface.js'
+import { openSafetensors } from '../formats/safetensors.js'
+import type { GPT2 } from '../models/index.js'
+import type { AdamW } from '../optim/index.js'
+import type { Tensor, Values } from '../tensor/index.js'
+
+/** What a checkpoint remembers beside tensors. */
+export interface Progress {
+  /** Steps done. */
+  step: number
+  /** Tokens seen. */
+  tokens: number
+  /** Validation loss before the first step; null before it was measured. */
+  firstLoss: number | null
+  lastLoss: number | null
+  /** The lowest validation loss and its step: the output folder holds those weights. */
+  best: { loss: number; step: number } | null
+  /** Training losses of the last steps, at most 50. */
+  recent: number[]
+}
+
+const NAME = /^step-(\d+)$/
+
+function root(output: string): string {
+  return join(output, 'checkpoints')
+}
+
+/** Writes a checkpoint, then removes the older ones. Returns its folder. */
+export async function saveCheckpoint(
+  output: string,
+  model: GPT2,
+  optimizer: AdamW,
+  progress: Progress,
+): Promise<string> {
+  const folder = join(root(output), `step-${String(progress.step).padStart(8, '0')}`)
+  const temporary = `${folder}.tmp`
+  await guarded(root(output), 'create', mkdir(root(output), { recursive: true }))
+  await rm(temporary, { recursive: true, force: true })
+  await guarded(temporary, 'create', mkdir(temporary))
+  try {
+    await writeTensors(join(temporary, 'model.safetensors'), model.namedParameters())
+    await writeTensors(join(temporary, 'optimizer.safetensors'), optimizer.tensors())
+    await writeFileAtomic(join(temporary, 'state.json'), JSON.stringify(progress) + '\n')
+    await rm(folder, { recursive: true, force: true })
+    await guarded(folder, 'rename', rename(temporary, folder))
+    await syncFolder(root(output))
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true })
+    throw error
+  }
+  for (const step of await steps(output)) {
+    if (step.number !== progress.step) await rm(step.folder, { recursive: true, force: true })
+  }
+  return folder
+}
+
+/** The newest checkpoint's folder, or undefined when there is none. */
+export async function newestCheckpoint(output: string): Promise<string | undefined> {
+  return (await steps(output)).sort((a, b) => b.number - a.number)[0]?.folder
+}
+
+/**
+ * Takes a checkpoint's weights and moments.
+ * @throws GptloomError ERR_FORMAT, ERR_FILE naming the file
+ */
+export async function loadCheckpoint(folder: string, model: GPT2, optimizer: AdamW): Promise<Progress> {
+  const progress = (await readJson(join(folder, 'state.json'))) as Progress
+  if (!Number.isSafeInteger(progress?.step) || !Number.isSafeInteger(progress.tokens) || !Array.isArray(progress.recent)) {
+    throw new GptloomError('ERR_FORMAT', `${join(folder, 'state.json')} is not the state of a training run`)
+  }
+  await readTensors(join(folder, 'model.safetensors'), model.namedParameters())
+  await readTensors(join(folder, 'optimizer.safetensors'), optimizer.tensors())
+  optimizer.steps = progress.step
+  return progress
+}
+
+async function readTensors(path: string, tensors: Iterable<readonly [string, Tensor]>): Promise<void> {
+  const file = await openSafetensors(path)
+  try {
+    for (const [name, tensor] of tensors) {
+      const values = (await file.read(name)) as Values
+      if (values.length !== tensor.size) {
+        throw new GptloomError('ERR_FORMAT', `${path}: ${name} does not have the size that config.json says`)
+      }
+      tensor.write(values)
+      await tensor.device.idle()
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+async function steps(output: string): Promise<{ number: number; folder: string }[]> {
+  const names = await readdir(root(output)).catch(() => [] as string[])
+  return names.flatMap((name) => {
+    const number = NAME.exec(name)?.[1]
+    return number === undefined ? [] : [{ number: Number(number), folder: join(root(output), name) }]
+  })
+}

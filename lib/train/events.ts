@@ -1,0 +1,126 @@
+import type { GPT2Config, MemoryEstimate } from '../models/index.js'
+
+/** What happens in a run, in the order in which it happens. */
+export type TrainEvent =
+  | PrepareEvent
+  | StartEvent
+  | StepEvent
+  | EvaluationEvent
+  | SampleEvent
+  | CheckpointEvent
+  | DoneEvent
+
+/** Text is being read: to learn a vocabulary, or to encode it. */
+export interface PrepareEvent {
+  type: 'prepare'
+  phase: 'vocabulary' | 'encode'
+  /** From 0 to 1. */
+  progress: number
+}
+
+/** Everything is decided and checked; the first step comes next. */
+export interface StartEvent {
+  type: 'start'
+  device: string
+  model: GPT2Config
+  /** How many numbers the model holds. */
+  parameters: number
+  /** Estimated bytes, by part. */
+  memory: MemoryEstimate
+  tokenizer: { kind: string; size: number }
+  /** Tokens in each part of the data. */
+  data: { train: number; validation: number; documents: number }
+  /** The step that comes first: above 0 when a run is resumed. */
+  step: number
+  steps: number
+  /** Sequences a step, over all its micro-batches. */
+  batch: number
+  /** Micro-batches a step. */
+  accumulate: number
+  learningRate: number
+  tokensPerStep: number
+  /** Times that the training text will have been seen at the end. */
+  epochs: number
+  seed: number
+}
+
+export interface StepEvent {
+  type: 'step'
+  /** Steps done, from 1. */
+  step: number
+  steps: number
+  /** Mean loss of the step's tokens, in nats a token, before the step. */
+  loss: number
+  /** Global L2 norm of the gradient of the mean loss, before clipping. */
+  gradientNorm: number
+  learningRate: number
+  /** Tokens seen so far. */
+  tokens: number
+  /** Over the last steps. */
+  tokensPerSecond: number
+  /** Estimated seconds to the end. */
+  secondsLeft: number
+  epoch: number
+}
+
+export interface EvaluationEvent {
+  type: 'evaluation'
+  step: number
+  /** Mean loss on the validation part, in nats a token. */
+  loss: number
+  /** exp(loss). */
+  perplexity: number
+  /** The loss in bits a byte of text, which compares across tokenizers. */
+  bitsPerByte: number
+  /** The lowest validation loss so far; its weights are what the output folder holds. */
+  best: boolean
+}
+
+export interface SampleEvent {
+  type: 'sample'
+  step: number
+  prompt: string
+  text: string
+}
+
+export interface CheckpointEvent {
+  type: 'checkpoint'
+  step: number
+  folder: string
+}
+
+export interface DoneEvent {
+  type: 'done'
+  report: TrainReport
+}
+
+/** What a finished run can say of itself; also written as report.json in the output folder. */
+export interface TrainReport {
+  /** Validation loss in nats a token: before the first step, at the end, and the lowest with its step. */
+  firstLoss: number
+  lastLoss: number
+  bestLoss: number
+  bestStep: number
+  /** Of the best loss. */
+  perplexity: number
+  bitsPerByte: number
+  /** Mean training loss over the last steps, at most 50. */
+  trainLoss: number
+  steps: number
+  tokens: number
+  epochs: number
+  /** Seconds in this process, with evaluation and saving. */
+  seconds: number
+  tokensPerSecond: number
+  /** Floating-point operations of the model a second, by the usual count: see trainingFlops. */
+  flopsPerSecond: number
+  /** flopsPerSecond over this machine's peak, measured before the run; 0 to 1. */
+  utilisation: number
+  /** The most memory that the process held, in bytes. */
+  peakMemory: number
+  parameters: number
+  model: GPT2Config
+  device: string
+  seed: number
+  versions: { gptloom: string; node: string }
+}

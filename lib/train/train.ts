@@ -1,0 +1,129 @@
+import { join } from 'node:path'
+import { writeFileAtomic } from '../files.js'
+import { loadWeights } from '../formats/huggingface.js'
+import { LanguageModel } from '../generate/index.js'
+import { trainingFlops } from '../models/index.js'
+import { version } from '../version.js'
+import { EventLog } from './eventlog.js'
+import type { TrainEvent, TrainReport } from './events.js'
+import { openJob } from './job.js'
+import type { Job } from './job.js'
+import { perByte, trainLoop } from './loop.js'
+import { resolveOptions } from './options.js'
+import type { Settings, TrainOptions } from './options.js'
+import { peakFlops } from './peak.js'
+
+export interface TrainResult {
+  /** The trained model, with the weights of the lowest validation loss. */
+  model: LanguageModel
+  report: TrainReport
+}
+
+/**
+ * A run in progress: a promise of its result, and an async iterable of what happens. A loop over the events that starts
+ * with the run sees all of them, and ends with it; a failure is thrown there too.
+ */
+export class TrainRun implements PromiseLike<TrainResult>, AsyncIterable<TrainEvent> {
+  readonly #events = new EventLog<TrainEvent>()
+  readonly #result: Promise<TrainResult>
+
+  /** @internal */
+  constructor(settings: Settings) {
+    this.#result = run(settings, (event) => this.#events.push(event)).then(
+      (result) => {
+        this.#events.end()
+        return result
+      },
+      (error) => {
+        this.#events.end(error)
+        throw error
+      },
+    )
+  }
+
+  then<A = TrainResult, B = never>(
+    onFulfilled?: ((result: TrainResult) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#result.then(onFulfilled, onRejected)
+  }
+
+  catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<TrainResult | B> {
+    return this.#result.catch(onRejected)
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<TrainResult> {
+    return this.#result.finally(onFinally)
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<TrainEvent, undefined> {
+    this.#result.catch(() => {}) // whoever reads the events is told there
+    return this.#events.read()
+  }
+}
+
+/**
+ * Trains a GPT on text.
+ *
+ *     const run = train({ data: 'book.txt', output: './my-model', steps: 2000 })
+ *     for await (const event of run) if (event.type === 'step') console.log(event.step, event.loss)
+ *     const { model, report } = await run
+ *
+ * @throws TypeError, RangeError at once for options that cannot be; the run rejects with GptloomError (ERR_DATA,
+ *   ERR_FILE, ERR_OUTPUT_EXISTS, ERR_OUT_OF_MEMORY, ERR_DIVERGED ...) or AbortError
+ */
+export function train(options: TrainOptions): TrainRun {
+  return new TrainRun(resolveOptions(options))
+}
+
+async function run(settings: Settings, emit: (event: TrainEvent) => void): Promise<TrainResult> {
+  const started = performance.now()
+  const job = await openJob(settings, emit)
+  const { model, optimizer, progress, data, tokenizer } = job
+  const before = progress.tokens
+  try {
+    await trainLoop(job)
+    optimizer.dispose()
+    const seconds = (performance.now() - started) / 1000
+    const report = await makeReport(job, progress.tokens - before, seconds)
+    await writeFileAtomic(join(settings.output, 'report.json'), JSON.stringify(report, null, 2) + '\n')
+    if (report.bestStep !== progress.step) await loadWeights(settings.output, model)
+    emit({ type: 'done', report })
+    return { model: new LanguageModel(model, tokenizer), report }
+  } catch (error) {
+    optimizer.dispose()
+    model.dispose()
+    throw error
+  } finally {
+    await data.file.close()
+  }
+}
+
+async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {
+  const { progress, model, data, train, settings } = job
+  const { loss: bestLoss, step: bestStep } = progress.best!
+  const tokensPerSecond = tokens / seconds
+  const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)
+  return {
+    firstLoss: progress.firstLoss!,
+    lastLoss: progress.lastLoss!,
+    bestLoss,
+    bestStep,
+    perplexity: Math.exp(bestLoss),
+    ...perByte(bestLoss, data.validation),
+    trainLoss: progress.recent.reduce((a, b) => a + b, 0) / Math.max(1, progress.recent.length),
+    steps: progress.step,
+    tokens: progress.tokens,
+    epochs: train.epoch(progress.step),
+    seconds,
+    tokensPerSecond,
+    flopsPerSecond,
+    utilisation: flopsPerSecond / (await peakFlops(model.device)),
+    peakMemory: process.resourceUsage().maxRSS * 1024,
+    parameters: model.size,
+    model: model.config,
+    device: model.device.name,
+    seed: settings.seed,
+    versions: { gptloom: version, node: process.versions.node },
+  }
+}
