@@ -1,10 +1,13 @@
-// Maths (Loshchilov & Hutter 2019, algorithm 2, the decay being rate x weight_decay): with the gradient g already
+// Maths (Loshchilov & Hutter 2019, algorithm 2, the decay being rate x weight_decay): with the
+// gradient g already
 //   scaled and clipped, b1 and b2 the betas, t the step,
 //     m = b1 m + (1 - b1) g             v = b2 v + (1 - b2) g^2
 //     param -= rate weight_decay param + rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
-// Plan: one pass over all tensors, cut into pieces of 16384 elements in one region of the pool, so that
+// Plan: one pass over all tensors, cut into pieces of 16384 elements in one region of the pool, so
+// that
 //   the many small tensors of a model cost no region each.
-// Numbers: everything that depends on the step alone is worked out in double beforehand, the rest is in
+// Numbers: everything that depends on the step alone is worked out in double beforehand, the rest
+// is in
 //   float. Bound by bytes: 28 an element (four reads, three writes).
 #include <cmath>
 
@@ -53,7 +56,8 @@ void adamw(Context& context, const std::vector<AdamwTensor>& tensors, const floa
   std::vector<Piece> pieces;
   int64_t elements = 0;
   for (size_t i = 0; i < tensors.size(); i++) {
-    for (int64_t begin = 0; begin < tensors[i].n; begin += piece_elements) pieces.push_back({i, begin});
+    for (int64_t begin = 0; begin < tensors[i].n; begin += piece_elements)
+      pieces.push_back({i, begin});
     elements += tensors[i].n;
   }
   split_pieces(context, static_cast<int64_t>(pieces.size()), elements, [&](int64_t index) {

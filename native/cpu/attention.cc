@@ -1,14 +1,15 @@
-// Maths: out = softmax(q k^T / sqrt(D)) v over the keys that a query sees, for B H independent pairs of batch and head; the
-//   kernels' headers (simd/attention*.h) have the formulas.
-// Plan: forward: a task is some blocks of 96 queries of one pair, as many pairs or parts of pairs as keep the threads
-//   busy. A query's bits do not depend on the other queries of its task, so that the number of tasks may
-//   follow the number of threads. Backward: a task is some blocks of keys of one pair. dq is the sum over a pair's
-//   tasks, so their number is a function of the shape alone; with more than one, each writes its part of dq and a second
-//   region adds them up in order. Tasks of a pair cover about equal areas of the causal triangle.
-//   Scratch a thread: the packed keys and values of a pair, so all memory grows with T; backward parts
-//   are 64 [T, D] at most.
-// Numbers: float. Work is 2 T^2 D flops a pair forward and 5 T^2 D backward; bound by flops but for attention_cached
-//   with one query, which is bound by the bytes of the caches.
+// Maths: out = softmax(q k^T / sqrt(D)) v over the keys that a query sees, for B H independent
+//   pairs of batch and head; the kernels' headers (simd/attention*.h) have the formulas.
+// Plan: forward: a task is some blocks of 96 queries of one pair, as many pairs or parts of pairs
+//   as keep the threads busy. A query's bits do not depend on the other queries of its task, so
+//   that the number of tasks may follow the number of threads. Backward: a task is some blocks of
+//   keys of one pair. dq is the sum over a pair's tasks, so their number is a function of the shape
+//   alone; with more than one, each writes its part of dq and a second region adds them up in
+//   order. Tasks of a pair cover about equal areas of the causal triangle. Scratch a thread: the
+//   packed keys and values of a pair, so all memory grows with T; backward parts are 64 [T, D] at
+//   most.
+// Numbers: float. Work is 2 T^2 D flops a pair forward and 5 T^2 D backward; bound by flops but for
+//   attention_cached with one query, which is bound by the bytes of the caches.
 #include "cpu/attention_head.h"
 
 #include <algorithm>
@@ -29,14 +30,16 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 int64_t forward_scratch(int64_t D, int64_t keys) {
   const int64_t width = round_up(D, most_lanes);
-  return round_up(keys, block) * (D + width) + 2 * block * width + block * block;
+  return round_up(keys, block) * (D + width) + 2 * block * width + block * attention_pitch;
 }
 int64_t backward_scratch(int64_t D, int64_t keys) {
   const int64_t width = round_up(D, most_lanes);
-  return round_up(keys, block) * (2 * D + 3 * width) + 3 * block * width + 2 * block * block;
+  return round_up(keys, block) * (2 * D + 3 * width) + 3 * block * width +
+         2 * block * attention_pitch;
 }
 
-// f(index, thread) over [0, count), on the caller alone where waking the threads would cost more than it brings.
+// f(index, thread) over [0, count), on the caller alone where waking the threads would cost more
+// than it brings.
 template <class F>
 void spread(Context& context, int64_t count, double flops, F&& f) {
   if (flops > 5e5) return context.pool.run(count, f);
@@ -46,7 +49,8 @@ double forward_flops(const Attention& spec, int64_t past) {
   return 4.0 * static_cast<double>(spec.B * spec.H * spec.T * (past + spec.T) * spec.D);
 }
 
-// Cuts [0, blocks) into at most `parts` ranges of about equal cost; returned are their bounds, the first 0, the last blocks.
+// Cuts [0, blocks) into at most `parts` ranges of about equal cost; returned are their bounds, the
+// first 0, the last blocks.
 template <class Cost>
 std::vector<int64_t> equal_parts(int64_t blocks, int64_t parts, Cost&& cost) {
   int64_t total = 0, sum = 0;
@@ -62,7 +66,8 @@ std::vector<int64_t> equal_parts(int64_t blocks, int64_t parts, Cost&& cost) {
 }
 
 // Pair b H + h of packed rows.
-AttentionHead packed_head(const float* qkv, const int32_t* starts, const Attention& spec, int64_t pair) {
+AttentionHead packed_head(const float* qkv, const int32_t* starts, const Attention& spec,
+                          int64_t pair) {
   const int64_t b = pair / spec.H, h = pair % spec.H, C = spec.H * spec.D;
   AttentionHead head{};
   head.q = qkv + b * spec.T * 3 * C + h * spec.D;
@@ -73,8 +78,9 @@ AttentionHead packed_head(const float* qkv, const int32_t* starts, const Attenti
   head.T = spec.T;
   head.D = spec.D;
   // As in random.cc.
-  head.drop_threshold = static_cast<uint32_t>(std::ceil(static_cast<double>(spec.dropout) * 0x1p24));
-  head.keep_scale = spec.dropout < 1 ? static_cast<float>(1 / (1 - static_cast<double>(spec.dropout))) : 0;
+  const double p = static_cast<double>(spec.dropout);
+  head.drop_threshold = static_cast<uint32_t>(std::ceil(p * 0x1p24));
+  head.keep_scale = p < 1 ? static_cast<float>(1 / (1 - p)) : 0;
   head.seed = spec.seed;
   head.stream = spec.stream;
   head.element = static_cast<uint64_t>(pair) * static_cast<uint64_t>(spec.T * spec.T);
@@ -118,8 +124,10 @@ void attention_backward(Context& context, float* dqkv, const float* dout, const 
   const int64_t pairs = spec.B * spec.H, T = spec.T, D = spec.D, C = spec.H * D;
   if (pairs * T * D == 0) return;
   const int64_t blocks = (T + block - 1) / block;
-  const std::vector<int64_t> bounds = equal_parts(blocks, std::max<int64_t>(1, 64 / pairs),
-                                                  [&](int64_t i) { return blocks - i; });
+  // Parts of some blocks at least: each part walks over the queries anew.
+  const int64_t wanted = std::max<int64_t>(1, std::min(64 / pairs, blocks / 4));
+  const std::vector<int64_t> bounds =
+      equal_parts(blocks, wanted, [&](int64_t i) { return blocks - i; });
   const int64_t parts = static_cast<int64_t>(bounds.size()) - 1;
   int64_t keys = 0;
   for (int64_t i = 0; i < parts; i++) keys = std::max(keys, (bounds[i + 1] - bounds[i]) * block);
@@ -153,8 +161,9 @@ void attention_backward(Context& context, float* dqkv, const float* dout, const 
   for (int64_t part = 0; part < parts; part++) first_keys.push_back(bounds[part] * block);
   spread(context, pairs * blocks, flops, [&](int64_t task, int) {
     const int64_t pair = task / blocks, t = task % blocks * block;
-    context.kernels.attention.sum_parts(packed_head(qkv, starts, spec, pair), gradient(pair, 0), T * D,
-                                        first_keys.data(), parts, t, std::min(t + block, T));
+    context.kernels.attention.sum_parts(packed_head(qkv, starts, spec, pair), gradient(pair, 0),
+                                        T * D, first_keys.data(), parts, t,
+                                        std::min(t + block, T));
   });
 }
 
@@ -179,7 +188,8 @@ void attention_cached(Context& context, float* out, float* k_cache, float* v_cac
     head.drop_threshold = 0;
     return head;
   };
-  // Below some queries a block of them would be mostly padding, and packing costs more than it saves.
+  // Below some queries a block of them would be mostly padding, and packing costs more than it
+  // saves.
   if (T >= 8) return forward(context, out, nullptr, spec, past, head);
   const int64_t size = round_up(past + T, most_lanes);
   Scratch<float> scratch(context, context.pool.threads() * size);

@@ -4,8 +4,11 @@
 
 namespace gptloom::cpu {
 
-// Queries and keys are walked in blocks of this many. Divisible by every instruction set's register tile.
+// Queries and keys are walked in blocks of this many. Divisible by every instruction set's register
+// tile.
 constexpr int attention_block = 96;
+// Floats from one row of a block's scores to the next.
+constexpr int attention_pitch = attention_block + 16;
 
 struct AttentionHead {
   const float* q;  // rows of D: query t at q + t * q_stride, key s at k + s * kv_stride
@@ -15,7 +18,8 @@ struct AttentionHead {
   const int32_t* starts;  // [T] the first key that each query sees, or null: 0
   int64_t T, D;
   int64_t past;          // query t sees the keys up to past + t
-  // Dropout as in random.cc, none where the threshold is 0. Weight (t, s) is element `element` + t T + s.
+  // Dropout as in random.cc, none where the threshold is 0. Weight (t, s) is element `element` + t
+  // T + s.
   uint32_t drop_threshold;
   float keep_scale;
   uint64_t seed, stream, element;
@@ -37,7 +41,9 @@ struct AttentionGradient {
   float* dv;
   int64_t dstride;
   bool accumulate;
-  float* dq_part;  // [T, D]: these keys' part of dq (not to be scaled, nor accumulated) goes here; null: to dq
+  // Where these keys' part of dq goes, [T, D], neither scaled nor accumulated; null: all of dq goes
+  // to dq.
+  float* dq_part;
 };
 
 }  // namespace gptloom::cpu

@@ -1,10 +1,12 @@
-// Maths: loss = log sum exp(x) - x[target] for each row, and the gradient of the sum of losses, softmax(x) less one
-//   at the target.
-// Plan: crossentropy: a row is a task. linear_crossentropy: the rows that have a target are taken a chunk at a time;
-//   logits = x weight^T, the rows in place, dx = dlogits weight, dweight += dlogits^T x. A chunk is as many rows as
-//   keep its logits within 64 MB, but at least 128; the number never follows the threads. Rows without a
-//   target cost nothing: where there are some, the others are gathered and their gradient scattered.
-// Numbers: see simd/crossentropy.h. A row is bound by exp from L2, linear_crossentropy by flops: 6 N C V.
+// Maths: loss = log sum exp(x) - x[target] for each row, and the gradient of the sum of losses,
+//   softmax(x) less one at the target.
+// Plan: crossentropy: a row is a task. linear_crossentropy: the rows that have a target are taken a
+//   chunk at a time; logits = x weight^T, the rows in place, dx = dlogits weight, dweight +=
+//   dlogits^T x. Chunks are of equal size, as many rows as keep the logits within 64 MB, but 128 if
+//   need be; the number never follows the threads. Rows without a target cost nothing: where there
+//   are some, the others are gathered and their gradient scattered.
+// Numbers: see simd/crossentropy.h. A row is bound by exp from L2, linear_crossentropy by flops: 6
+//   N C V.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -23,9 +25,9 @@ constexpr int64_t least_rows = 128;
 void check_targets(const int32_t* targets, int64_t N, int64_t V) {
   for (int64_t i = 0; i < N; i++) {
     if (targets[i] < V) continue;
-    throw Error("ERR_INDEX", "crossentropy: target " + std::to_string(targets[i]) + " at position " +
-                                 std::to_string(i) + " is outside the vocabulary of " +
-                                 std::to_string(V));
+    throw Error("ERR_INDEX", "crossentropy: target " + std::to_string(targets[i]) +
+                                 " at position " + std::to_string(i) +
+                                 " is outside the vocabulary of " + std::to_string(V));
   }
 }
 
@@ -37,8 +39,10 @@ void split_rows(Context& context, int64_t rows, int64_t V, F&& f) {
   context.pool.run_ranges(rows, grain, [&](int64_t begin, int64_t end, int) { f(begin, end); });
 }
 
-void chunk(Context& context, float* losses, float* dx, float* dweight, float* logits, const float* x,
-           const float* weight, const int32_t* targets, const Matmul& shape, bool first) {
+// x[M, K], weight[N, K] and logits[M, N] of `shape`; dweight is added to unless this is the first.
+void chunk(Context& context, float* losses, float* dx, float* dweight, float* logits,
+           const float* x, const float* weight, const int32_t* targets, const Matmul& shape,
+           bool first) {
   const int64_t rows = shape.M, V = shape.N, C = shape.K;
   Matmul product{rows, V, C};
   product.transpose_b = true;
@@ -85,9 +89,14 @@ void linear_crossentropy(Context& context, float* losses, float* dx, float* dwei
     std::fill(losses, losses + N, 0.0f);
     if (dx) fill(context, dx, 0, N * C);
   }
-  const int64_t most = std::min(count, std::max(least_rows, chunk_floats / V / 16 * 16));
+  // Chunks of about one size: a short last one would walk over all of weight and dweight for a few
+  // rows.
+  const int64_t limit = std::max(least_rows, chunk_floats / V);
+  const int64_t chunks = std::max<int64_t>(1, (count + limit - 1) / limit);
+  const int64_t most = (count + chunks - 1) / chunks;
   Scratch<float> logits(context, most * V);
-  Scratch<float> some_x(context, gather ? most * C : 0), some_dx(context, gather && dx ? most * C : 0);
+  Scratch<float> some_x(context, gather ? most * C : 0);
+  Scratch<float> some_dx(context, gather && dx ? most * C : 0);
   Scratch<float> some_losses(context, gather ? most : 0);
   std::vector<int32_t> some_targets(static_cast<size_t>(gather ? most : 0));
   for (int64_t begin = 0; begin < count; begin += most) {

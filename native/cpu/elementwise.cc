@@ -1,6 +1,8 @@
 // Maths: out = a + b; x *= f; gelu(x) = 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) and its
 //   derivative (simd/math.h holds both).
-// Plan: pieces of 16384 elements, whole vectors and one partial vector at the end of a tensor.
+// Plan: pieces of 16384 elements, whole vectors and one partial vector at the end of a tensor;
+// memory is
+//   asked for ahead (simd/prefetch.h).
 // Numbers: add and scale are rounded once; GELU within some 1e-7 of its magnitude. Bound by bytes:
 //   add 12 an element, scale 8, gelu forward 8 and backward 12 (16 when accumulating).
 #include <cstring>

@@ -1,10 +1,14 @@
-// Maths: out[b, t] = wte[tokens[b, t]] + wpe[past + t - starts[b, t]]; backward adds dout[b, t] to the
+// Maths: out[b, t] = wte[tokens[b, t]] + wpe[past + t - starts[b, t]]; backward adds dout[b, t] to
+// the
 //   same rows of dwte and dwpe. Rows are of C floats.
-// Plan: forward splits over positions. Backward never sorts and never touches a row that has no token:
-//   a piece is one bucket of row numbers times one block of columns, and goes through all tokens in order
-//   for those in its bucket. Every element is summed in the order of the tokens whatever the pieces are,
-//   so there are as many buckets as keep the threads busy. Cost O(tokens C + tokens pieces).
-// Numbers: sums in float, token after token. Bound by bytes: forward 8 to 12 an element, backward 12 for
+// Plan: forward splits over positions. Backward never sorts and never touches a row that has no
+// token:
+//   a piece is one bucket of row numbers times one block of columns, and goes through all tokens in
+//   order for those in its bucket. Every element is summed in the order of the tokens whatever the
+//   pieces are, so there are as many buckets as keep the threads busy. Cost O(tokens C + tokens
+//   pieces).
+// Numbers: sums in float, token after token. Bound by bytes: forward 8 to 12 an element, backward
+// 12 for
 //   each table.
 #include <string>
 
@@ -16,7 +20,8 @@ namespace gptloom::cpu {
 
 namespace {
 
-[[noreturn]] void throw_index(const char* what, int64_t value, int64_t row, int64_t T, int64_t limit) {
+[[noreturn]] void throw_index(const char* what, int64_t value, int64_t row, int64_t T,
+                              int64_t limit) {
   throw Error("ERR_INDEX", "Expected " + std::string(what) + " in [0, " + std::to_string(limit) +
                                ") at [" + std::to_string(row / T) + ", " + std::to_string(row % T) +
                                "], received " + std::to_string(value));
@@ -27,7 +32,8 @@ int64_t position_of(const Embedding& spec, const int32_t* starts, int64_t row) {
 }
 
 // Before anything is written, so that a bad index leaves everything as it was.
-void check(const int32_t* tokens, const int32_t* starts, const Embedding& spec, bool with_positions) {
+void check(const int32_t* tokens, const int32_t* starts, const Embedding& spec,
+           bool with_positions) {
   for (int64_t row = 0; row < spec.B * spec.T; row++) {
     if (tokens[row] < 0 || tokens[row] >= spec.V) {
       throw_index("a token id", tokens[row], row, spec.T, spec.V);
@@ -52,7 +58,8 @@ void scatter_rows(Context& context, float* table, const float* dout, const int32
     const int64_t count = std::min(width, C - column);
     for (int64_t row = 0; row < rows; row++) {
       if (index[row] % buckets != bucket) continue;
-      context.kernels.reduce.add_to(table + index[row] * C + column, dout + row * C + column, count);
+      context.kernels.reduce.add_to(table + index[row] * C + column, dout + row * C + column,
+                                    count);
     }
   });
 }

@@ -71,9 +71,6 @@ struct MatmulBlock {
   bool gelu = false;                // out = act(sum) + residual when there is either
   const float* residual = nullptr;
   float* out = nullptr;
-  // What pack_b will read next: `ahead_rows` rows of `ahead_columns` floats, asked for while this block is computed.
-  const float* ahead = nullptr;
-  int64_t ahead_stride = 0, ahead_rows = 0, ahead_columns = 0;
 };
 // A product of few rows, over a range of columns: out = act((out) + a b + bias) + residual.
 struct MatmulNarrow {
@@ -101,12 +98,10 @@ struct MatmulKernels {
   void (*block)(const MatmulBlock&);
   void (*narrow)(const MatmulNarrow&);             // b is [depth, columns]
   void (*narrow_transposed)(const MatmulNarrow&);  // b is [columns, depth]
-  // out[columns] (+)= the sum of x over rows, in order.
-  void (*column_sums)(float* out, const float* x, int64_t stride, int64_t rows, int64_t columns, bool accumulate);
 };
 
-// `first` is the index of the first element in its stream: any value, so that a part of a tensor gets
-// the numbers that the whole would have had. See random.cc for the mapping.
+// `first` is the index of the first element in its stream: any value, so that a part of a tensor
+// gets the numbers that the whole would have had. See random.cc for the mapping.
 struct RandomKernels {
   void (*words)(uint32_t* out, int64_t n, uint64_t first, uint64_t seed, uint64_t stream);
   // Element i is dropped where word(i) >> 8 < threshold, else multiplied by scale; out may alias x.
@@ -121,7 +116,8 @@ struct RandomKernels {
 struct ReduceKernels {
   double (*sum)(const float* x, int64_t n);
   double (*sum_of_squares)(const float* x, int64_t n);
-  // out[columns] = the sum over rows of x, whose rows stand `stride` apart, in float: for a few hundred rows.
+  // out[columns] = the sum over rows of x, whose rows stand `stride` apart, in float: for a few
+  // hundred rows.
   void (*column_sums)(float* out, const float* x, int64_t rows, int64_t columns, int64_t stride);
   // The same in double, row after row; out (+)=.
   void (*column_totals)(float* out, const float* x, int64_t rows, int64_t columns, int64_t stride,

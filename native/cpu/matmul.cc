@@ -1,4 +1,4 @@
-// Matrix products, and the gradient of a bias.
+// Matrix products.
 //
 // Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; op is the identity or the transpose.
 // Plan (after Goto & van de Geijn 2008): K is cut into blocks whose length depends on K alone. Once for each region
@@ -17,10 +17,14 @@ namespace gptloom::cpu {
 namespace {
 
 constexpr int64_t kDepth = 384;            // longest K block: a panel of a, 8 x 384 floats, is a third of L1
-constexpr int64_t kColumns = 240;          // most columns of b packed at once: 384 x 240 floats fit 512 KB of L2
+// Most columns of b packed at once, in vectors: with 8 floats each 384 x 240 floats fit 512 KB of L2, with 16
+// twice that fits the larger L2 of processors with AVX-512.
+constexpr int64_t kPackedVectors = 30;
 constexpr int64_t kPackedA = 4 << 20;      // most floats of a packed at once: 16 MB, some of L3
 constexpr int64_t kPackedRows = 2048;      // and most rows, so that several K blocks share a region
 constexpr int64_t kPackGrain = 16 << 10;   // floats of a packed by one call: a few microseconds
+constexpr int64_t kPackAlone = 64 << 10;   // so few floats are packed sooner than other threads wake
+constexpr int64_t kAlone = 256 << 10;      // and so few multiply-adds done
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
@@ -36,9 +40,9 @@ struct Tiles {
 
 // As large as can be with one thread; with more, small enough that there are some for each. Fewer rows mean that b is
 // packed more often, fewer columns that a passes through L1 more often, which costs less.
-Tiles choose_tiles(const Context& context, int64_t rows, int64_t N) {
+Tiles choose_tiles(const Context& context, int64_t rows, int64_t N, int64_t depth) {
   const int64_t mr = context.kernels.matmul.tile_rows, nr = context.kernels.matmul.tile_columns;
-  const int64_t threads = context.pool.threads();
+  const int64_t threads = rows * N * depth <= kAlone ? 1 : context.pool.threads();
   Tiles tiles{round_up(rows, mr), round_up(N, nr), 0};
   const auto count = [&] { return divide_up(rows, tiles.rows) * divide_up(N, tiles.columns); };
   while (threads > 1 && count() < 4 * threads) {
@@ -51,7 +55,7 @@ Tiles choose_tiles(const Context& context, int64_t rows, int64_t N) {
       break;
     }
   }
-  tiles.packed = even_part(tiles.columns, std::max(kColumns / nr, int64_t{1}) * nr, nr);
+  tiles.packed = even_part(tiles.columns, kPackedVectors * context.kernels.width / nr * nr, nr);
   return tiles;
 }
 
@@ -66,7 +70,7 @@ class Blocked {
     const int64_t rows = even_part(spec_.M, kPackedRows, kernels_.tile_rows);
     const int64_t blocks = std::max<int64_t>(kPackedA / (rows * depth_), 1);
     const int64_t span = even_part(K, blocks * depth_, depth_);
-    tiles_ = choose_tiles(context_, rows, spec_.N);
+    tiles_ = choose_tiles(context_, rows, spec_.N, K);
     Scratch<float> packed_a(context_, std::min(rows, spec_.M) * std::min(span, K));
     const int64_t per_thread = round_up(tiles_.packed, context_.kernels.width) * std::min(depth_, K);
     Scratch<float> packed_b(context_, per_thread * context_.pool.threads());
@@ -87,7 +91,8 @@ class Blocked {
   // packed_a: for each K block, the panels of all rows.
   void pack(float* packed_a, const Region& region) {
     const int64_t depth = std::min(depth_, std::max<int64_t>(region.depth, 1));
-    const int64_t some = round_up(std::max<int64_t>(kPackGrain / depth, 128), kernels_.tile_rows);
+    const bool small = region.rows * region.depth <= kPackAlone;
+    const int64_t some = round_up(small ? region.rows : std::max<int64_t>(kPackGrain / depth, 128), kernels_.tile_rows);
     const int64_t parts = divide_up(region.rows, some), blocks = divide_up(region.depth, depth_);
     context_.pool.run(parts * blocks, [&](int64_t index, int) {
       const int64_t k = index / parts * depth_, row = index % parts * some;
@@ -100,52 +105,29 @@ class Blocked {
     });
   }
 
-  // What pack_b reads: length x columns of op(b), as it is stored.
-  struct Source {
-    const float* data;
-    int64_t stride, rows, columns;
-  };
-  Source source(int64_t p, int64_t length, int64_t column, int64_t columns) const {
-    if (spec_.transpose_b) return {b_ + column * spec_.K + p, spec_.K, columns, length};
-    return {b_ + p * spec_.N + column, spec_.N, length, columns};
-  }
-
   void multiply(const float* packed_a, float* packed_b, int64_t per_thread, const Region& region) {
     const int64_t down = divide_up(region.rows, tiles_.rows), across = divide_up(spec_.N, tiles_.columns);
     context_.pool.run(down * across, [&](int64_t index, int thread) {
       const int64_t row = index % down * tiles_.rows, rows = std::min(tiles_.rows, region.rows - row);
       const int64_t begin = index / down * tiles_.columns, end = std::min(begin + tiles_.columns, spec_.N);
-      // Most likely the tile that this thread will take next.
-      const int64_t next = (index + context_.pool.threads()) / down * tiles_.columns;
       float* const panels = packed_b + thread * per_thread;
       for (int64_t column = begin; column < end; column += tiles_.packed) {
         const int64_t columns = std::min(tiles_.packed, end - column);
         int64_t k = 0;
         do {
           const int64_t length = std::min(depth_, region.depth - k);
-          const Source from = source(region.k + k, length, column, columns);
-          kernels_.pack_b(panels, from.data, from.stride, columns, length, spec_.transpose_b);
+          const int64_t p = region.k + k, stride = spec_.transpose_b ? spec_.K : spec_.N;
+          const float* from = spec_.transpose_b ? b_ + column * stride + p : b_ + p * stride + column;
+          kernels_.pack_b(panels, from, stride, columns, length, spec_.transpose_b);
           const int64_t at = (region.row + row) * spec_.N + column;
           MatmulBlock block{packed_a + k * region.rows + row * length, panels, rows, columns, length, sum_ + at, spec_.N,
-                            spec_.accumulate || region.k + k > 0};
-          if (region.k + k + length == spec_.K) finish(block, at, column);
-          k += depth_;
-          const bool same = k < region.depth;
-          look_ahead(block, region, same ? k : 0, same ? column : column + columns < end ? column + columns : next);
+                            spec_.accumulate || p > 0};
+          if (p + length == spec_.K) finish(block, at, column);
           kernels_.block(block);
+          k += depth_;
         } while (k < region.depth);
       }
     });
-  }
-
-  void look_ahead(MatmulBlock& block, const Region& region, int64_t k, int64_t column) const {
-    if (column >= spec_.N) return;
-    const Source next = source(region.k + k, std::min(depth_, region.depth - k), column,
-                               std::min(tiles_.packed, spec_.N - column));
-    block.ahead = next.data;
-    block.ahead_stride = next.stride;
-    block.ahead_rows = next.rows;
-    block.ahead_columns = next.columns;
   }
 
   void finish(MatmulBlock& block, int64_t at, int64_t column) const {
@@ -177,7 +159,7 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
     }
     a = rows;
   }
-  const int64_t threads = context.pool.threads();
+  const int64_t threads = M * N * K <= kAlone ? 1 : context.pool.threads();
   // Long enough streams for memory, some for each thread.
   const int64_t grain =
       std::min<int64_t>(std::max<int64_t>(round_up(divide_up(N, 4 * threads), 64), 64), 512);
@@ -207,12 +189,5 @@ void matmul(Context& context, float* out, const float* a, const float* b, const 
   float* const sum = plain.gelu && plain.pre ? plain.pre : apart ? sums.data() : out;
   Blocked(context, out, sum, a, b, plain).run();
 }
-
-// ---- bias -----------------------------------------------------------------------------------------------------
-
-namespace {
-
-
-}  // namespace
 
 }  // namespace gptloom::cpu

@@ -1,12 +1,15 @@
 // Maths: sum = sum_i x_i; norm = sqrt(sum over tensors of sum_i x_i^2); dbias[N] = sum over rows of
 //   dout[M, N].
-// Plan: sum and norm cut every tensor into chunks of 65536 elements, one double for each chunk, added
-//   in order at the end. bias_backward cuts dout into blocks of 128 rows x 1024 columns, so that rows
-//   are read as they lie while the sums stay in L1, and then adds up the blocks of each column.
-// Numbers: sum and norm accumulate in double from the first element (squares of floats are exact and
-//   cannot overflow there) and have the same bits on every instruction set. bias_backward adds 4 rows
-//   as a tree and 32 of those in float, the blocks in double: some 1e-6 of sum |dout|. All are bound by
-//   bytes: 4 an element.
+// Plan: sum and norm cut every tensor into chunks of 65536 elements, one double for each chunk,
+// added
+//   in order at the end. bias_backward cuts dout into blocks of 128 rows x 1024 columns, so that
+//   rows are read as they lie while the sums stay in L1, and then adds up the blocks of each
+//   column.
+// Numbers: sum and norm accumulate in double from the first element (squares of floats are exact
+// and
+//   cannot overflow there) and have the same bits on every instruction set. bias_backward adds 4
+//   rows as a tree and 32 of those in float, the blocks in double: some 1e-6 of sum |dout|. All are
+//   bound by bytes: 4 an element.
 #include <cmath>
 
 #include "cpu/ops.h"
@@ -68,14 +71,15 @@ void bias_backward(Context& context, float* dbias, const float* dout, int64_t M,
   add_partials(context, dbias, partials, down, N, N, accumulate);
 }
 
-void add_partials(Context& context, float* out, const float* partials, int64_t rows, int64_t columns,
-                  int64_t stride, bool accumulate) {
-  const int64_t grain = std::max<int64_t>(64, piece_elements / std::max<int64_t>(1, rows) / 64 * 64);
+void add_partials(Context& context, float* out, const float* partials, int64_t rows,
+                  int64_t columns, int64_t stride, bool accumulate) {
+  const int64_t grain =
+      std::max<int64_t>(64, piece_elements / std::max<int64_t>(1, rows) / 64 * 64);
   split(
       context, columns,
       [&](int64_t begin, int64_t end) {
-        context.kernels.reduce.column_totals(out + begin, partials + begin, rows, end - begin, stride,
-                                             accumulate);
+        context.kernels.reduce.column_totals(out + begin, partials + begin, rows, end - begin,
+                                             stride, accumulate);
       },
       grain);
 }

@@ -1,6 +1,6 @@
-// Splitting an op over the pool where that pays. Waking the threads costs some microseconds, which a
-// small tensor does not earn back: it runs as one piece on the caller. For ops whose elements (or rows)
-// are independent, so that the pieces cannot change a bit.
+// Splitting an op over the pool where that pays. Waking the threads costs some microseconds, which
+// a small tensor does not earn back: it runs as one piece on the caller. For ops whose elements (or
+// rows) are independent, so that the pieces cannot change a bit.
 #pragma once
 #include <algorithm>
 #include <utility>
@@ -23,7 +23,8 @@ void split(Context& context, int64_t count, F&& f, int64_t grain = piece_element
 // f(begin, end) over [0, rows) rows of C elements.
 template <class F>
 void split_rows(Context& context, int64_t rows, int64_t C, F&& f) {
-  split(context, rows, std::forward<F>(f), std::max<int64_t>(1, piece_elements / std::max<int64_t>(1, C)));
+  split(context, rows, std::forward<F>(f),
+        std::max<int64_t>(1, piece_elements / std::max<int64_t>(1, C)));
 }
 
 // f(index) for indices of [0, count) that are `elements` of work in all.
@@ -36,9 +37,9 @@ void split_pieces(Context& context, int64_t count, int64_t elements, F&& f) {
   }
 }
 
-// out[columns] (+)= the sum over rows, in order and in double, of partial sums whose rows stand `stride`
-// apart (reduce.cc).
-void add_partials(Context& context, float* out, const float* partials, int64_t rows, int64_t columns,
-                  int64_t stride, bool accumulate);
+// out[columns] (+)= the sum over rows, in order and in double, of partial sums whose rows stand
+// `stride` apart (reduce.cc).
+void add_partials(Context& context, float* out, const float* partials, int64_t rows,
+                  int64_t columns, int64_t stride, bool accumulate);
 
 }  // namespace gptloom::cpu

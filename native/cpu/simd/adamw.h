@@ -5,7 +5,8 @@ namespace gptloom::cpu {
 namespace {
 
 struct AdamwVectors {
-  Vec gradient, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, root_correction, epsilon, decay;
+  Vec gradient, beta1, one_minus_beta1, beta2, one_minus_beta2, rate, root_correction, epsilon,
+      decay;
 };
 
 // Subtracting one small sum from the parameter rounds it once.
@@ -20,10 +21,14 @@ GPTLOOM_INLINE void adamw_vector(Vec& p, Vec g, Vec& m, Vec& v, const AdamwVecto
 void adamw_update(float* param, const float* gradient, float* m, float* v, int64_t n,
                   const AdamwFactors& factors) {
   constexpr int w = Vec::width;
-  const AdamwVectors f{Vec::set(factors.gradient),        Vec::set(factors.beta1),
-                       Vec::set(factors.one_minus_beta1), Vec::set(factors.beta2),
-                       Vec::set(factors.one_minus_beta2), Vec::set(factors.rate),
-                       Vec::set(factors.root_correction), Vec::set(factors.epsilon),
+  const AdamwVectors f{Vec::set(factors.gradient),
+                       Vec::set(factors.beta1),
+                       Vec::set(factors.one_minus_beta1),
+                       Vec::set(factors.beta2),
+                       Vec::set(factors.one_minus_beta2),
+                       Vec::set(factors.rate),
+                       Vec::set(factors.root_correction),
+                       Vec::set(factors.epsilon),
                        Vec::set(factors.decay)};
   int64_t i = 0;
   for (; i + w <= n; i += w) {

@@ -1,8 +1,9 @@
-// The attention kernels: blocks of queries (attention_forward.h, attention_backward.h), and one query at a time here.
+// The attention kernels: blocks of queries (attention_forward.h, attention_backward.h), and one
+// query at a time here.
 //
 // Maths: out = softmax(q k^T / sqrt(D)) v for one q.
-// Plan: four keys at a time against q, the softmax over all scores in scratch, then the rows of v summed into registers, four
-//   vectors of D wide. Every byte of k and v is read once.
+// Plan: four keys at a time against q, the softmax over all scores in scratch, then the rows of v
+//   summed into registers, four vectors of D wide. Every byte of k and v is read once.
 // Numbers: float; bound by the bytes of the cache.
 #pragma once
 #include "cpu/attention_head.h"
@@ -11,6 +12,7 @@
 
 #include "cpu/simd/attention_rows.h"
 #include "cpu/simd/attention_tile.h"
+#include "cpu/simd/attention_visible.h"
 
 #include "cpu/simd/attention_forward.h"
 #include "cpu/simd/attention_backward.h"
@@ -21,8 +23,8 @@ namespace attention {
 
 // out[N * width or, in the last vector, less] = factor * the sum over keys of p[s] v[s].
 template <int N>
-void weigh_values(float* out, const float* p, const float* v, int64_t stride, int64_t keys, int last_lanes,
-                  float factor) {
+void weigh_values(float* out, const float* p, const float* v, int64_t stride, int64_t keys,
+                  int last_lanes, float factor) {
   Vec sum[N];
   GPTLOOM_UNROLL
   for (int n = 0; n < N; n++) sum[n] = Vec::zero();
@@ -31,7 +33,8 @@ void weigh_values(float* out, const float* p, const float* v, int64_t stride, in
     GPTLOOM_UNROLL
     for (int n = 0; n < N - 1; n++) sum[n] = fma(weight, Vec::load(v + n * Vec::width), sum[n]);
     const float* end = v + (N - 1) * Vec::width;
-    sum[N - 1] = fma(weight, last_lanes == Vec::width ? Vec::load(end) : Vec::load_part(end, last_lanes), sum[N - 1]);
+    const bool whole = last_lanes == Vec::width;
+    sum[N - 1] = fma(weight, whole ? Vec::load(end) : Vec::load_part(end, last_lanes), sum[N - 1]);
   }
   GPTLOOM_UNROLL
   for (int n = 0; n < N - 1; n++) (sum[n] * Vec::set(factor)).store(out + n * Vec::width);
@@ -67,8 +70,8 @@ inline void row(const AttentionHead& head, float* out, int64_t t, float* scratch
   const int64_t D = head.D, keys = head.past + t + 1, first = first_key(head, t);
   const int64_t n = keys - first, padded = round_up(n, Vec::width);
   const float* v = head.v + first * head.kv_stride;
-  score_keys(scratch, head.q + t * head.q_stride, head.k + first * head.kv_stride, head.kv_stride, n, D,
-             1 / std::sqrt(static_cast<float>(D)));
+  score_keys(scratch, head.q + t * head.q_stride, head.k + first * head.kv_stride, head.kv_stride,
+             n, D, 1 / std::sqrt(static_cast<float>(D)));
   std::fill(scratch + n, scratch + padded, -std::numeric_limits<float>::infinity());
   Vec top = Vec::load(scratch), sum = Vec::zero();
   for (int64_t s = Vec::width; s < padded; s += Vec::width) top = max(top, Vec::load(scratch + s));
@@ -80,9 +83,9 @@ inline void row(const AttentionHead& head, float* out, int64_t t, float* scratch
   }
   const float factor = 1 / reduce_add(sum);
   for (int64_t d = 0; d < D; d += 4 * Vec::width) {
-    const int64_t left = D - d;
-    const int vectors = static_cast<int>(std::min<int64_t>(4, (left + Vec::width - 1) / Vec::width));
-    const int lanes = static_cast<int>(std::min<int64_t>(left - (vectors - 1) * Vec::width, Vec::width));
+    const int left = static_cast<int>(std::min<int64_t>(D - d, 4 * Vec::width));
+    const int vectors = (left + Vec::width - 1) / Vec::width;
+    const int lanes = left - (vectors - 1) * Vec::width;
     (vectors == 4   ? weigh_values<4>
      : vectors == 3 ? weigh_values<3>
      : vectors == 2 ? weigh_values<2>

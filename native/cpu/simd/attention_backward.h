@@ -1,11 +1,13 @@
 // Attention backward for a range of keys of one head.
 //
-// Maths: delta = rowsum(dout * out); p = exp(q k^T / sqrt(D) - lse); dp = dout v^T; ds = p (dp - delta);
-//   dv = p^T dout, dk = ds^T q / sqrt(D), dq = ds k / sqrt(D) (Dao et al. 2022, algorithm 4). With dropout z (0 or
-//   1 / (1 - dropout)): dp takes z before delta is subtracted, and dv is made of p z.
-// Plan: the range's keys and values are packed once; dk and dv for the range stay in scratch while the blocks of
-//   queries that can see it pass by. dq of a block of queries is complete after the range when the range is all
-//   keys, and a part of it, to be summed by the caller, otherwise. Five products for each pair of blocks.
+// Maths: delta = rowsum(dout * out); p = exp(q k^T / sqrt(D) - lse); dp = dout v^T; ds = p (dp -
+//   delta); dv = p^T dout, dk = ds^T q / sqrt(D), dq = ds k / sqrt(D) (Dao et al. 2022, algorithm
+//   4). With dropout z (0 or 1 / (1 - dropout)): dp takes z before delta is subtracted, and dv is
+//   made of p z.
+// Plan: the range's keys and values are packed once; dk and dv for the range stay in scratch while
+//   the blocks of queries that can see it pass by. dq of a block of queries is complete after the
+//   range when the range is all keys, and a part of it, to be summed by the caller, otherwise. Five
+//   products for each pair of blocks.
 // Numbers: float; sums over queries and keys in blocks of 96, in order.
 #pragma once
 
@@ -13,40 +15,40 @@ namespace gptloom::cpu {
 namespace {
 namespace attention {
 
-// s becomes p (times z), dp becomes ds; all block x block elements are written.
-inline void gradient_block(float* s, float* dp, const float* lse, const float* delta,
-                           const Visible& visible, const AttentionHead& head, int64_t t,
-                           int64_t key) {
-  for (int r = 0; r < block; r++) {
-    float* p_row = s + r * block;
-    float* ds_row = dp + r * block;
-    const int begin = visible.begin[r], end = visible.end[r];
-    if (begin >= end) {
-      std::fill(p_row, p_row + block, 0.0f);
-      std::fill(ds_row, ds_row + block, 0.0f);
-      continue;
+// s becomes p (times z), dp becomes ds: all of visible.columns in the first `rows` rows are
+// written.
+template <bool all>
+void gradient_block(float* s, float* dp, const float* lse, const float* delta,
+                    const Visible& visible, int rows, const AttentionHead& head, int64_t t,
+                    int64_t key) {
+  const bool dropout = head.drop_threshold > 0;
+  for (int r = 0; r < rows; r++) {
+    float* p_row = s + r * pitch;
+    float* ds_row = dp + r * pitch;
+    const int begin = all ? 0 : visible.begin[r], end = all ? block : visible.end[r];
+    const int first = first_vector(begin), last = last_vector(end);
+    if (!all) {
+      clear(p_row, 0, first);
+      clear(ds_row, 0, first);
+      clear(p_row, last, visible.columns);
+      clear(ds_row, last, visible.columns);
+      if (end == 0) continue;
     }
-    int first, last;
-    fence(p_row, begin, end, &first, &last);
-    const bool dropout = head.drop_threshold > 0;
     if (dropout) drop_weights(ds_row + first, head, t + r, key + first, last - first);
-    const Vec shift = Vec::set(lse[r]), mean = Vec::set(delta[r]);
+    const Vec shift = Vec::set(lse[r] * log2_e), mean = Vec::set(delta[r]);
     for (int c = first; c < last; c += Vec::width) {
-      const Vec p = exp(Vec::load(p_row + c) - shift);
+      Vec p = power_of_2(Vec::load(p_row + c) - shift);
+      if (!all) p = within(p, c, begin, end, Vec::zero());
       p.store(p_row + c);
       (p * (Vec::load(ds_row + c) - mean)).store(ds_row + c);
     }
     if (dropout) drop_weights(p_row + first, head, t + r, key + first, last - first);
-    std::fill(p_row, p_row + first, 0.0f);
-    std::fill(ds_row, ds_row + first, 0.0f);
-    std::fill(p_row + last, p_row + block, 0.0f);
-    std::fill(ds_row + last, ds_row + block, 0.0f);
   }
 }
 
 // Keys [begin, end), begin being a multiple of block. Scratch: attention.cc's backward_scratch.
-inline void backward(const AttentionHead& head, const AttentionGradient& gradient,
-                               int64_t begin, int64_t end, float* scratch) {
+inline void backward(const AttentionHead& head, const AttentionGradient& gradient, int64_t begin,
+                     int64_t end, float* scratch) {
   const int64_t D = head.D, width = round_up(D, Vec::width), keys = round_up(end - begin, block);
   float* k_panels = scratch;
   float* v_panels = k_panels + keys * D;
@@ -57,10 +59,14 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
   float* dout = q + block * width;
   float* dq = dout + block * width;
   float* s = dq + block * width;
-  float* dp = s + block * block;
+  float* dp = s + block * pitch;
   float delta[block];
+  Visible visible;
   for (int64_t key = begin; key < end; key += block) {
     const int64_t count = std::min<int64_t>(block, end - key), stride = head.kv_stride;
+    const int64_t next = key + block, ahead = std::min<int64_t>(block, end - next);
+    prefetch_rows(head.k + next * stride, stride, ahead, D);
+    prefetch_rows(head.v + next * stride, stride, ahead, D);
     pack_panels(k_panels + (key - begin) * D, head.k + key * stride, stride, count, D);
     pack_panels(v_panels + (key - begin) * D, head.v + key * stride, stride, count, D);
     pack_rows(k_rows + (key - begin) * width, width, head.k + key * stride, stride, count, D, 1);
@@ -69,21 +75,26 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
   const float scale = 1 / std::sqrt(static_cast<float>(D));
   for (int64_t t = begin; t < head.T; t += block) {
     const int64_t rows = std::min<int64_t>(block, head.T - t), stride = gradient.stride;
-    pack_rows(q, width, head.q + t * head.q_stride, head.q_stride, rows, D, scale);
+    pack_rows(q, width, head.q + t * head.q_stride, head.q_stride, rows, D, scale * log2_e);
     pack_rows(dout, width, gradient.dout + t * stride, stride, rows, D, 1);
-    std::fill(dq, dq + block * width, 0.0f);
+    const int64_t next = t + block, ahead = std::min<int64_t>(block, head.T - next);
+    prefetch_rows(head.q + next * head.q_stride, head.q_stride, ahead, D);
+    prefetch_rows(gradient.dout + next * stride, stride, ahead, D);
+    prefetch_rows(gradient.out + next * stride, stride, ahead, D);
+    std::fill(dq, dq + tiled(rows) * width, 0.0f);
     for (int64_t r = 0; r < rows; r++) {
       delta[r] = dot(gradient.dout + (t + r) * stride, gradient.out + (t + r) * stride, D);
     }
     const int64_t first = std::max(begin, first_key_block(head, t, t + rows));
+    see_queries(visible, head, t, rows);
     for (int64_t key = first; key < std::min(end, t + rows); key += block) {
-      Visible visible;
-      see(visible, head, t, rows, key);
+      see_keys(visible, static_cast<int>(key));
       if (!visible.any) continue;
       const int64_t at = key - begin;
       scores(s, q, width, k_panels + at * D, D, visible.spans);
       scores(dp, dout, width, v_panels + at * D, D, visible.spans);
-      gradient_block(s, dp, gradient.lse + t, delta, visible, head, t, key);
+      (visible.all ? gradient_block<true> : gradient_block<false>)(
+          s, dp, gradient.lse + t, delta, visible, tiled(rows), head, t, key);
       product<Into::sum>(dq, dp, k_rows + at * width, width, visible.spans, nullptr);
       product_by_key(dv + at * width, s, dout, width, visible.spans);
       product_by_key(dk + at * width, dp, q, width, visible.spans);
@@ -96,16 +107,16 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
   }
   for (int64_t i = 0; i < end - begin; i++) {
     const int64_t to = (begin + i) * gradient.dstride;
-    put_row(gradient.dk + to, dk + i * width, D, 1, gradient.accumulate);
+    put_row(gradient.dk + to, dk + i * width, D, ln_2, gradient.accumulate);
     put_row(gradient.dv + to, dv + i * width, D, 1, gradient.accumulate);
   }
 }
 
-// dq rows [begin, end) = the sum over parts of part[i], of which there are `parts`, `part_stride` apart, times 1 / sqrt(D).
-// Queries before keys[i] have nothing in part i.
+// dq rows [begin, end) = the sum over parts of part[i], of which there are `parts`, `part_stride`
+// apart, times 1 / sqrt(D). Queries before keys[i] have nothing in part i.
 inline void sum_parts(const AttentionHead& head, const AttentionGradient& gradient,
-                                int64_t part_stride, const int64_t* first_keys, int64_t parts,
-                                int64_t begin, int64_t end) {
+                      int64_t part_stride, const int64_t* first_keys, int64_t parts, int64_t begin,
+                      int64_t end) {
   const int64_t D = head.D;
   const float scale = 1 / std::sqrt(static_cast<float>(D));
   for (int64_t t = begin; t < end; t++) {

@@ -1,4 +1,4 @@
-// What the attention kernels do to single rows.
+// What the attention kernels do to single rows and vectors.
 #pragma once
 
 namespace gptloom::cpu {
@@ -18,6 +18,22 @@ inline float dot(const float* a, const float* b, int64_t n) {
   return reduce_add(sum);
 }
 
+// Scores of blocks are in units of ln 2, so that softmax takes powers of 2: fewer steps than exp.
+constexpr float log2_e = 1.44269504f, ln_2 = 0.693147181f;
+
+// 2^x = 2^n 2^r, n = round(x), 2^r by the polynomial of least relative error on [-1/2, 1/2] with
+// 2^0 = 1, which is 9e-8. For x up to 128; NaN stays.
+GPTLOOM_INLINE Vec power_of_2(Vec x) {
+  x = min(Vec::set(128.0f), max(Vec::set(-151.0f), x));
+  const Vec n = round(x), r = x - n;
+  Vec p = fma(r, Vec::set(0.001326472731f), Vec::set(0.00967151299f));
+  p = fma(p, r, Vec::set(0.05550733581f));
+  p = fma(p, r, Vec::set(0.24022242427f));
+  p = fma(p, r, Vec::set(0.69314700365f));
+  p = fma(p, r, Vec::set(1));
+  return scale_by_power(p, n);
+}
+
 // to[D] (+)= factor * from[D]
 inline void put_row(float* to, const float* from, int64_t D, float factor, bool accumulate) {
   const Vec by = Vec::set(factor);
@@ -29,7 +45,8 @@ inline void put_row(float* to, const float* from, int64_t D, float factor, bool 
   }
 }
 
-// The first key that query t sees. A start past the query itself is taken for the query's own position.
+// The first key that query t sees. A start past the query itself is taken for the query's own
+// position.
 inline int64_t first_key(const AttentionHead& head, int64_t t) {
   if (!head.starts) return 0;
   return std::min<int64_t>(std::max<int64_t>(head.starts[t], 0), head.past + t);

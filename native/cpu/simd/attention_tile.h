@@ -1,15 +1,17 @@
 // The small matrix products that attention is made of, on blocks of at most 96 queries by 96 keys.
 //
-// Maths: scores          s[rows, keys]   = a[rows, D] b[keys, D]^T           (Q K^T and dO V^T)
-//        product         out[rows, D]    = factor[rows] out + p[rows, keys] b[keys, D]   (P V and dS K)
-//        product_by_key  out[keys, D]   += p[rows, keys]^T b[rows, D]        (P^T dO and dS^T Q)
-// Plan: one register tile serves all three: tile_rows x 2 vectors of accumulators, the a element broadcast, the b
-//   vectors loaded. Scratch operands are padded with zeros to whole vectors (columns of D) and whole tiles (rows),
-//   so that there are no edge cases; only depth (D, keys or rows) is exact. For scores b is packed as panels
-//   [block / tile_columns][D][tile_columns], the keys running along the vectors. A Span for each tile of rows says
-//   which keys its rows see: what lies above the diagonal or in another document is left out vector by vector.
-// Numbers: float accumulators; a tile's depth is at most max(D, 96). Bound by flops: 24 FMAs for 14 loads (AVX-512),
-//   12 for 8 (AVX2).
+// Maths: three products:
+//   scores          s[rows, keys] = a[rows, D] b[keys, D]^T                (q k^T and dout v^T)
+//   product         out[rows, D] = factor[rows] out + p[rows, keys] b[keys, D]  (p v and ds k)
+//   product_by_key  out[keys, D] += p[rows, keys]^T b[rows, D]        (p^T dout and ds^T q)
+// Plan: one register tile serves all three: tile_rows x 2 vectors of accumulators, the a element
+//   broadcast, the b vectors loaded. Scratch operands are padded with zeros to whole vectors
+//   (columns of D) and whole tiles (rows), so that there are no edge cases; only depth (D, keys or
+//   rows) is exact. For scores b is packed as panels [block / tile_columns][D][tile_columns], the
+//   keys running along the vectors. A Span for each tile of rows says which keys its rows see: what
+//   lies above the diagonal or in another document is left out vector by vector.
+// Numbers: float accumulators; a tile's depth is at most max(D, 96). Bound by flops: 24 FMAs for 14
+//   loads (AVX-512), 12 for 8 (AVX2).
 #pragma once
 
 namespace gptloom::cpu {
@@ -25,6 +27,9 @@ constexpr int tile_rows = Vec::width == 16 ? 12 : 6;
 constexpr int tile_columns = 2 * Vec::width;
 constexpr int tiles = block / tile_rows;
 static_assert(block % tile_rows == 0 && block % tile_columns == 0);
+// Floats between rows of scores: a whole vector may be stored past a row's end.
+constexpr int pitch = attention_pitch;
+static_assert(pitch >= block + Vec::width);
 
 // The keys [begin, end) of a block that some row of a tile sees; begin >= end where none does.
 struct Span {
@@ -33,8 +38,8 @@ struct Span {
 
 enum class Into { zero, sum, rescaled };
 
-// out[tile_rows, N * width] (+)= a[tile_rows, depth] b[depth, N * width]; a is stored [depth, tile_rows] when
-// transposed. Rescaled: row r of out is first multiplied by factor[r].
+// out[tile_rows, N * width] (+)= a[tile_rows, depth] b[depth, N * width]; a is stored [depth,
+// tile_rows] when transposed. Rescaled: row r of out is first multiplied by factor[r].
 template <int N, bool transposed, Into into>
 void tile(float* out, int64_t ldo, const float* a, int64_t lda, const float* b, int64_t ldb,
           int64_t depth, const float* factor) {
@@ -67,7 +72,8 @@ void tile(float* out, int64_t ldo, const float* a, int64_t lda, const float* b, 
   }
 }
 
-// s[block, block] from a[rows, lda] and the panels of one block of keys, where the spans ask for it.
+// s[block, pitch] from a[rows, lda] and the panels of one block of keys, where the spans ask for
+// it.
 inline void scores(float* s, const float* a, int64_t lda, const float* panels, int64_t D,
                    const Span* spans) {
   for (int c = 0; c < block; c += tile_columns, panels += D * tile_columns) {
@@ -75,20 +81,21 @@ inline void scores(float* s, const float* a, int64_t lda, const float* panels, i
       const int begin = spans[i].begin - c, end = spans[i].end - c;
       const bool left = begin < Vec::width && end > 0 && begin < end;
       const bool right = begin < tile_columns && end > Vec::width && begin < end;
-      float* out = s + i * tile_rows * block + c;
+      float* out = s + i * tile_rows * pitch + c;
       const float* rows = a + i * tile_rows * lda;
       if (left && right) {
-        tile<2, false, Into::zero>(out, block, rows, lda, panels, tile_columns, D, nullptr);
+        tile<2, false, Into::zero>(out, pitch, rows, lda, panels, tile_columns, D, nullptr);
       } else if (left || right) {
         const int shift = left ? 0 : Vec::width;
-        tile<1, false, Into::zero>(out + shift, block, rows, lda, panels + shift, tile_columns, D,
+        tile<1, false, Into::zero>(out + shift, pitch, rows, lda, panels + shift, tile_columns, D,
                                    nullptr);
       }
     }
   }
 }
 
-// out[block, width] += p[block, block] b[block, width], with out rescaled first by factor[block] if Into says so.
+// out[block, width] += p[block, pitch] b[block, width], with out rescaled first by factor[block] if
+// Into says so.
 template <Into into>
 inline void product(float* out, const float* p, const float* b, int64_t width, const Span* spans,
                     const float* factor) {
@@ -99,33 +106,51 @@ inline void product(float* out, const float* p, const float* b, int64_t width, c
       const int row = i * tile_rows;
       const bool two = width - d >= tile_columns;
       (two ? tile<2, false, into> : tile<1, false, into>)(
-          out + row * width + d, width, p + row * block + begin, block, b + begin * width + d,
+          out + row * width + d, width, p + row * pitch + begin, pitch, b + begin * width + d,
           width, depth, into == Into::rescaled ? factor + row : nullptr);
     }
   }
 }
 
-// out[block keys, width] += p[block, block]^T b[block, width]. p must be whole: 0 where a row does not see a key.
+// out[block keys, width] += p[block, pitch]^T b[block, width]. p must be whole: 0 where a row does
+// not see a key.
 inline void product_by_key(float* out, const float* p, const float* b, int64_t width,
                            const Span* spans) {
   for (int64_t d = 0; d < width; d += tile_columns) {
     for (int key = 0; key < block; key += tile_rows) {
       int begin = block, end = 0;
       for (int i = 0; i < tiles; i++) {
-        if (spans[i].begin >= std::min(spans[i].end, key + tile_rows) || spans[i].end <= key) continue;
+        const int last = std::min(spans[i].end, key + tile_rows);
+        if (spans[i].begin >= last || spans[i].end <= key) continue;
         begin = std::min(begin, i * tile_rows);
         end = (i + 1) * tile_rows;
       }
       if (begin >= end) continue;
       const bool two = width - d >= tile_columns;
       (two ? tile<2, true, Into::sum> : tile<1, true, Into::sum>)(
-          out + key * width + d, width, p + begin * block + key, block, b + begin * width + d,
+          out + key * width + d, width, p + begin * pitch + key, pitch, b + begin * width + d,
           width, end - begin, nullptr);
     }
   }
 }
 
-// out[block, width] = factor * rows[count, D], zero elsewhere.
+// Asks for rows[count, D] ahead of their use: a head's rows lie too far apart for the processor to
+// guess.
+inline void prefetch_rows(const float* rows, int64_t stride, int64_t count, int64_t D) {
+#if defined(__GNUC__)
+  for (int64_t r = 0; r < count; r++, rows += stride) {
+    for (int64_t d = 0; d < D; d += 16) __builtin_prefetch(rows + d, 0, 2);
+    __builtin_prefetch(rows + D - 1, 0, 2);
+  }
+#else
+  (void)rows, (void)stride, (void)count, (void)D;
+#endif
+}
+
+// Rows rounded up to whole tiles.
+inline int tiled(int64_t rows) { return static_cast<int>(round_up(rows, tile_rows)); }
+
+// out[tiled(count), width] = factor * rows[count, D], zero elsewhere.
 inline void pack_rows(float* out, int64_t width, const float* rows, int64_t stride, int64_t count,
                       int64_t D, float factor) {
   const Vec by = Vec::set(factor);
@@ -134,13 +159,14 @@ inline void pack_rows(float* out, int64_t width, const float* rows, int64_t stri
     for (; d + Vec::width <= D; d += Vec::width) (Vec::load(rows + d) * by).store(out + d);
     if (d < D) (Vec::load_part(rows + d, static_cast<int>(D - d)) * by).store(out + d);
   }
-  std::fill(out, out + (block - count) * width, 0.0f);
+  std::fill(out, out + (tiled(count) - count) * width, 0.0f);
 }
 
-// The panels of rows[count, D] (see scores), zero for the keys from count to the block's end.
+// The panels of rows[count, D] (see scores): whole vectors of keys, zero past the last key. The
+// vectors after that are left alone, since no span asks for them.
 inline void pack_panels(float* out, const float* rows, int64_t stride, int64_t count, int64_t D) {
   constexpr int W = Vec::width;
-  for (int64_t key = 0; key < block; key += W) {
+  for (int64_t key = 0; key < count; key += W) {
     float* panel = out + key / tile_columns * tile_columns * D + key % tile_columns;
     for (int64_t d = 0; d < D; d += W) {
       const int part = static_cast<int>(std::min<int64_t>(W, D - d));
@@ -152,7 +178,11 @@ inline void pack_panels(float* out, const float* rows, int64_t stride, int64_t c
                                 : Vec::load_part(rows + (key + i) * stride + d, part);
       }
       transpose(x);
-      for (int i = 0; i < part; i++) x[i].store(panel + (d + i) * tile_columns);
+      // Constant indices keep x in registers.
+      GPTLOOM_UNROLL
+      for (int i = 0; i < W; i++) {
+        if (i < part) x[i].store(panel + (d + i) * tile_columns);
+      }
     }
   }
 }

@@ -1,10 +1,12 @@
 // Softmax cross-entropy of one row.
 //
-// Maths: m = max x, S = sum exp(x - m); loss = log S + m - x[target]; dx = exp(x - m) / S - [i = target].
-// Plan: three passes over a row that stays in L2 (two without a gradient): the maximum, the exponentials and their
-//   sum, the division.
-// Numbers: pieces of 1024 exponentials are summed in float on four vectors, the pieces in double: S within 1e-7
-//   relative for any V. A NaN among the logits reaches S, whatever the maximum made of it, and so the loss.
+// Maths: m = max x, S = sum exp(x - m); loss = log S + m - x[target]; dx = exp(x - m) / S - [i =
+//   target].
+// Plan: three passes over a row that stays in L2 (two without a gradient): the maximum, the
+//   exponentials and their sum, the division.
+// Numbers: pieces of 1024 exponentials are summed in float on four vectors, the pieces in double: S
+//   within 1e-7 relative for any V. A NaN among the logits reaches S, whatever the maximum made of
+//   it, and so the loss.
 #pragma once
 
 namespace gptloom::cpu {

@@ -1,5 +1,6 @@
 // Maths, Plan and Numbers stand in cpu/elementwise.cc.
 #pragma once
+#include "cpu/simd/prefetch.h"
 
 namespace gptloom::cpu {
 namespace {
@@ -7,7 +8,12 @@ namespace {
 void add_range(float* out, const float* a, const float* b, int64_t n) {
   constexpr int w = Vec::width;
   int64_t i = 0;
-  for (; i + w <= n; i += w) (Vec::load(a + i) + Vec::load(b + i)).store(out + i);
+  for (; i + w <= n; i += w) {
+    prefetch_ahead(a + i);
+    prefetch_ahead(b + i);
+    prefetch_ahead(out + i);
+    (Vec::load(a + i) + Vec::load(b + i)).store(out + i);
+  }
   const int rest = static_cast<int>(n - i);
   if (rest) (Vec::load_part(a + i, rest) + Vec::load_part(b + i, rest)).store_part(out + i, rest);
 }
@@ -24,7 +30,11 @@ void scale_range(float* out, const float* x, float factor, int64_t n) {
 void gelu_forward_range(float* out, const float* x, int64_t n) {
   constexpr int w = Vec::width;
   int64_t i = 0;
-  for (; i + w <= n; i += w) gelu(Vec::load(x + i)).store(out + i);
+  for (; i + w <= n; i += w) {
+    prefetch_ahead(x + i);
+    prefetch_ahead(out + i);
+    gelu(Vec::load(x + i)).store(out + i);
+  }
   const int rest = static_cast<int>(n - i);
   if (rest) gelu(Vec::load_part(x + i, rest)).store_part(out + i, rest);
 }
@@ -34,6 +44,9 @@ void gelu_backward_loop(float* dx, const float* dout, const float* x, int64_t n)
   constexpr int w = Vec::width;
   int64_t i = 0;
   for (; i + w <= n; i += w) {
+    prefetch_ahead(x + i);
+    prefetch_ahead(dout + i);
+    prefetch_ahead(dx + i);
     const Vec d = Vec::load(dout + i), slope = gelu_slope(Vec::load(x + i));
     (accumulate ? fma(d, slope, Vec::load(dx + i)) : d * slope).store(dx + i);
   }

@@ -1,5 +1,6 @@
 // Maths, Plan and Numbers stand in cpu/layernorm.cc.
 #pragma once
+#include "cpu/simd/prefetch.h"
 
 namespace gptloom::cpu {
 namespace {
@@ -43,13 +44,19 @@ inline float row_squares(const float* x, int64_t C, float mean) {
   return reduce_add((s0 + s1) + (s2 + s3));
 }
 
+// How far ahead the next row is, or the one after it where rows are short.
+inline int64_t next_row(int64_t C) { return std::max(C, prefetch_distance); }
+
 template <bool with_bias>
 void normalize_row(float* out, const float* x, const float* weight, const float* bias, int64_t C,
                    float mean, float rstd) {
   constexpr int w = Vec::width;
   const Vec m = Vec::set(mean), r = Vec::set(rstd);
+  const int64_t next = next_row(C);
   int64_t i = 0;
   for (; i + w <= C; i += w) {
+    prefetch(x + i + next);
+    prefetch(out + i + next);
     const Vec h = (Vec::load(x + i) - m) * r, scale = Vec::load(weight + i);
     (with_bias ? fma(h, scale, Vec::load(bias + i)) : h * scale).store(out + i);
   }
@@ -91,8 +98,13 @@ RowSums first_pass(float* dweight, float* dbias, const float* dout, const float*
                    const float* weight, int64_t C, Vec mean, Vec rstd) {
   constexpr int w = Vec::width;
   RowSums even{Vec::zero(), Vec::zero()}, odd = even;
+  const int64_t next = next_row(C);
   int64_t i = 0;
   for (; i + 2 * w <= C; i += 2 * w) {
+    for (int64_t at = i; at < i + 2 * w; at += line_floats) {
+      prefetch(dout + at + next);
+      prefetch(x + at + next);
+    }
     const Vec d0 = Vec::load(dout + i), d1 = Vec::load(dout + i + w);
     const Vec h0 = sum_vector(even, d0, Vec::load(x + i), Vec::load(weight + i), mean, rstd);
     const Vec h1 = sum_vector(odd, d1, Vec::load(x + i + w), Vec::load(weight + i + w), mean, rstd);
@@ -121,8 +133,10 @@ template <bool accumulate>
 void second_pass(float* dx, const float* dout, const float* x, const float* weight, int64_t C,
                  Vec mean, Vec rstd, Vec mean_g, Vec mean_gh) {
   constexpr int w = Vec::width;
+  const int64_t next = next_row(C);
   int64_t i = 0;
   for (; i + w <= C; i += w) {
+    prefetch(dx + i + next);
     const Vec h = (Vec::load(x + i) - mean) * rstd;
     const Vec g = Vec::load(dout + i) * Vec::load(weight + i);
     const Vec centred = (g - mean_g) - h * mean_gh;
@@ -144,9 +158,8 @@ void layernorm_backward_rows(float* dx, float* dparams, const float* dout, const
   if (dparams) std::fill(dparams, dparams + 2 * C, 0.0f);
   for (int64_t row = 0; row < rows; row++, dout += C, x += C) {
     const Vec m = Vec::set(mean[row]), r = Vec::set(rstd[row]);
-    const RowSums sums =
-        dparams ? first_pass<true>(dparams, dparams + C, dout, x, weight, C, m, r)
-                : first_pass<false>(nullptr, nullptr, dout, x, weight, C, m, r);
+    const RowSums sums = dparams ? first_pass<true>(dparams, dparams + C, dout, x, weight, C, m, r)
+                                 : first_pass<false>(nullptr, nullptr, dout, x, weight, C, m, r);
     if (!dx) continue;
     const Vec mean_g = Vec::set(reduce_add(sums.g) * share);
     const Vec mean_gh = Vec::set(reduce_add(sums.gh) * share);

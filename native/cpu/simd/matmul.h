@@ -17,6 +17,7 @@ constexpr int W = Vec::width;
 constexpr int MR = Vec::registers == 32 ? 8 : 6;
 constexpr int NV = Vec::registers == 32 ? 3 : 2;
 constexpr int NR = NV * W;
+constexpr int line = 16;  // floats in a line of cache, on most processors
 
 GPTLOOM_INLINE Vec load_some(const float* p, int n) {
   return n == W ? Vec::load(p) : Vec::load_part(p, n);
@@ -77,6 +78,8 @@ void pack_b(float* out, const float* b, int64_t stride, int64_t columns, int64_t
   }
   for (int64_t k = 0; k < depth; k++) {
     const float* row = b + k * stride;
+    // Rows are short and far apart: the processor's own prefetching stops at the end of each.
+    for (int64_t j = 0; j < columns; j += line) GPTLOOM_PREFETCH(row + 6 * stride + j);
     for (int64_t j = 0; j < whole; j += NR) {
       float* const to = out + j * depth + k * NR;
       GPTLOOM_UNROLL
@@ -159,7 +162,6 @@ template <int R, int V>
 void tile(float* sum, int64_t stride, const float* a, const float* b, int64_t depth, int tail,
           bool add, const float* bias) {
   // The rows of sum lie far apart: their lines come while k runs.
-  constexpr int line = 16;
   float* row = sum;
   for (int i = 0; i < R; i++, row += stride) {
     for (int j = 0; j < (V - 1) * W + tail; j += line) GPTLOOM_PREFETCH_WRITE(row + j);
@@ -216,32 +218,9 @@ constexpr Tile choose_tile(int rows, int vectors, std::integer_sequence<int, I..
   return tiles[(rows - 1) * NV + vectors - 1];
 }
 
-// Walks over the lines that pack_b will read next, some for each tile.
-class Ahead {
- public:
-  Ahead(const MatmulBlock& s) : s_(s) {
-    const int64_t tiles = ((s.rows + MR - 1) / MR) * ((s.columns + NR - 1) / NR);
-    const int64_t lines = s.ahead_rows * ((s.ahead_columns + line - 1) / line);
-    share_ = (lines + tiles - 1) / tiles;
-  }
-  GPTLOOM_INLINE void ask() {
-    for (int64_t i = 0; i < share_ && row_ < s_.ahead_rows; i++) {
-      GPTLOOM_PREFETCH_FAR(s_.ahead + row_ * s_.ahead_stride + column_);
-      column_ += line;
-      if (column_ >= s_.ahead_columns) column_ = 0, row_++;
-    }
-  }
-
- private:
-  static constexpr int64_t line = 16;
-  const MatmulBlock& s_;
-  int64_t share_, row_ = 0, column_ = 0;
-};
-
 void block(const MatmulBlock& s) {
   const float* a = s.a;
   const bool finishes = s.gelu || s.residual;
-  Ahead ahead(s);
   for (int64_t i = 0; i < s.rows; i += MR) {
     const int rows = static_cast<int>(std::min<int64_t>(s.rows - i, MR));
     const float* b = s.b;
@@ -249,7 +228,6 @@ void block(const MatmulBlock& s) {
       const int columns = static_cast<int>(std::min<int64_t>(s.columns - j, NR));
       const int vectors = (columns + W - 1) / W, tail = columns - (vectors - 1) * W;
       const int64_t offset = i * s.stride + j;
-      ahead.ask();
       const Tile f = choose_tile(rows, vectors, std::make_integer_sequence<int, MR * NV>());
       f(s.sum + offset, s.stride, a, b, s.depth, tail, s.add, s.bias ? s.bias + j : nullptr);
       if (finishes) finish(s, offset, rows, columns);
@@ -261,6 +239,8 @@ void block(const MatmulBlock& s) {
 
 // ---- few rows -----------------------------------------------------------------------------------
 
+// One row leaves memory time to run ahead by itself; several keep the units busy, and the next rows of b have to be
+// asked for.
 constexpr int narrow_rows = 8;
 
 void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t sums_stride,
@@ -288,7 +268,10 @@ void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth
     const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
     Vec x[D], acc[R];
     GPTLOOM_UNROLL
-    for (int d = 0; d < D; d++) x[d] = load_some(b + d * b_stride + c, n);
+    for (int d = 0; d < D; d++) {
+      if (R > 1) GPTLOOM_PREFETCH(b + (D + d) * b_stride + c);
+      x[d] = load_some(b + d * b_stride + c, n);
+    }
     GPTLOOM_UNROLL
     for (int i = 0; i < R; i++) acc[i] = Vec::load(sums + i * sums_stride + c);
     GPTLOOM_UNROLL
@@ -334,7 +317,10 @@ void dot_step(float* sums, int64_t sums_stride, const float* a, const float* b, 
   for (; k + W <= depth; k += W) {
     Vec x[C];
     GPTLOOM_UNROLL
-    for (int j = 0; j < C; j++) x[j] = Vec::load(b + j * b_stride + k);
+    for (int j = 0; j < C; j++) {
+      if (R > 1) GPTLOOM_PREFETCH(b + (C + j) * b_stride + k);
+      x[j] = Vec::load(b + j * b_stride + k);
+    }
     GPTLOOM_UNROLL
     for (int i = 0; i < R; i++) {
       const Vec y = Vec::load(a + i * depth + k);
@@ -363,7 +349,7 @@ void dot_step(float* sums, int64_t sums_stride, const float* a, const float* b, 
 template <int R>
 void narrow_transposed_of(const MatmulNarrow& s) {
   // Enough rows of b at once to hide the latency of the multiply-adds, as many as registers hold.
-  constexpr int room = MR * NV / R, C = room >= 8 ? 8 : room >= 4 ? 4 : room >= 2 ? 2 : 1;
+  constexpr int C = std::min(std::max(MR * NV / R, 1), 8);
   constexpr int most = 64;
   float sums[R * most];
   for (int64_t j = 0; j < s.columns; j += most) {
@@ -394,46 +380,12 @@ void narrow_transposed(const MatmulNarrow& s) {
   narrow_any(s, true, std::make_integer_sequence<int, narrow_rows>());
 }
 
-// ---- bias ---------------------------------------------------------------------------------------
-
-void column_sums(float* out, const float* x, int64_t stride, int64_t rows, int64_t columns,
-                 bool accumulate) {
-  constexpr int V = 8;
-  for (int64_t j = 0; j < columns; j += V * W) {
-    int lanes[V];
-    Vec sums[V];
-    for (int v = 0; v < V; v++) {
-      lanes[v] = static_cast<int>(std::clamp<int64_t>(columns - j - v * W, 0, W));
-      sums[v] = Vec::zero();
-    }
-    const float* row = x + j;
-    if (lanes[V - 1] == W) {
-      for (int64_t i = 0; i < rows; i++, row += stride) {
-        GPTLOOM_UNROLL
-        for (int v = 0; v < V; v++) sums[v] = sums[v] + Vec::load(row + v * W);
-      }
-    } else {
-      for (int64_t i = 0; i < rows; i++, row += stride) {
-        for (int v = 0; v < V && lanes[v] > 0; v++) {
-          sums[v] = sums[v] + Vec::load_part(row + v * W, lanes[v]);
-        }
-      }
-    }
-    for (int v = 0; v < V && lanes[v] > 0; v++) {
-      float* const to = out + j + v * W;
-      if (accumulate) sums[v] = sums[v] + load_some(to, lanes[v]);
-      store_some(sums[v], to, lanes[v]);
-    }
-  }
-}
-
 }  // namespace matmul_detail
 
 constexpr MatmulKernels matmul_kernels{
     matmul_detail::MR,     matmul_detail::NR,     matmul_detail::narrow_rows,
     matmul_detail::pack_a, matmul_detail::pack_b, matmul_detail::block,
-    matmul_detail::narrow, matmul_detail::narrow_transposed,
-    matmul_detail::column_sums};
+    matmul_detail::narrow, matmul_detail::narrow_transposed};
 
 }  // namespace
 }  // namespace gptloom::cpu

@@ -1,11 +1,13 @@
 // Maths, Plan and Numbers stand in cpu/reduce.cc. Where the accumulators are doubles the loops are
 // plain ones over an array of them, which compilers turn into vectors of the target region.
 #pragma once
+#include "cpu/simd/prefetch.h"
 
 namespace gptloom::cpu {
 namespace {
 
-constexpr int sum_lanes = 32;  // the same for every instruction set, so that sums have the same bits
+constexpr int sum_lanes =
+    32;  // the same for every instruction set, so that sums have the same bits
 
 inline double add_lanes(double (&lanes)[sum_lanes]) {
   for (int half = sum_lanes / 2; half > 0; half /= 2) {
@@ -18,6 +20,8 @@ double sum_range(const float* x, int64_t n) {
   double lanes[sum_lanes] = {};
   int64_t i = 0;
   for (; i + sum_lanes <= n; i += sum_lanes) {
+    prefetch_ahead(x + i);
+    prefetch_ahead(x + i + line_floats);
     for (int lane = 0; lane < sum_lanes; lane++) lanes[lane] += static_cast<double>(x[i + lane]);
   }
   for (; i < n; i++) lanes[i % sum_lanes] += static_cast<double>(x[i]);
@@ -28,6 +32,8 @@ double sum_of_squares_range(const float* x, int64_t n) {
   double lanes[sum_lanes] = {};
   int64_t i = 0;
   for (; i + sum_lanes <= n; i += sum_lanes) {
+    prefetch_ahead(x + i);
+    prefetch_ahead(x + i + line_floats);
     for (int lane = 0; lane < sum_lanes; lane++) {
       const double value = static_cast<double>(x[i + lane]);
       lanes[lane] += value * value;
@@ -51,7 +57,8 @@ inline void add_four_rows(float* out, const float* x, int64_t columns, int64_t s
   const float *a = x, *b = x + stride, *c = x + 2 * stride, *d = x + 3 * stride;
   int64_t i = 0;
   for (; i + w <= columns; i += w) {
-    const Vec left = Vec::load(a + i) + Vec::load(b + i), right = Vec::load(c + i) + Vec::load(d + i);
+    const Vec left = Vec::load(a + i) + Vec::load(b + i),
+              right = Vec::load(c + i) + Vec::load(d + i);
     (Vec::load(out + i) + (left + right)).store(out + i);
   }
   const int rest = static_cast<int>(columns - i);

@@ -21,7 +21,9 @@ GPTLOOM_INLINE Wide multiply(Wide a, Wide factor) {
   return {_mm512_maskz_mul_epu32(0xff, a.v, factor.v)};
 }
 // A shuffle, since shifts wait for the port that multiplies.
-GPTLOOM_INLINE Wide upper(Wide a) { return {_mm512_maskz_shuffle_epi32(0xffff, a.v, _MM_PERM_DDBB)}; }
+GPTLOOM_INLINE Wide upper(Wide a) {
+  return {_mm512_maskz_shuffle_epi32(0xffff, a.v, _MM_PERM_DDBB)};
+}
 GPTLOOM_INLINE Wide mix(Wide a, Wide b, Wide c) {
   return {_mm512_ternarylogic_epi64(a.v, b.v, c.v, 0x96)};
 }

@@ -2,12 +2,11 @@
 //
 // The interface, the same for every instruction set:
 //   width                      lanes
-//   Wide::from(first)          consecutive 64-bit numbers from `first` on, in the order that store wants
-//   Wide::set(x)               x in every lane
-//   multiply(a, factor)        the 64-bit product of a's lower half
-//   upper(a)                   a's upper half as the lower one; the upper one may then hold anything
-//   mix(a, b, c)               a ^ b ^ c
-//   store(out, w0, w1, w2, w3) the lower halves: four words of the first number, four of the second ...
+//   Wide::from(first)          consecutive 64-bit numbers from `first` on, in the order that store
+//   wants Wide::set(x)               x in every lane multiply(a, factor)        the 64-bit product
+//   of a's lower half upper(a)                   a's upper half as the lower one; the upper one may
+//   then hold anything mix(a, b, c)               a ^ b ^ c store(out, w0, w1, w2, w3) the lower
+//   halves: four words of the first number, four of the second ...
 #pragma once
 
 namespace gptloom::cpu {
