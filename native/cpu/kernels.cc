@@ -23,7 +23,8 @@ extern const Kernels neon_kernels;
 
 namespace {
 
-// Both ask the system too, since it must save the wide registers: the compiler's built-in does so by itself.
+// Both ask the system too, since it must save the wide registers: the compiler's built-in does so
+// by itself.
 #if defined(__x86_64__)
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
@@ -44,9 +45,7 @@ bool has(unsigned ebx_bits, unsigned xcr0_bits) {
   return all_set(leaf[1], ebx_bits);
 }
 bool has_avx2() { return has(1u << 5, 0x06); }
-bool has_avx512() {
-  return has(1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, 0xe6);
-}
+bool has_avx512() { return has(1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, 0xe6); }
 #endif
 
 const Kernels& choose() {
@@ -59,8 +58,8 @@ const Kernels& choose() {
     if (std::strcmp(tables[i]->isa, wanted) == 0) return *tables[i];
     names += std::string(i == 0 ? "" : ", ") + tables[i]->isa;
   }
-  throw Error("ERR_DEVICE", "Expected one of " + names + " for GPTLOOM_ISA on this processor, received '" +
-                                wanted + "'");
+  throw Error("ERR_DEVICE", "Expected one of " + names +
+                                " for GPTLOOM_ISA on this processor, received '" + wanted + "'");
 }
 
 }  // namespace

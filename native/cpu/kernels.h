@@ -1,6 +1,7 @@
-// The kernels of one instruction set, as a table of plain functions. native/cpu/simd/<family>.h holds each
-// family once, written on the vector type Vec; <isa>.cc compiles all of them for one instruction set and fills one
-// table. The op (native/cpu/<family>.cc) decides the splitting, the kernel does a range on one thread.
+// The kernels of one instruction set, as a table of plain functions. native/cpu/simd/<family>.h
+// holds each family once, written on the vector type Vec; <isa>.cc compiles all of them for one
+// instruction set and fills one table. The op (native/cpu/<family>.cc) decides the splitting, the
+// kernel does a range on one thread.
 #pragma once
 #include <cstdint>
 
@@ -36,7 +37,8 @@ struct AttentionKernels {
 };
 
 struct CrossEntropyKernels {
-  // The loss of one row of V logits; its gradient to dlogits, unless null, which may be logits itself.
+  // The loss of one row of V logits; its gradient to dlogits, unless null, which may be logits
+  // itself.
   float (*row)(float* dlogits, const float* logits, int32_t target, int64_t V);
 };
 
@@ -59,16 +61,17 @@ struct LayernormKernels {
                    int64_t C, bool accumulate_dx);
 };
 
-// One block of a blocked product: sum[rows, columns] (+)= a b over `depth`, and on the last block over K what follows.
+// One block of a blocked product: sum[rows, columns] (+)= a b over `depth`, and on the last block
+// over K what follows.
 struct MatmulBlock {
   const float* a;  // packed by pack_a
   const float* b;  // packed by pack_b
   int64_t rows, columns, depth;
   float* sum;
-  int64_t stride;                   // of sum, out and residual
-  bool add;                         // to what sum holds
-  const float* bias = nullptr;      // added to sum
-  bool gelu = false;                // out = act(sum) + residual when there is either
+  int64_t stride;               // of sum, out and residual
+  bool add;                     // to what sum holds
+  const float* bias = nullptr;  // added to sum
+  bool gelu = false;            // out = act(sum) + residual when there is either
   const float* residual = nullptr;
   float* out = nullptr;
 };
@@ -91,10 +94,12 @@ struct MatmulKernels {
   int narrow_rows;              // the most rows that narrow takes
   // Panels of tile_rows rows (the last one of what is left), each [depth, rows of the panel].
   // a is [rows, depth] or, transposed, [depth, rows].
-  void (*pack_a)(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth, bool transpose);
-  // Panels of tile_columns columns, each [depth, columns of the panel]; the last one is filled up with zeros to whole
-  // vectors. b is [depth, columns] or, transposed, [columns, depth].
-  void (*pack_b)(float* out, const float* b, int64_t stride, int64_t columns, int64_t depth, bool transpose);
+  void (*pack_a)(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth,
+                 bool transpose);
+  // Panels of tile_columns columns, each [depth, columns of the panel]; the last one is filled up
+  // with zeros to whole vectors. b is [depth, columns] or, transposed, [columns, depth].
+  void (*pack_b)(float* out, const float* b, int64_t stride, int64_t columns, int64_t depth,
+                 bool transpose);
   void (*block)(const MatmulBlock&);
   void (*narrow)(const MatmulNarrow&);             // b is [depth, columns]
   void (*narrow_transposed)(const MatmulNarrow&);  // b is [columns, depth]
@@ -139,8 +144,8 @@ struct Kernels {
   ReduceKernels reduce;
 };
 
-// The best table for this processor; GPTLOOM_ISA=portable|avx2|avx512|neon asks for another one. Throws
-// Error("ERR_DEVICE") when the one asked for cannot run here.
+// The best table for this processor; GPTLOOM_ISA=portable|avx2|avx512|neon asks for another one.
+// Throws Error("ERR_DEVICE") when the one asked for cannot run here.
 const Kernels& kernels();
 // Every table that can run on this processor, best first.
 int runnable_kernels(const Kernels* out[4]);

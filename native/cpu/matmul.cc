@@ -1,13 +1,16 @@
 // Matrix products.
 //
-// Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; op is the identity or the transpose.
-// Plan (after Goto & van de Geijn 2008): K is cut into blocks whose length depends on K alone. Once for each region
-//   of at most kPackedA floats, a is packed into panels, all threads together. Then each thread takes tiles of the
-//   output; for each K block it packs its columns of b (kept in its L2) and sweeps a's panels over them, so that b is
-//   read from memory once and a comes from L3 or L2 in sequence. Between K blocks the sums wait in the output.
-//   Few rows (generation) skip packing: weights are read once, in order, and the bound is memory bandwidth.
+// Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; op is the identity or
+//   the transpose.
+// Plan (after Goto & van de Geijn 2008): K is cut into blocks whose length depends on K alone. A
+//   region of at most kPackedA floats of a is packed into panels, all threads together. Then each
+//   thread takes tiles of the output; for each K block it packs its columns of b (they stay in its
+//   L2) and sweeps a's panels over them, so that b is read from memory once and a in sequence.
+//   Between K blocks the sums wait in the output. Few rows (generation) skip packing: the weights
+//   are read once, as they lie.
 // Numbers: float32 chains over a K block, blocks added in order: the error of an element is about
-//   sqrt(block) 6e-8 |a| |b|. Tiles never change the order, so neither do threads. Bound by flops from some tens of rows on.
+//   sqrt(block) 6e-8 |a| |b|. Tiles never change the order, so neither do threads. Bound by flops
+//   from some tens of rows on, below by the bytes of the weights.
 #include <algorithm>
 
 #include "cpu/ops.h"
@@ -16,15 +19,17 @@ namespace gptloom::cpu {
 
 namespace {
 
-constexpr int64_t kDepth = 384;            // longest K block: a panel of a, 8 x 384 floats, is a third of L1
-// Most columns of b packed at once, in vectors: with 8 floats each 384 x 240 floats fit 512 KB of L2, with 16
-// twice that fits the larger L2 of processors with AVX-512.
-constexpr int64_t kPackedVectors = 30;
-constexpr int64_t kPackedA = 4 << 20;      // most floats of a packed at once: 16 MB, some of L3
-constexpr int64_t kPackedRows = 2048;      // and most rows, so that several K blocks share a region
-constexpr int64_t kPackGrain = 16 << 10;   // floats of a packed by one call: a few microseconds
-constexpr int64_t kPackAlone = 64 << 10;   // so few floats are packed sooner than other threads wake
-constexpr int64_t kAlone = 256 << 10;      // and so few multiply-adds done
+// The longest K block: a panel of a, 8 x 768 floats, is half of L1, and sums that wait in the
+// output are read and written seldom.
+constexpr int64_t kDepth = 768;
+// Most columns of b packed at once, in vectors: 768 x 112 floats with AVX2 fit 512 KB of L2, 768 x
+// 240 with AVX-512 the larger L2 of the processors that have it.
+constexpr int64_t kPackedVectors = 15;
+constexpr int64_t kPackedA = 4 << 20;     // most floats of a packed at once: 16 MB, some of L3
+constexpr int64_t kPackedRows = 2048;     // and most rows, so that several K blocks share a region
+constexpr int64_t kPackGrain = 16 << 10;  // floats of a packed by one call: a few microseconds
+constexpr int64_t kPackAlone = 64 << 10;  // so few floats are packed sooner than other threads wake
+constexpr int64_t kAlone = 256 << 10;     // and so few multiply-adds done
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
@@ -38,8 +43,9 @@ struct Tiles {
   int64_t packed;         // columns of b packed at once
 };
 
-// As large as can be with one thread; with more, small enough that there are some for each. Fewer rows mean that b is
-// packed more often, fewer columns that a passes through L1 more often, which costs less.
+// As large as can be with one thread; with more, small enough that there are some for each. Fewer
+// rows mean that b is packed more often, fewer columns that a passes through L1 more often, which
+// costs less.
 Tiles choose_tiles(const Context& context, int64_t rows, int64_t N, int64_t depth) {
   const int64_t mr = context.kernels.matmul.tile_rows, nr = context.kernels.matmul.tile_columns;
   const int64_t threads = rows * N * depth <= kAlone ? 1 : context.pool.threads();
@@ -61,8 +67,15 @@ Tiles choose_tiles(const Context& context, int64_t rows, int64_t N, int64_t dept
 
 class Blocked {
  public:
-  Blocked(Context& context, float* out, float* sum, const float* a, const float* b, const Matmul& spec)
-      : context_(context), kernels_(context.kernels.matmul), spec_(spec), out_(out), sum_(sum), a_(a), b_(b) {}
+  Blocked(Context& context, float* out, float* sum, const float* a, const float* b,
+          const Matmul& spec)
+      : context_(context),
+        kernels_(context.kernels.matmul),
+        spec_(spec),
+        out_(out),
+        sum_(sum),
+        a_(a),
+        b_(b) {}
 
   void run() {
     const int64_t K = std::max<int64_t>(spec_.K, 1);
@@ -72,7 +85,8 @@ class Blocked {
     const int64_t span = even_part(K, blocks * depth_, depth_);
     tiles_ = choose_tiles(context_, rows, spec_.N, K);
     Scratch<float> packed_a(context_, std::min(rows, spec_.M) * std::min(span, K));
-    const int64_t per_thread = round_up(tiles_.packed, context_.kernels.width) * std::min(depth_, K);
+    const int64_t per_thread =
+        round_up(tiles_.packed, context_.kernels.width) * std::min(depth_, K);
     Scratch<float> packed_b(context_, per_thread * context_.pool.threads());
     for (int64_t row = 0; row < spec_.M; row += rows) {
       for (int64_t k = 0; k < K; k += span) {
@@ -92,7 +106,8 @@ class Blocked {
   void pack(float* packed_a, const Region& region) {
     const int64_t depth = std::min(depth_, std::max<int64_t>(region.depth, 1));
     const bool small = region.rows * region.depth <= kPackAlone;
-    const int64_t some = round_up(small ? region.rows : std::max<int64_t>(kPackGrain / depth, 128), kernels_.tile_rows);
+    const int64_t some = round_up(small ? region.rows : std::max<int64_t>(kPackGrain / depth, 128),
+                                  kernels_.tile_rows);
     const int64_t parts = divide_up(region.rows, some), blocks = divide_up(region.depth, depth_);
     context_.pool.run(parts * blocks, [&](int64_t index, int) {
       const int64_t k = index / parts * depth_, row = index % parts * some;
@@ -100,16 +115,19 @@ class Blocked {
       const int64_t i = region.row + row, p = region.k + k;
       const int64_t stride = spec_.transpose_a ? spec_.M : spec_.K;
       const float* from = spec_.transpose_a ? a_ + p * stride + i : a_ + i * stride + p;
-      kernels_.pack_a(packed_a + k * region.rows + row * length, from, stride, std::min(some, region.rows - row),
-                      length, spec_.transpose_a);
+      kernels_.pack_a(packed_a + k * region.rows + row * length, from, stride,
+                      std::min(some, region.rows - row), length, spec_.transpose_a);
     });
   }
 
   void multiply(const float* packed_a, float* packed_b, int64_t per_thread, const Region& region) {
-    const int64_t down = divide_up(region.rows, tiles_.rows), across = divide_up(spec_.N, tiles_.columns);
+    const int64_t down = divide_up(region.rows, tiles_.rows),
+                  across = divide_up(spec_.N, tiles_.columns);
     context_.pool.run(down * across, [&](int64_t index, int thread) {
-      const int64_t row = index % down * tiles_.rows, rows = std::min(tiles_.rows, region.rows - row);
-      const int64_t begin = index / down * tiles_.columns, end = std::min(begin + tiles_.columns, spec_.N);
+      const int64_t row = index % down * tiles_.rows,
+                    rows = std::min(tiles_.rows, region.rows - row);
+      const int64_t begin = index / down * tiles_.columns,
+                    end = std::min(begin + tiles_.columns, spec_.N);
       float* const panels = packed_b + thread * per_thread;
       for (int64_t column = begin; column < end; column += tiles_.packed) {
         const int64_t columns = std::min(tiles_.packed, end - column);
@@ -117,10 +135,17 @@ class Blocked {
         do {
           const int64_t length = std::min(depth_, region.depth - k);
           const int64_t p = region.k + k, stride = spec_.transpose_b ? spec_.K : spec_.N;
-          const float* from = spec_.transpose_b ? b_ + column * stride + p : b_ + p * stride + column;
+          const float* from =
+              spec_.transpose_b ? b_ + column * stride + p : b_ + p * stride + column;
           kernels_.pack_b(panels, from, stride, columns, length, spec_.transpose_b);
           const int64_t at = (region.row + row) * spec_.N + column;
-          MatmulBlock block{packed_a + k * region.rows + row * length, panels, rows, columns, length, sum_ + at, spec_.N,
+          MatmulBlock block{packed_a + k * region.rows + row * length,
+                            panels,
+                            rows,
+                            columns,
+                            length,
+                            sum_ + at,
+                            spec_.N,
                             spec_.accumulate || p > 0};
           if (p + length == spec_.K) finish(block, at, column);
           kernels_.block(block);
@@ -148,7 +173,8 @@ class Blocked {
   Tiles tiles_{};
 };
 
-void matmul_narrow(Context& context, float* out, const float* a, const float* b, const Matmul& spec) {
+void matmul_narrow(Context& context, float* out, const float* a, const float* b,
+                   const Matmul& spec) {
   const MatmulKernels& kernels = context.kernels.matmul;
   const int64_t M = spec.M, N = spec.N, K = spec.K;
   const bool gather = spec.transpose_a && M > 1;
@@ -164,8 +190,14 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
   const int64_t grain =
       std::min<int64_t>(std::max<int64_t>(round_up(divide_up(N, 4 * threads), 64), 64), 512);
   context.pool.run_ranges(N, threads > 1 ? grain : N, [&](int64_t begin, int64_t end, int) {
-    MatmulNarrow part{a, spec.transpose_b ? b + begin * K : b + begin, spec.transpose_b ? K : N, M, end - begin, K,
-                      out + begin, N};
+    MatmulNarrow part{a,
+                      spec.transpose_b ? b + begin * K : b + begin,
+                      spec.transpose_b ? K : N,
+                      M,
+                      end - begin,
+                      K,
+                      out + begin,
+                      N};
     part.accumulate = spec.accumulate;
     part.gelu = spec.gelu;
     if (spec.bias) part.bias = spec.bias + begin;

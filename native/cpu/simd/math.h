@@ -1,11 +1,12 @@
 // Elementary functions on Vec, written once for every instruction set.
 //
-// Maths: exp(x) = 2^n e^r with n = round(x / ln 2) and r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2], ln 2 being split in
-//   two so that r is exact to the last bit; e^r by its Taylor polynomial of degree 7, whose remainder is 1e-8 there.
-//   GELU (Hendrycks & Gimpel 2016, the tanh form): x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3),
-//   the same as 0.5 x (1 + tanh u) without the loss of digits where tanh u is near -1.
-// Numbers: exp within 1.5 ulp over the whole range, subnormal results included; exp(-inf) = 0, exp(NaN) = NaN,
-//   overflow to infinity above 88.73. tanh within 3 ulp.
+// Maths: exp(x) = 2^n e^r with n = round(x / ln 2) and r = x - n ln 2 in [-0.35, 0.35], ln 2 being
+//   split in two so that r is exact to the last bit; e^r by its Taylor polynomial of degree 7,
+//   whose remainder is 1e-8 there. GELU (Hendrycks & Gimpel 2016, the tanh form) as
+//   x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3): the same as 0.5 x (1 + tanh u) without
+//   the loss of digits where tanh u is near -1.
+// Numbers: exp within 1.5 ulp over the whole range, subnormal results included; exp(-inf) = 0,
+//   exp(NaN) = NaN, overflow to infinity above 88.73. tanh within 3 ulp.
 #pragma once
 
 namespace gptloom::cpu {
@@ -26,7 +27,8 @@ GPTLOOM_INLINE Vec exp(Vec x) {
   return scale_by_power(fma(p * r, r, r) + Vec::set(1), n);
 }
 
-// Below 0.625 in magnitude the odd polynomial of Cephes' tanhf (Moshier), else 1 - 2 / (e^2|x| + 1).
+// Below 0.625 in magnitude the odd polynomial of Cephes' tanhf (Moshier), else 1 - 2 / (e^2|x| +
+// 1).
 GPTLOOM_INLINE Vec tanh(Vec x) {
   const Vec z = x * x, a = abs(x);
   Vec p = Vec::set(-5.70498872745e-3f);
@@ -46,7 +48,8 @@ GPTLOOM_INLINE Vec gelu_gate(Vec x) {
 }
 GPTLOOM_INLINE Vec gelu(Vec x) { return x * gelu_gate(x); }
 
-// d gelu / dx = s + x s (1 - s) 2 u'(x), s = gelu_gate(x). Far out s (1 - s) is 0 while 2 u' may overflow.
+// d gelu / dx = s + x s (1 - s) 2 u'(x), s = gelu_gate(x). Far out s (1 - s) is 0 while 2 u' may
+// overflow.
 GPTLOOM_INLINE Vec gelu_slope(Vec x) {
   const Vec s = gelu_gate(x), near = max(Vec::set(-1e4f), min(Vec::set(1e4f), x));
   const Vec du = fma(near * near, Vec::set(0.214064448817811f), Vec::set(1.59576912160573f));

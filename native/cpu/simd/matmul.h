@@ -1,12 +1,15 @@
-// Matrix product kernels: packing, the register tile, and products of few rows. cpu/matmul.cc is the plan above them.
+// Matrix product kernels: packing, the register tile, and products of few rows. The plan above them
+// is cpu/matmul.cc.
 //
-// Maths: a tile of R x (NV vectors) of the output is kept in registers while k runs over one block of K: NV loads of b
-//   and R broadcasts of a feed R NV multiply-adds. 8 x 3 vectors on 32 registers and 6 x 2 on 16 leave just room for
-//   the operands; both keep the two FMA units busy with less than one load a multiply-add.
-// Plan: a's panel (R x depth) stays in L1 and is swept over the panels of b, which stream from L2. Edges run
-//   the same loop with fewer rows or vectors; the last vector of a row is loaded and stored in part.
-// Numbers: every element is one chain of multiply-adds in order of k within a block of K, whatever the tile; blocks
-//   are added in order. narrow_transposed sums `width` chains, then a fixed tree over lanes.
+// Maths: a tile of R rows x V vectors of the output is kept in registers while k runs over one
+//   block of K: V loads of b and R broadcasts of a feed R V multiply-adds. 8 x 3 vectors on 32
+//   registers and 6 x 2 on 16 leave just room for the operands, at less than one load each.
+// Plan: a's panel (R x depth) stays in L1 and is swept over the panels of b, which stream from L2.
+//   Edges run the same loop with fewer rows or vectors; the last vector of a row is loaded and
+//   stored in part.
+// Numbers: every element is one chain of multiply-adds in order of k within a block of K, whatever
+//   the tile; blocks are added in order. narrow_transposed sums `width` chains, then a fixed tree
+//   over lanes.
 #pragma once
 
 namespace gptloom::cpu {
@@ -32,8 +35,8 @@ GPTLOOM_INLINE void store_some(Vec v, float* p, int n) {
 
 // ---- packing ------------------------------------------------------------------------------------
 
-// out[k, i] = x[i, k] for `rows` rows, out's rows being `width` apart; columns from `rows` up to a whole vector are
-// written as zeros, so that out must have room for them.
+// out[k, i] = x[i, k] for `rows` rows, out's rows being `width` apart; columns from `rows` up to a
+// whole vector are written as zeros, so that out must have room for them.
 void transpose_panel(float* out, int64_t width, const float* x, int64_t stride, int rows,
                      int64_t depth) {
   for (int first = 0; first < rows; first += W) {
@@ -72,7 +75,8 @@ void pack_b(float* out, const float* b, int64_t stride, int64_t columns, int64_t
       transpose_panel(out + j * depth, NR, b + j * stride, stride, NR, depth);
     }
     if (last) {
-      transpose_panel(last_panel, last_width, b + whole * stride, stride, static_cast<int>(last), depth);
+      transpose_panel(last_panel, last_width, b + whole * stride, stride, static_cast<int>(last),
+                      depth);
     }
     return;
   }
@@ -92,7 +96,8 @@ void pack_b(float* out, const float* b, int64_t stride, int64_t columns, int64_t
   }
 }
 
-// One panel of a from rows: W columns of k at a time through registers, R floats of each being kept.
+// One panel of a from rows: W columns of k at a time through registers, R floats of each being
+// kept.
 template <int R>
 void pack_a_rows(float* out, const float* a, int64_t stride, int64_t depth) {
   static_assert(MR <= 2 * W, "two vectors hold a column of the tile");
@@ -239,8 +244,8 @@ void block(const MatmulBlock& s) {
 
 // ---- few rows -----------------------------------------------------------------------------------
 
-// One row leaves memory time to run ahead by itself; several keep the units busy, and the next rows of b have to be
-// asked for.
+// One row leaves memory time to run ahead by itself; several keep the units busy, and the next rows
+// of b have to be asked for.
 constexpr int narrow_rows = 8;
 
 void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t sums_stride,
@@ -383,9 +388,10 @@ void narrow_transposed(const MatmulNarrow& s) {
 }  // namespace matmul_detail
 
 constexpr MatmulKernels matmul_kernels{
-    matmul_detail::MR,     matmul_detail::NR,     matmul_detail::narrow_rows,
-    matmul_detail::pack_a, matmul_detail::pack_b, matmul_detail::block,
-    matmul_detail::narrow, matmul_detail::narrow_transposed};
+    matmul_detail::MR,          matmul_detail::NR,
+    matmul_detail::narrow_rows, matmul_detail::pack_a,
+    matmul_detail::pack_b,      matmul_detail::block,
+    matmul_detail::narrow,      matmul_detail::narrow_transposed};
 
 }  // namespace
 }  // namespace gptloom::cpu

@@ -1,5 +1,5 @@
-// Fills the table of one instruction set. Each family's header ends with its own part, `<family>_kernels`.
-// Included by <isa>.cc after its Vec, inside the target region.
+// Fills the table of one instruction set. Each family's header ends with its own part,
+// `<family>_kernels`. Included by <isa>.cc after its Vec, inside the target region.
 #pragma once
 #include "cpu/simd/math.h"
 

@@ -1,9 +1,10 @@
-// What every instruction set's file includes first: the std and intrinsics headers that the kernels use (they must
-// stand before the target pragma, or their inline functions would be compiled for that target too and could be
-// the copy that the linker keeps), and the two macros that open and close a target region.
+// What every instruction set's file includes first: the std and intrinsics headers that the kernels
+// use (they must stand before the target pragma, or their inline functions would be compiled for
+// that target too and could be the copy that the linker keeps), and the two macros that open and
+// close a target region.
 //
-// Inside a region: kernels in an anonymous namespace, no further std headers, and no lambdas (clang's pragma does
-// not reach a lambda's body).
+// Inside a region: kernels in an anonymous namespace, no further std headers, and no lambdas
+// (clang's pragma does not reach a lambda's body).
 #pragma once
 #include <algorithm>
 #include <cfloat>

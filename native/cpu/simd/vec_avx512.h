@@ -42,9 +42,7 @@ GPTLOOM_INLINE Vec round(Vec a) {
 GPTLOOM_INLINE Vec if_less(Vec a, Vec b, Vec yes, Vec no) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
 }
-GPTLOOM_INLINE Vec scale_by_power(Vec a, Vec n) {
-  return {_mm512_scalef_ps(a.v, n.v)};
-}
+GPTLOOM_INLINE Vec scale_by_power(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
 GPTLOOM_INLINE __m256 upper_half(Vec a) {
   return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));

@@ -1,9 +1,10 @@
-// Vec for any processor: 4 floats. Compilers that have generic vectors get them, others a plain array.
+// Vec for any processor: 4 floats. Compilers that have generic vectors get them, others an array.
 //
 // The interface, the same for every instruction set:
 //   width, registers               floats in a Vec, and how many of them the processor holds
 //   Vec::load(p), store(p)         unaligned
-//   Vec::load_part(p, n)           the first n lanes (0 <= n <= width), 0 in the rest; touches nothing past them
+//   Vec::load_part(p, n)           the first n lanes (0 <= n <= width), 0 in the rest; touches
+//                                  nothing past them
 //   store_part(p, n)               the same for a store
 //   Vec::set(x), Vec::zero()       x in every lane
 //   + - * /, sqrt, abs             lane by lane
@@ -12,7 +13,8 @@
 //   if_less(a, b, yes, no)         a < b ? yes : no
 //   copy_sign(a, sign)             |a| with the sign of `sign`
 //   round(a)                       to the nearest integer, ties to even (|a| < 2^22)
-//   scale_by_power(a, n)           a * 2^n, n whole and in [-252, 254]; gradual underflow, overflow to infinity
+//   scale_by_power(a, n)           a * 2^n, n whole and in [-252, 254]; underflow is gradual,
+//                                  overflow gives infinity
 //   reduce_add(a), reduce_max(a)   over lanes, as a fixed tree
 //   transpose(r)                   of the width x width matrix with rows r
 // math.h adds exp, tanh and the GELU pair.
@@ -29,8 +31,8 @@ struct Lanes {
   float& operator[](int i) { return x[i]; }
   float operator[](int i) const { return x[i]; }
 };
-#define GPTLOOM_LANEWISE(op)                                       \
-  inline Lanes operator op(Lanes a, Lanes b) {                     \
+#define GPTLOOM_LANEWISE(op)                                         \
+  inline Lanes operator op(Lanes a, Lanes b) {                       \
     return {a[0] op b[0], a[1] op b[1], a[2] op b[2], a[3] op b[3]}; \
   }
 GPTLOOM_LANEWISE(+)
