@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "error.h"
@@ -245,8 +246,9 @@ class CpuDevice final : public Device {
     spec.B = out.shape[0];
     spec.T = out.shape[1];
     spec.C = out.shape[2];
-    spec.V = wte ? wte.shape[0] : 0;
-    spec.P = wpe ? wpe.shape[0] : 0;
+    // A table that is left out bounds nothing.
+    spec.V = wte ? wte.shape[0] : std::numeric_limits<int64_t>::max();
+    spec.P = wpe ? wpe.shape[0] : std::numeric_limits<int64_t>::max();
     spec.past = past;
     return spec;
   }

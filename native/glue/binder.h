@@ -12,25 +12,25 @@ namespace gptloom::glue {
 
 template <class T>
 struct From {
-  static T get(Napi::Value value) { return static_cast<T>(value.As<Napi::Number>().DoubleValue()); }
+  static T get(const Device&, Napi::Value value) { return static_cast<T>(value.As<Napi::Number>().DoubleValue()); }
 };
 template <>
 struct From<bool> {
-  static bool get(Napi::Value value) { return value.ToBoolean().Value(); }
+  static bool get(const Device&, Napi::Value value) { return value.ToBoolean().Value(); }
 };
 template <>
 struct From<Array> {
-  static Array get(Napi::Value value) {
-    return value.IsNull() || value.IsUndefined() ? Array{} : Tensor::array(value);
+  static Array get(const Device& device, Napi::Value value) {
+    return value.IsNull() || value.IsUndefined() ? Array{} : Tensor::array(value, &device);
   }
 };
 template <class T>
 struct From<std::vector<T>> {
-  static std::vector<T> get(Napi::Value value) {
+  static std::vector<T> get(const Device& device, Napi::Value value) {
     const auto list = value.As<Napi::Array>();
     std::vector<T> out;
     out.reserve(list.Length());
-    for (uint32_t i = 0; i < list.Length(); i++) out.push_back(From<T>::get(list.Get(i)));
+    for (uint32_t i = 0; i < list.Length(); i++) out.push_back(From<T>::get(device, list.Get(i)));
     return out;
   }
 };
@@ -39,7 +39,8 @@ Device& device_of(const Napi::CallbackInfo& info);
 
 template <class... Arguments, size_t... I>
 void call(void (Device::*method)(Arguments...), const Napi::CallbackInfo& info, std::index_sequence<I...>) {
-  (device_of(info).*method)(From<Arguments>::get(info[I])...);
+  Device& device = device_of(info);
+  (device.*method)(From<Arguments>::get(device, info[I])...);
 }
 
 template <class... Arguments>

@@ -2,6 +2,7 @@
 
 #include "cpu/cpu_device.h"
 #include "glue/binder.h"
+#include "glue/tag.h"
 
 namespace gptloom::glue {
 
@@ -14,7 +15,7 @@ struct DeviceHandle::Pending {
 };
 
 Device& device_of(const Napi::CallbackInfo& info) {
-  return DeviceHandle::Unwrap(info.This().As<Napi::Object>())->device();
+  return handle_of<DeviceHandle>(info.This(), "a device")->device();
 }
 
 Napi::Function DeviceHandle::define(Napi::Env env) {
@@ -34,6 +35,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
 DeviceHandle::DeviceHandle(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<DeviceHandle>(info), env_(info.Env()) {
   guarded(info.Env(), [&] { device_ = cpu::open_device(info[0].As<Napi::Number>().Int32Value()); });
+  mark<DeviceHandle>(info.This().As<Napi::Object>());
   const auto label = Napi::String::New(info.Env(), "gptloom device");
   napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this, settle, &to_loop_);
   napi_unref_threadsafe_function(env_, to_loop_);  // only a pending promise keeps the process alive
@@ -92,7 +94,7 @@ void DeviceHandle::report_memory(Napi::Env env) {
 void DeviceHandle::upload(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     const auto source = info[1].As<Napi::TypedArray>();
-    device_->upload(Tensor::array(info[0]),
+    device_->upload(Tensor::array(info[0], device_.get()),
                     static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset());
   });
 }
@@ -101,7 +103,7 @@ void DeviceHandle::upload(const Napi::CallbackInfo& info) {
 Napi::Value DeviceHandle::download(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto target = info[1].As<Napi::TypedArray>();
-    return wait(info.Env(), Tensor::array(info[0]),
+    return wait(info.Env(), Tensor::array(info[0], device_.get()),
                 static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(), target);
   });
 }
