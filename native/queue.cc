@@ -27,11 +27,13 @@ void Queue::push(std::function<void()> work, Describe describe) {
 }
 
 void Queue::push_report(std::function<void(std::exception_ptr)> report) {
+  bool closed;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (!closed_) tasks_.push_back({nullptr, nullptr, std::move(report)});
+    closed = closed_;
+    if (!closed) tasks_.push_back({nullptr, nullptr, std::move(report)});
   }
-  if (report) return report(closed_failure());
+  if (closed) return report(closed_failure());
   wake_.notify_one();
 }
 
@@ -81,6 +83,8 @@ void Queue::run(Task& task) {
     failure_ = std::make_exception_ptr(Error(error.code, std::string(error.what()) + ", in " + task.describe()));
   } catch (const std::bad_alloc&) {
     failure_ = std::make_exception_ptr(Error("ERR_OUT_OF_MEMORY", "No memory for " + task.describe()));
+  } catch (const std::exception& error) {
+    failure_ = std::make_exception_ptr(Error("ERR_DEVICE", std::string(error.what()) + ", in " + task.describe()));
   }
 }
 

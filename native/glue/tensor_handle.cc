@@ -45,6 +45,7 @@ void Tensor::dispose(const Napi::CallbackInfo&) { storage_.reset(); }
 Shape shape_of(Napi::Value value) {
   const auto list = value.As<Napi::Array>();
   Shape shape;
+  if (list.Length() > Shape::kMaxRank) throw Napi::RangeError::New(value.Env(), "Expected at most 6 dimensions");
   shape.rank = static_cast<int>(list.Length());
   for (int i = 0; i < shape.rank; i++) {
     shape.sizes[i] = list.Get(static_cast<uint32_t>(i)).As<Napi::Number>().Int64Value();

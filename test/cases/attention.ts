@@ -1,0 +1,84 @@
+import { attention, attentionCached } from '../../lib/tensor/index.js'
+import * as oracle from '../oracle.js'
+import type { OpCase } from './case.js'
+
+export interface AttentionInstance {
+  B: number
+  T: number
+  H: number
+  D: number
+  starts?: boolean
+  dropout?: { p: number; seed: number; stream: number }
+  /** Deviation of queries and keys: large, the softmax is nearly one-hot. */
+  deviation?: number
+}
+
+export const attentionCase: OpCase<AttentionInstance> = {
+  name: 'attention',
+  instances: [
+    { B: 1, T: 1, H: 1, D: 1 },
+    { B: 2, T: 31, H: 3, D: 5 },
+    { B: 1, T: 33, H: 2, D: 31, starts: true },
+    { B: 1, T: 127, H: 2, D: 33 },
+    { B: 2, T: 65, H: 2, D: 64, starts: true },
+    { B: 1, T: 200, H: 1, D: 16, starts: true },
+    { B: 1, T: 40, H: 2, D: 7, deviation: 6 },
+    { B: 2, T: 33, H: 3, D: 8, dropout: { p: 0.2, seed: 42, stream: 3 } },
+    { B: 1, T: 67, H: 2, D: 16, starts: true, dropout: { p: 0.5, seed: 2 ** 40 + 1, stream: 5 } },
+  ],
+  inputs: ({ B, T, H, D, starts, deviation }, random) => ({
+    qkv: random.normal([B, T, 3 * H * D], deviation),
+    ...(starts ? { starts: random.starts(B, T) } : {}),
+  }),
+  run: ({ qkv, starts }, { H, dropout }) => [attention(qkv!, H, { starts, dropout })],
+  oracle({ qkv, starts }, { B, T, H, D, dropout }) {
+    const mask = dropout && maskOf(B * H * T * T, dropout)
+    return [oracle.attention(qkv!, { B, T, H, D }, starts, mask)]
+  },
+  tolerance: ({ T, deviation = 1 }) => ({ atol: 1e-6 * (5 + Math.sqrt(T)) * deviation ** 2, rtol: 2e-5 }),
+  cost: ({ B, T, H, D }) => ({ bytes: 16 * B * T * H * D, flops: 2 * B * H * D * T * (T + 1) }),
+}
+
+// Finite differences ask for the same mask again and again.
+let kept: { key: string; mask: Float64Array } | undefined
+
+function maskOf(n: number, { p, seed, stream }: { p: number; seed: number; stream: number }): Float64Array {
+  const key = [n, p, seed, stream].join()
+  if (kept?.key !== key) kept = { key, mask: oracle.dropoutMask(n, p, seed, stream) }
+  return kept.mask
+}
+
+export interface CachedAttentionInstance {
+  B: number
+  T: number
+  H: number
+  D: number
+  past: number
+  capacity: number
+}
+
+export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
+  name: 'attentionCached',
+  forwardOnly: true,
+  instances: [
+    { B: 1, T: 1, H: 1, D: 1, past: 0, capacity: 1 },
+    { B: 2, T: 1, H: 3, D: 31, past: 126, capacity: 127 },
+    { B: 1, T: 33, H: 2, D: 33, past: 0, capacity: 65 },
+    { B: 2, T: 5, H: 2, D: 17, past: 31, capacity: 64 },
+    { B: 1, T: 1, H: 2, D: 64, past: 300, capacity: 512 },
+  ],
+  inputs: ({ B, T, H, D, capacity }, random) => ({
+    qkv: random.normal([B, T, 3 * H * D]),
+    keys: random.normal([B, H, capacity, D]),
+    values: random.normal([B, H, capacity, D]),
+  }),
+  run({ qkv, keys, values }, { H, past }) {
+    return [attentionCached(qkv!, keys!, values!, H, past), keys!, values!]
+  },
+  oracle: ({ qkv, keys, values }, instance) => oracle.attentionCached(qkv!, keys!, values!, instance),
+  tolerance: () => ({ atol: 1e-5, rtol: 1e-5 }),
+  cost: ({ B, T, H, D, past }) => ({
+    bytes: 4 * B * H * D * (4 * T + 2 * (past + T)),
+    flops: 4 * B * H * D * (T * past + (T * (T + 1)) / 2),
+  }),
+}

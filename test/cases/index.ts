@@ -1,0 +1,15 @@
+import { adamwCase } from './adamw.js'
+import { attentionCachedCase, attentionCase } from './attention.js'
+import type { OpCase } from './case.js'
+import { crossEntropyCase, linearCrossEntropyCase } from './crossentropy.js'
+import { addCase, dropoutCase, geluCase } from './elementwise.js'
+import { embeddingCase } from './embedding.js'
+import { layerNormCase } from './layernorm.js'
+import { matmulCase } from './matmul.js'
+import { normCase, sumCase } from './reduce.js'
+
+// Each has a type of instance of its own, which only it needs to know.
+export const cases: OpCase<any>[] = [
+  addCase, geluCase, dropoutCase, matmulCase, layerNormCase, embeddingCase, attentionCase,
+  attentionCachedCase, crossEntropyCase, linearCrossEntropyCase, adamwCase, sumCase, normCase,
+]

@@ -1,0 +1,46 @@
+import { layerNorm } from '../../lib/tensor/index.js'
+import * as oracle from '../oracle.js'
+import type { OpCase } from './case.js'
+import { product } from './case.js'
+
+export interface LayerNormInstance {
+  /** Leading dimensions of x. */
+  rows: number[]
+  C: number
+  bias?: boolean
+  epsilon?: number
+  /** The mean of x: far from 0, a one-pass variance loses its digits. */
+  mean?: number
+}
+
+export const layerNormCase: OpCase<LayerNormInstance> = {
+  name: 'layerNorm',
+  instances: [
+    { rows: [1], C: 1, bias: true },
+    { rows: [31], C: 33, bias: true },
+    { rows: [33], C: 31 },
+    { rows: [1], C: 127, bias: true },
+    { rows: [5, 127], C: 65, bias: true, epsilon: 1e-2 },
+    { rows: [2, 3, 7], C: 768, bias: true },
+    { rows: [300], C: 17, bias: true, mean: 100 },
+  ],
+  inputs: ({ rows, C, bias, mean = 0 }, random) => ({
+    x: random.normal([...rows, C], 1, mean),
+    weight: random.normal([C], 0.5, 1),
+    ...(bias ? { bias: random.normal([C]) } : {}),
+  }),
+  run: ({ x, weight, bias }, { epsilon }) => [layerNorm(x!, weight!, bias ?? null, epsilon)],
+  oracle({ x, weight, bias }, { epsilon = 1e-5 }) {
+    return [oracle.layerNorm(x!, weight!, bias ?? null, epsilon)]
+  },
+  // Away from 0 the mean itself is only known to 6e-8 of its size; one channel has no variance, so that
+  // roundings in the gradient are multiplied by 1 / sqrt(epsilon).
+  tolerance: ({ rows, C, mean = 0 }) => ({
+    atol: 1e-6 * (4 + Math.sqrt(product(rows))) * (1 + mean / 10) * (C === 1 ? 100 : 1),
+    rtol: 1e-5,
+  }),
+  cost({ rows, C }) {
+    const n = product(rows) * C
+    return { bytes: 8 * n, flops: 8 * n }
+  },
+}

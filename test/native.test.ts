@@ -1,0 +1,86 @@
+// run: alone
+// timeout: 3600
+//
+// The engine's tests without Node: as it ships, under AddressSanitizer with UndefinedBehaviorSanitizer, and
+// what has threads under ThreadSanitizer. The build folders are kept: a second run builds what changed.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const hasCmake = spawnSync('cmake', ['--version']).status === 0
+
+/** What a program prints to stdout; throws with the end of all its output when it fails. */
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): string {
+  const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root, encoding: 'utf8', env: { ...process.env, ...env }, maxBuffer: 64 << 20,
+  })
+  if (status === 0) return stdout
+  const output = `${stdout ?? ''}${stderr ?? ''}`
+  const why = error ?? signal ?? `exit code ${status}`
+  throw new Error(`${[command, ...args].join(' ')}: ${why}\n${output.slice(-6000)}`)
+}
+
+/** Builds native_test in build/<folder>, and returns where it is. */
+function build(folder: string, options: string[]): string {
+  const to = path.join(root, 'build', folder)
+  run('cmake', ['-S', root, '-B', to, '-DNATIVE_TESTS=ON', ...options])
+  const jobs = String(Math.min(4, availableParallelism()))
+  run('cmake', ['--build', to, '--config', 'Release', '--parallel', jobs])
+  const names = ['native_test', 'Release/native_test.exe', 'native_test.exe']
+  const places = names.map((name) => path.join(to, name))
+  return places.find(existsSync) ?? assert.unreachable(`no native_test in ${to}`)!
+}
+
+/** Runs native_test, and holds it to its last line. */
+function check(program: string, filter: string[], env: NodeJS.ProcessEnv = {}): void {
+  const output = run(program, filter, env)
+  const last = output.trimEnd().split(/\r?\n/).at(-1)!
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/.exec(last) ?? []
+  assert.ok(Number(passed) > 0, `no test ran:\n${output.slice(-2000)}`)
+  assert.is(failed, '0')
+}
+
+function sanitized(kind: string): string[] {
+  const flags = '-O1 -fno-sanitize-recover=all'
+  return [`-DSANITIZE=${kind}`, '-DCMAKE_BUILD_TYPE=Sanitized', `-DCMAKE_CXX_FLAGS=${flags}`]
+}
+
+/** Why a build cannot be made here, printed as a skip; false when it can. */
+function skips(what: string, sanitizer: boolean): boolean {
+  const windows = sanitizer && process.platform === 'win32'
+  const reason = !hasCmake ? 'cmake is not on the PATH' : windows ? 'not on Windows' : ''
+  if (reason) console.log(`\nSKIP native tests, ${what}: ${reason}`)
+  return reason !== ''
+}
+
+test('as it ships', () => {
+  if (skips('as shipped', false)) return
+  check(build('native', ['-DCMAKE_BUILD_TYPE=Release']), [])
+})
+
+test('under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
+  if (skips('AddressSanitizer', true)) return
+  check(build('asan', sanitized('address,undefined')), [], {
+    ASAN_OPTIONS: 'allocator_may_return_null=1:detect_stack_use_after_return=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    GPTLOOM_TEST_ROUNDS: '20',
+  })
+})
+
+test('threads, under ThreadSanitizer', () => {
+  if (skips('ThreadSanitizer', true)) return
+  const program = build('tsan', sanitized('thread'))
+  for (const filter of ['pool_', 'queue_', 'allocator_', 'device', 'linear_']) {
+    check(program, [filter], {
+      TSAN_OPTIONS: 'halt_on_error=1:allocator_may_return_null=1',
+      GPTLOOM_TEST_ROUNDS: '10',
+    })
+  }
+})
+
+test.run()

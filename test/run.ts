@@ -1,0 +1,188 @@
+// The test runner: every test/**/*.test.ts in a process of its own, with uvu inside it.
+//
+//   node --import tsx test/run.ts [pattern] [--root DIR]
+//
+// It is stricter than uvu, which ends well when nothing ran: no file, no summary, no test, fewer passed
+// than there are, an exit code, a signal or a hang each make a failure with a name. What a file may say
+// in its first lines:
+//
+//   // run: alone        not beside other files, for what measures time
+//   // timeout: 600      seconds, instead of 300
+//
+// A test that cannot run here prints a line `SKIP <reason>`: listed at the end, and a failure where CI=true.
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+interface Options {
+  pattern: string
+  root: string
+}
+
+interface TestFile {
+  path: string
+  /** Relative to the root, with forward slashes. */
+  name: string
+  alone: boolean
+  timeout: number
+}
+
+interface Outcome {
+  name: string
+  passed: number
+  failed: number
+  skips: string[]
+  /** Why the file failed; empty when it did not. */
+  reasons: string[]
+  output: string
+  seconds: number
+}
+
+const here = path.dirname(fileURLToPath(import.meta.url))
+const running = new Set<ChildProcess>()
+
+function parse(args: string[]): Options {
+  const options: Options = { pattern: '', root: here }
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === '--root' && args[i + 1]) options.root = path.resolve(args[++i]!)
+    else if (args[i]!.startsWith('-') || options.pattern) throw new Error(`Unknown argument ${args[i]}`)
+    else options.pattern = args[i]!.replaceAll('\\', '/')
+  }
+  return options
+}
+
+function find({ root, pattern }: Options): TestFile[] {
+  return (readdirSync(root, { recursive: true }) as string[])
+    .map((name) => name.replaceAll('\\', '/'))
+    .filter((name) => name.endsWith('.test.ts') && `test/${name}`.includes(pattern))
+    .sort()
+    .map((name) => {
+      const file = path.join(root, name)
+      const head = readFileSync(file, 'utf8').slice(0, 1000)
+      const timeout = Number(/^\/\/ timeout: (\d+)$/m.exec(head)?.[1] ?? 300)
+      return { path: file, name, alone: /^\/\/ run: alone$/m.test(head), timeout }
+    })
+}
+
+/** Ends the process and what it has started. */
+function kill(child: ChildProcess): void {
+  if (!child.pid) return
+  if (process.platform === 'win32') spawn('taskkill', ['/pid', String(child.pid), '/T', '/F'])
+  else {
+    try {
+      process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // nothing is left of the group
+    }
+  }
+}
+
+function run(file: TestFile): Promise<Outcome> {
+  const started = performance.now()
+  const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', file.path], {
+    cwd: path.dirname(here),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: process.platform !== 'win32', // a group of its own, to be ended as a whole
+  })
+  running.add(child)
+  const chunks: Buffer[] = []
+  child.stdout!.on('data', (chunk: Buffer) => chunks.push(chunk))
+  child.stderr!.on('data', (chunk: Buffer) => chunks.push(chunk))
+  let timedOut = false
+  const timer = setTimeout(() => {
+    timedOut = true
+    kill(child)
+  }, file.timeout * 1000)
+  return new Promise((resolve) => {
+    let ended = false
+    const end = (how: string) => {
+      if (ended) return
+      ended = true
+      clearTimeout(timer)
+      running.delete(child)
+      const ending = timedOut ? `did not end within ${file.timeout} s` : how
+      const output = Buffer.concat(chunks).toString().replace(/\x1b\[[0-9;]*m/g, '')
+      resolve(judge(file.name, output, ending, (performance.now() - started) / 1000))
+    }
+    child.on('error', (error) => end(`could not be started: ${error.message}`))
+    child.on('exit', (code, signal) => {
+      const how = signal ? `was ended by ${signal}` : code ? `exit code ${code}` : ''
+      child.on('close', () => end(how))
+      // A process that the test has left behind keeps the pipe open.
+      setTimeout(() => {
+        kill(child)
+        end(how)
+      }, 1000).unref()
+    })
+  })
+}
+
+/** What uvu prints at the end. */
+const SUMMARY = /^ {2}Total: +(\d+)\r?\n {2}Passed: +(\d+)\r?\n {2}Skipped: +(\d+)/gm
+
+function judge(name: string, output: string, ending: string, seconds: number): Outcome {
+  const summaries = [...output.matchAll(SUMMARY)]
+  const [total = 0, passed = 0, skipped = 0] = summaries.at(-1)?.slice(1).map(Number) ?? []
+  const skips = [...output.matchAll(/^(?:[•✘ ]*)SKIP (.+?)\r?$/gm)].map((match) => match[1]!)
+  if (skipped > 0) skips.push(`${skipped} by test.skip or test.only`)
+  const reasons: string[] = []
+  if (ending) reasons.push(ending)
+  if (summaries.length === 0) reasons.push('printed no summary: is test.run() missing?')
+  else if (total === 0) reasons.push('ran no test')
+  else if (passed !== total) reasons.push(`${total - passed} of ${total} tests failed or did not run`)
+  const failed = reasons.length ? Math.max(1, total - passed) : 0
+  return { name, passed, failed, skips, reasons, output, seconds }
+}
+
+function print(outcome: Outcome): void {
+  const { name, passed, reasons, output, seconds } = outcome
+  const took = `${seconds.toFixed(1)} s`
+  if (reasons.length === 0) console.log(`ok    ${name}  ${passed} tests, ${took}`)
+  else console.log(`\nFAIL  ${name}  ${reasons.join('; ')} (${took})\n${output.trimEnd()}\n`)
+}
+
+async function runAll(files: TestFile[]): Promise<Outcome[]> {
+  const outcomes: Outcome[] = []
+  const take = async (queue: TestFile[]) => {
+    for (let file = queue.shift(); file; file = queue.shift()) {
+      const outcome = await run(file)
+      print(outcome)
+      outcomes.push(outcome)
+    }
+  }
+  const together = files.filter((file) => !file.alone)
+  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, () => take(together)))
+  await take(files.filter((file) => file.alone))
+  return outcomes
+}
+
+function summarize(outcomes: Outcome[], strict: boolean): number {
+  const sum = (of: (outcome: Outcome) => number) => outcomes.map(of).reduce((a, b) => a + b, 0)
+  const skips = outcomes.flatMap(({ name, skips }) => skips.map((reason) => `${name}: ${reason}`))
+  const failing = outcomes.filter(({ reasons }) => reasons.length > 0)
+  let failed = sum((outcome) => outcome.failed)
+  if (outcomes.length === 0) {
+    console.log('FAIL  no test file was found')
+    failed = 1
+  }
+  if (failing.length) console.log('')
+  for (const { name, reasons } of failing) console.log(`FAIL  ${name}: ${reasons.join('; ')}`)
+  if (skips.length) console.log(`\n!!!   SKIPPED${strict ? ', which is a failure under CI=true' : ''}:`)
+  for (const skip of skips) console.log(`!!!   ${skip}`)
+  if (strict) failed += skips.length
+  const tail = skips.length ? `, ${skips.length} skipped` : ''
+  console.log(`${sum((outcome) => outcome.passed)} passed, ${failed} failed${tail}`)
+  return failed
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    for (const child of running) kill(child)
+    process.exit(130)
+  })
+}
+const outcomes = await runAll(find(parse(process.argv.slice(2))))
+process.exitCode = summarize(outcomes, process.env.CI === 'true') > 0 ? 1 : 0

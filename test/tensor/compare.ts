@@ -1,0 +1,75 @@
+import { cpu } from '../../lib/tensor/index.js'
+import type { Device, Tensor, Values } from '../../lib/tensor/index.js'
+import type { Input, Tolerance } from '../cases/case.js'
+
+/** The devices that must agree to the bit: as many threads as there are, 1 and 3. */
+export const devices: Device[] = [cpu(), cpu({ threads: 1 }), cpu({ threads: 3 })]
+
+/** Throws unless every |actual - expected| <= atol + rtol |expected|. A NaN asks for a NaN. */
+export function close(
+  actual: Values,
+  expected: ArrayLike<number>,
+  { atol, rtol }: Tolerance,
+  what: string,
+): void {
+  if (actual.length !== expected.length) {
+    throw new Error(`${what}: ${actual.length} elements where ${expected.length} were expected`)
+  }
+  let worst = -1
+  let excess = 1
+  let wrong = 0
+  for (let i = 0; i < actual.length; i++) {
+    const [a, e] = [actual[i]!, expected[i]!]
+    if (Object.is(a, e) || a === e) continue
+    const ratio = Math.abs(a - e) / (atol + rtol * Math.abs(e))
+    if (ratio <= 1) continue
+    wrong++
+    if (worst < 0 || !(ratio <= excess)) [worst, excess] = [i, ratio]
+  }
+  if (wrong === 0) return
+  throw new Error(
+    `${what}: ${wrong} of ${actual.length} elements are off, the worst at ${worst}: ${actual[worst]} where ` +
+      `${expected[worst]} was expected (atol ${atol.toExponential(1)}, rtol ${rtol.toExponential(1)})`,
+  )
+}
+
+/** Throws unless both hold the same bits. */
+export function sameBits(actual: Values, expected: Values, what: string): void {
+  const bits = (x: Values) => new Uint32Array(x.buffer, x.byteOffset, x.length)
+  const [a, b] = [bits(actual), bits(expected)]
+  const at = a.findIndex((word, i) => word !== b[i])
+  if (a.length === b.length && at < 0) return
+  throw new Error(`${what}: element ${at} of ${a.length} is ${actual[at]}, and ${expected[at]} elsewhere`)
+}
+
+/** Inputs as tensors; those that gradients flow to become parameters. */
+export function upload(device: Device, inputs: Record<string, Input>): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { values, shape, constant }]) => {
+      const tensor = device.tensor(values, shape)
+      tensor.requiresGrad = tensor.dtype === 'float32' && !constant
+      return [name, tensor]
+    }),
+  )
+}
+
+/** The values of every parameter's gradient, by name. */
+export async function gradientsOf(tensors: Record<string, Tensor>): Promise<Record<string, Values>> {
+  const out: Record<string, Values> = {}
+  for (const [name, tensor] of Object.entries(tensors)) if (tensor.grad) out[name] = await tensor.grad.data()
+  return out
+}
+
+export function disposeAll(tensors: Record<string, Tensor> | Tensor[]): void {
+  for (const tensor of Object.values(tensors)) tensor.dispose()
+}
+
+/** What throws, rejects or does not: the error, or undefined. */
+export async function failure(body: () => unknown): Promise<(Error & { code?: string }) | undefined> {
+  try {
+    await body()
+  } catch (error) {
+    return error as Error
+  }
+  return undefined
+}
