@@ -61,7 +61,8 @@ export function resolveModel(model: Preset | ModelOptions = {}, vocabulary?: num
   if (!Object.hasOwn(presets, preset)) {
     const near = nearest(String(preset), Object.keys(presets))
     const known = Object.keys(presets).map(show).join(', ')
-    throw outOfRange(`one of ${known}`, 'model', `${show(preset)}${near ? `; did you mean ${show(near)}?` : ''}`)
+    const hint = near ? ` (did you mean ${show(near)}?)` : ''
+    throw outOfRange(`one of ${known}${hint}`, 'model', preset)
   }
   const config = { bias: true, tied: true, dropout: 0, epsilon: 1e-5, vocabulary, ...presets[preset], ...defined(given) }
   return checkConfig(config as GPT2Config)
@@ -127,7 +128,7 @@ export interface TrainingShape {
   recompute?: boolean
 }
 
-/** The memory that training takes on the CPU, in float32. */
+/** The memory that training takes from the system on the CPU, in float32: within about a tenth, but for tiny models. */
 export function trainingMemory(config: GPT2Config, shape: TrainingShape): MemoryEstimate {
   const { batch, context = config.context, recompute = false } = shape
   const { vocabulary: V, layers: L, heads: H, width: C } = config
@@ -135,9 +136,10 @@ export function trainingMemory(config: GPT2Config, shape: TrainingShape): Memory
   const tokens = batch * context
   // A block keeps, in units of C floats a token: two norms (2), qkv (3), attention (1), its projection onto the residual (1), GELU's
   // input and output (8), the second projection (1); and the backward holds at most about 12 more at a time.
-  const perBlock = 4 * tokens * (16 * C + H + 4) + (config.dropout > 0 ? 4 * tokens * 2 * C : 0)
+  const perBlock = 4 * tokens * (16 * C + H + 4) + (config.dropout > 0 ? 4 * tokens * 4 * C : 0)
   const transient = 4 * tokens * 14 * C
-  const logits = 4 * Math.min(tokens * V, 2 ** 24)
+  // Logits exist for a chunk of tokens at a time; the products with them take about as much again for packing.
+  const logits = 2 * 4 * V * Math.min(tokens, Math.max(128, 2 ** 24 / V))
   const kept = recompute ? L * 4 * tokens * C + perBlock : L * perBlock
   const activations = kept + transient + logits
   const total = 4 * parameters + activations

@@ -1,0 +1,61 @@
+// What a run is going to do, and what it has done.
+import type { StartEvent, TrainReport } from '../train/index.js'
+import { quote } from './arguments.js'
+import { bytes, clock, count, measure, percent, plural, short, table } from './format.js'
+
+export function startTable(event: StartEvent): string {
+  const { device, model, parameters, memory, tokenizer, data, steps, batch, accumulate } = event
+  const epochs = (event.tokensPerStep * steps) / data.train
+  const micro = accumulate > 1 ? ` in ${accumulate} micro-batches` : ''
+  return table([
+    ['device', device],
+    [
+      'model',
+      `${plural(model.layers, 'layer')}, ${plural(model.heads, 'head')}, width ${model.width}, ` +
+        `context ${model.context}${model.dropout ? `, dropout ${model.dropout}` : ''}`,
+    ],
+    ['parameters', count(parameters)],
+    [
+      'memory',
+      `about ${bytes(memory.total)}: weights ${bytes(memory.weights)}, gradients ` +
+        `${bytes(memory.gradients)}, optimizer ${bytes(memory.optimizer)}, ` +
+        `activations ${bytes(memory.activations)}`,
+    ],
+    ['tokenizer', `${tokenizer.kind}, ${plural(tokenizer.size, 'token')}`],
+    [
+      'data',
+      `${plural(data.train, 'token')} to learn from, ${count(data.validation)} for validation, ` +
+        `from ${plural(data.documents, 'document')}`,
+    ],
+    [
+      'training',
+      `${plural(steps, 'step')} of ${plural(event.tokensPerStep, 'token')} ` +
+        `(${plural(batch, 'sequence')}${micro}): the text ${+epochs.toPrecision(2)} times`,
+    ],
+    ['settings', `learning rate ${event.learningRate}, seed ${event.seed}`],
+  ])
+}
+
+/** @param output the folder of the model, for what to do next */
+export function reportTable(report: TrainReport, output: string): string {
+  const { firstLoss, lastLoss, bestLoss, bestStep } = report
+  const flops = measure(report.flopsPerSecond, 'FLOP/s')
+  const speed = `${count(report.tokensPerSecond)} tokens/s, ${flops}`
+  const figures = table([
+    [
+      'validation loss',
+      `${firstLoss.toFixed(4)} at first, ${lastLoss.toFixed(4)} at last, best ` +
+        `${bestLoss.toFixed(4)} after step ${count(bestStep)}`,
+    ],
+    ['perplexity', short(report.perplexity)],
+    ['bits per byte', report.bitsPerByte.toFixed(3)],
+    ['training loss', `${report.trainLoss.toFixed(4)} over the last steps`],
+    ['tokens', `${count(report.tokens)} in ${plural(report.steps, 'step')}`],
+    ['time', clock(report.seconds)],
+    ['speed', `${speed}: ${percent(report.utilisation)} of this machine's measured peak`],
+    ['peak memory', bytes(report.peakMemory)],
+    ['seed', String(report.seed)],
+  ])
+  const next = `gptloom generate ${quote(output)} "The"`
+  return `\nDone. The model is in ${output}\n${figures}\nLet it write:  ${next}\n`
+}

@@ -1,0 +1,251 @@
+import { constants } from 'node:os'
+import { AbortError } from '../errors.js'
+import { presets } from '../models/index.js'
+import { train as startTraining } from '../train/index.js'
+import type { TrainOptions } from '../train/index.js'
+import { UsageError, number, quote } from './arguments.js'
+import type { Flag, Parsed, Verb } from './arguments.js'
+import { openDisplay } from './display.js'
+
+/** A flag that takes a number. */
+const numeric = (name: string, help: string, sets?: string): Flag => ({
+  name,
+  value: '<n>',
+  help,
+  sets,
+  parse: number,
+})
+
+const output: Flag[] = [
+  {
+    name: 'out',
+    short: 'o',
+    value: '<folder>',
+    help: 'where the model goes: new or empty (required)',
+    sets: 'output',
+  },
+  { name: 'output', value: '<folder>', help: '', hidden: true },
+  { name: 'resume', help: 'go on from the newest checkpoint in the folder' },
+  { name: 'json', help: 'every event as a line of JSON, and nothing else' },
+  { name: 'quiet', short: 'q', help: 'print errors only' },
+]
+
+const model: Flag[] = [
+  { name: 'model', value: '<preset>', help: `${Object.keys(presets).join(', ')} (micro)` },
+  numeric('layers', 'transformer blocks', 'model.layers'),
+  numeric('heads', 'attention heads in a block; they divide the width', 'model.heads'),
+  numeric('width', 'channels of the residual stream', 'model.width'),
+  numeric('context', 'the longest sequence, in tokens', 'model.context'),
+  numeric('dropout', 'probability of dropout (0)', 'model.dropout'),
+  numeric('epsilon', 'added to the variance in layer norms (1e-5)', 'model.epsilon'),
+  numeric(
+    'vocabulary',
+    'rows of the embedding (as many as the tokenizer has tokens)',
+    'model.vocabulary',
+  ),
+  { name: 'no-bias', help: 'no biases', sets: 'model.bias', gives: false },
+  {
+    name: 'no-tied',
+    help: 'an output layer with weights of its own',
+    sets: 'model.tied',
+    gives: false,
+  },
+]
+
+const data: Flag[] = [
+  {
+    name: 'tokenizer',
+    value: '<kind>',
+    help: 'auto, gpt2, character, bpe or bpe:<size> (auto)',
+    parse: tokenizer,
+  },
+  numeric('validation', 'the share of the text, at its end, for validation (0.1)'),
+]
+
+const course: Flag[] = [
+  numeric('steps', 'steps of the optimizer (1000)'),
+  numeric('batch', "sequences in a micro-batch (about 4096 tokens' worth)"),
+  numeric('accumulate', 'micro-batches in a step (1)'),
+  numeric('learning-rate', "peak learning rate (by the model's size)", 'learningRate'),
+  numeric('min-learning-rate', 'learning rate at the end (a tenth of the peak)', 'minLearningRate'),
+  { name: 'schedule', value: '<name>', help: 'cosine, linear, constant or wsd (cosine)' },
+  numeric('warmup', 'steps of linear warm-up (a twentieth, at most 200)'),
+  {
+    name: 'betas',
+    value: '<a,b>',
+    help: "decay rates of AdamW's moments (0.9,0.99)",
+    parse: betas,
+  },
+  numeric('weight-decay', "AdamW's decay of matrices (0.1)", 'weightDecay'),
+  numeric('clip', "bound on the gradient's norm, 0 for none (1)"),
+  numeric('seed', 'names all random numbers (0)'),
+]
+
+const watching: Flag[] = [
+  numeric('evaluate-every', 'steps between evaluations (a tenth of all)', 'evaluateEvery'),
+  {
+    ...numeric(
+      'evaluate-tokens',
+      'the most tokens of an evaluation, or all (32768)',
+      'evaluateTokens',
+    ),
+    parse: orAll,
+  },
+  numeric('checkpoint-every', 'steps between checkpoints, 0 for the end only', 'checkpointEvery'),
+  numeric('sample-every', 'steps between samples of text, 0 for none', 'sampleEvery'),
+  { name: 'sample-prompt', value: '<text>', help: 'what samples start with', sets: 'samplePrompt' },
+  numeric('sample-tokens', 'the most tokens in a sample (64)', 'sampleTokens'),
+]
+
+const machine: Flag[] = [
+  { name: 'device', value: '<name>', help: 'auto or cpu (auto)' },
+  numeric('threads', 'threads to use (all that the process may)'),
+  {
+    name: 'recompute',
+    help: 'compute activations again instead of keeping them: less memory, more time',
+  },
+]
+
+export const train: Verb = {
+  name: 'train',
+  usage: '<file or folder ...> --out <folder> [options]',
+  summary: 'train a model on text',
+  flags: [
+    { title: 'Output', flags: output },
+    { title: 'Model: a preset, and sizes that differ from it', flags: model },
+    { title: 'Data', flags: data },
+    { title: 'Training', flags: course },
+    { title: 'Watching', flags: watching },
+    { title: 'Machine', flags: machine },
+  ],
+  examples: [
+    'gptloom train book.txt --out my-model',
+    'gptloom train notes/ more.txt --out my-model --model mini --context 256 --steps 2000',
+    'gptloom train book.txt --out my-model --resume',
+  ],
+  run,
+}
+
+async function run(parsed: Parsed, args: readonly string[]): Promise<number> {
+  const { json, quiet, help: _, ...values } = parsed.values
+  if (parsed.positionals.length === 0) {
+    throw new UsageError('Name the text to learn from: a file or a folder')
+  }
+  if (values.output === undefined) {
+    throw new UsageError('Name the folder for the model: --out <folder>')
+  }
+  const stop = new Stop()
+  const display = openDisplay(process.stdout, {
+    json: !!json,
+    quiet: !!quiet,
+    output: String(values.output),
+  })
+  try {
+    const training = startTraining(toOptions(parsed.positionals, values, stop.signal))
+    for await (const event of training) display.event(event)
+    const { model } = await training
+    model.dispose()
+    return 0
+  } catch (error) {
+    display.end()
+    if (!(error instanceof AbortError)) throw error
+    const { code, message, saved } = error
+    if (json) process.stdout.write(JSON.stringify({ type: 'error', code, message, saved }) + '\n')
+    if (!stop.piped) process.stderr.write(farewell(error, args))
+    return stop.code
+  } finally {
+    stop.close()
+  }
+}
+
+function toOptions(
+  data: string[],
+  values: Record<string, unknown>,
+  signal: AbortSignal,
+): TrainOptions {
+  const { model: preset, ...rest } = values
+  const options: Record<string, unknown> = { data, signal }
+  const sizes: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(rest)) {
+    if (name.startsWith('model.')) sizes[name.slice('model.'.length)] = value
+    else options[name] = value
+  }
+  const model = Object.keys(sizes).length > 0 ? { preset, ...sizes } : preset
+  // train() itself checks what was typed.
+  return { ...options, model } as unknown as TrainOptions
+}
+
+function farewell({ message, saved }: AbortError, args: readonly string[]): string {
+  if (!saved) return `${message}. Nothing was trained yet.\n`
+  const again = [...args, ...(args.includes('--resume') ? [] : ['--resume'])].map(quote).join(' ')
+  const where = `Stopped after step ${saved.step}. The model so far is in ${saved.folder}`
+  return `${where}\nGo on with:  gptloom train ${again}\n`
+}
+
+function tokenizer(text: string): unknown {
+  const size = /^bpe:(.*)$/s.exec(text)?.[1]
+  return size === undefined ? text : { kind: 'bpe', size: number(size) }
+}
+
+function betas(text: string): unknown {
+  return text.split(',').map(number)
+}
+
+function orAll(text: string): unknown {
+  return text === 'all' ? Infinity : number(text)
+}
+
+// Milliseconds. npm and npx pass on a signal that the terminal has sent to the whole group already:
+// two signals of one key press.
+const SAME_KEY_PRESS = 300
+
+/**
+ * Stops a run when the process is asked to end: the first time after the current step, the second
+ * time at once.
+ */
+class Stop {
+  /** The exit code of a process that the signal would have ended. */
+  code = 0
+  /** Whether nobody reads the output any more. */
+  piped = false
+  readonly #controller = new AbortController()
+  #since = 0
+
+  constructor() {
+    process.on('SIGINT', this.#onSignal)
+    process.on('SIGTERM', this.#onSignal)
+    process.stdout.on('error', this.#onError)
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  close(): void {
+    process.off('SIGINT', this.#onSignal)
+    process.off('SIGTERM', this.#onSignal)
+  }
+
+  readonly #onSignal = (name: NodeJS.Signals): void => {
+    const now = performance.now()
+    if (this.signal.aborted) {
+      if (now - this.#since > SAME_KEY_PRESS) process.exit(128 + constants.signals[name])
+      return
+    }
+    this.#since = now
+    this.#stop(128 + constants.signals[name])
+    process.stderr.write('\nStopping after this step and saving; once more to quit at once.\n')
+  }
+
+  // main.ts has looked which error it is.
+  readonly #onError = (): void => {
+    if (this.signal.aborted) return
+    this.piped = true
+    this.#stop(128 + 13)
+  }
+
+  #stop(code: number): void {
+    this.code = code
+    this.#controller.abort()
+  }
+}
