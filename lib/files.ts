@@ -2,7 +2,7 @@ import { open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, resolve } from 'node:path'
 import { GptloomError } from './errors.js'
-import { parseJson } from './formats/json.js'
+import { parseJson } from './json.js'
 
 /** The most that is passed to one read or write call, in bytes. */
 export const PIECE = 64 << 20

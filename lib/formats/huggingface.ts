@@ -188,6 +188,10 @@ function fromHuggingFace(json: Record<string, unknown>, path: string): GPT2Confi
   if (act !== 'gelu_new' && act !== 'gelu_pytorch_tanh') {
     throw fail(`expected "activation_function": "gelu_new", received ${show(act)}`)
   }
+  // Variants of attention that Transformers knows and GPT-2 does not use.
+  for (const [name, usual] of [['scale_attn_weights', true], ['scale_attn_by_inverse_layer_idx', false]] as const) {
+    if ((json[name] ?? usual) !== usual) throw fail(`"${name}": ${show(json[name])} is not supported`)
+  }
   const own = (json.gptloom ?? {}) as { bias?: boolean }
   try {
     const width = integer('n_embd')

@@ -4,7 +4,7 @@ import { GptloomError, checkInteger, outOfRange, show, wrongType } from '../erro
 import { AtomicFile, PIECE, guarded, readFully } from '../files.js'
 import { DTYPE_BYTES, STORED_AS, TO_FLOAT32 } from './dtypes.js'
 import type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
-import { parseJson } from './json.js'
+import { parseJson } from '../json.js'
 
 export type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
 

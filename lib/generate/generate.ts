@@ -17,6 +17,7 @@ const known = ['maxTokens', 'signal', 'temperature', 'topK', 'topP', 'seed'] as 
 /** @throws TypeError, RangeError for options that cannot be */
 export function checkGenerateOptions(options: GenerateOptions): Required<Pick<GenerateOptions, 'maxTokens'>> {
   checkKeys('the generation options', options, known)
+  new Sampler(options) // checks the rest
   return { maxTokens: checkInteger('maxTokens', options.maxTokens ?? 200) }
 }
 

@@ -7,15 +7,15 @@ export const scheduleNames = ['constant', 'linear', 'cosine', 'wsd'] as const
 
 export interface ScheduleOptions {
   /**
-   * After the warm-up: 'constant'; 'linear' or 'cosine' (Loshchilov & Hutter 2017) down to minimum at the last step; 'wsd', warmup-stable-decay
-   * (Hu et al. 2024): constant, then linear down to minimum over the last `decay` steps.
+   * After the warm-up: 'constant'; 'linear' or 'cosine' (Loshchilov & Hutter 2017) down towards minimum; 'wsd',
+   * warmup-stable-decay (Hu et al. 2024): constant, then linear over the last `decay` steps.
    */
   kind: (typeof scheduleNames)[number]
   /** The rate at the end of the warm-up. */
   peak: number
-  /** The rate at the last step. Default 0. */
+  /** What the rate falls to: reached when the last step is done, and kept from there. Default 0. */
   minimum?: number
-  /** Steps of linear rise from peak / warmup to peak. Default 0. */
+  /** Steps of linear rise, from peak / (warmup + 1); the step after them has the peak. Default 0. */
   warmup?: number
   /** All steps, the warm-up included. */
   steps: number

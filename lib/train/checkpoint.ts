@@ -3,7 +3,7 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GptloomError } from '../errors.js'
-import { guarded, readJson, syncFolder, writeFileAtomic } from '../files.js'
+import { exists, guarded, readJson, removeStale, syncFolder, writeFileAtomic } from '../files.js'
 import { writeTensors } from '../formats/huggingface.js'
 import { openSafetensors } from '../formats/safetensors.js'
 import type { GPT2 } from '../models/index.js'
@@ -18,20 +18,22 @@ export interface Progress {
   tokens: number
   /** Validation loss before the first step; null before it was measured. */
   firstLoss: number | null
-  lastLoss: number | null
-  /** The lowest validation loss and its step: the output folder holds those weights. */
+  /** The newest validation loss, and the step that it was measured after. */
+  last: { loss: number; step: number } | null
+  /** The lowest validation loss after a step, and which: the output folder holds those weights. */
   best: { loss: number; step: number } | null
   /** Training losses of the last steps, at most 50. */
   recent: number[]
 }
 
 const NAME = /^step-(\d+)$/
+const STATE = 'state.json'
 
 function root(output: string): string {
   return join(output, 'checkpoints')
 }
 
-/** Writes a checkpoint, then removes the older ones. Returns its folder. */
+/** Writes a checkpoint, then removes the older ones. Where there is one of that step, only integers can be new. */
 export async function saveCheckpoint(
   output: string,
   model: GPT2,
@@ -39,6 +41,11 @@ export async function saveCheckpoint(
   progress: Progress,
 ): Promise<string> {
   const folder = join(root(output), `step-${String(progress.step).padStart(8, '0')}`)
+  const state = JSON.stringify(progress) + '\n'
+  if (await exists(folder)) {
+    await writeFileAtomic(join(folder, STATE), state)
+    return folder
+  }
   const temporary = `${folder}.tmp`
   await guarded(root(output), 'create', mkdir(root(output), { recursive: true }))
   await rm(temporary, { recursive: true, force: true })
@@ -46,18 +53,32 @@ export async function saveCheckpoint(
   try {
     await writeTensors(join(temporary, 'model.safetensors'), model.namedParameters())
     await writeTensors(join(temporary, 'optimizer.safetensors'), optimizer.tensors())
-    await writeFileAtomic(join(temporary, 'state.json'), JSON.stringify(progress) + '\n')
-    await rm(folder, { recursive: true, force: true })
+    await writeFileAtomic(join(temporary, STATE), state)
     await guarded(folder, 'rename', rename(temporary, folder))
     await syncFolder(root(output))
   } catch (error) {
     await rm(temporary, { recursive: true, force: true })
     throw error
   }
-  for (const step of await steps(output)) {
-    if (step.number !== progress.step) await rm(step.folder, { recursive: true, force: true })
-  }
+  await removeOlder(output)
   return folder
+}
+
+/** Removes what a killed run left behind: checkpoints that are not complete, and those older than the newest. */
+export async function removeUnfinished(output: string): Promise<void> {
+  for (const name of await readdir(root(output)).catch(() => [] as string[])) {
+    if (name.endsWith('.tmp')) await rm(join(root(output), name), { recursive: true, force: true })
+  }
+  await removeOlder(output)
+  const newest = await newestCheckpoint(output)
+  if (newest) await removeStale(newest)
+}
+
+async function removeOlder(output: string): Promise<void> {
+  const newest = await newestCheckpoint(output)
+  for (const { folder } of await steps(output)) {
+    if (folder !== newest) await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /** The newest checkpoint's folder, or undefined when there is none. */
@@ -70,9 +91,9 @@ export async function newestCheckpoint(output: string): Promise<string | undefin
  * @throws GptloomError ERR_FORMAT, ERR_FILE naming the file
  */
 export async function loadCheckpoint(folder: string, model: GPT2, optimizer: AdamW): Promise<Progress> {
-  const progress = (await readJson(join(folder, 'state.json'))) as Progress
+  const progress = (await readJson(join(folder, STATE))) as Progress
   if (!Number.isSafeInteger(progress?.step) || !Number.isSafeInteger(progress.tokens) || !Array.isArray(progress.recent)) {
-    throw new GptloomError('ERR_FORMAT', `${join(folder, 'state.json')} is not the state of a training run`)
+    throw new GptloomError('ERR_FORMAT', `${join(folder, STATE)} is not the state of a training run`)
   }
   await readTensors(join(folder, 'model.safetensors'), model.namedParameters())
   await readTensors(join(folder, 'optimizer.safetensors'), optimizer.tensors())

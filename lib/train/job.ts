@@ -1,29 +1,32 @@
 // Everything between the options and the first step: the output folder, the tokenizer, the data, the model.
-import { mkdir, readdir } from 'node:fs/promises'
 import os from 'node:os'
 import { join } from 'node:path'
-import { AbortError, GptloomError, outOfRange } from '../errors.js'
-import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
+import { AbortError, outOfRange } from '../errors.js'
+import { exists } from '../files.js'
 import { Loader, openPrepared, prepareText } from '../data/index.js'
-import type { Prepared } from '../data/index.js'
+import type { Prepared, TokenFile, TokenRange } from '../data/index.js'
 import { writeDescription } from '../formats/huggingface.js'
-import { GPT2, checkConfig, parameterCount, resolveModel, trainingMemory } from '../models/index.js'
-import type { GPT2Config } from '../models/index.js'
+import { GPT2, parameterCount, resolveModel, trainingMemory } from '../models/index.js'
 import { AdamW, schedule } from '../optim/index.js'
 import type { Schedule } from '../optim/index.js'
 import { openDevice } from '../tensor/index.js'
 import { loadTokenizer } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
-import { loadCheckpoint, newestCheckpoint } from './checkpoint.js'
+import { loadCheckpoint } from './checkpoint.js'
 import type { Progress } from './checkpoint.js'
 import type { TrainEvent } from './events.js'
-import { checkMemory, defaultLearningRate } from './options.js'
+import { checkMemory, defaultBatch, defaultLearningRate } from './options.js'
 import type { Settings } from './options.js'
+import { openOutput, writeRun } from './output.js'
+import type { Output } from './output.js'
 import { chooseTokenizer } from './vocabulary.js'
 
 /** What the loop works on. */
 export interface Job {
   settings: Settings
+  /** Sequences in a micro-batch. */
+  batch: number
+  seed: number
   emit: (event: TrainEvent) => void
   model: GPT2
   optimizer: AdamW
@@ -35,103 +38,73 @@ export interface Job {
   progress: Progress
 }
 
-const RUN = 'training.json'
-
-/** @throws GptloomError, AbortError; nothing is left half-written in the output folder */
+/** @throws GptloomError, AbortError; a new output folder is then as it was before */
 export async function openJob(settings: Settings, emit: (event: TrainEvent) => void): Promise<Job> {
   const device = openDevice(settings.device, settings)
-  const checkpoint = await openOutput(settings)
-  const earlier = checkpoint === undefined ? undefined : await readRun(settings)
+  const output = await openOutput(settings)
+  let file: TokenFile | undefined
+  try {
+    const { tokenizer, config, memory, parameters, batch, seed } = await plan(settings, output, emit)
+    const data = await prepare(settings, tokenizer, config.context, output.earlier !== undefined, emit)
+    file = data.file
+    const peak = settings.learningRate ?? defaultLearningRate(parameters)
+    const { steps, warmup, accumulate, betas, weightDecay } = settings
+    const minimum = settings.minLearningRate ?? peak / 10
+    const rate = schedule({ kind: settings.schedule, peak, minimum, warmup, steps })
+    const common = { batch, context: config.context, seed, endOfText: tokenizer.endOfText }
+    const train = new Loader(file, data.train, { ...common, micros: accumulate })
+    const validation = new Loader(file, data.validation, common)
+
+    const model = new GPT2(config, device, seed)
+    const optimizer = new AdamW(model.namedParameters(), { learningRate: peak, betas, weightDecay })
+    const progress: Progress = output.earlier
+      ? await loadCheckpoint(output.earlier.checkpoint, model, optimizer)
+      : { step: 0, tokens: 0, firstLoss: null, last: null, best: null, recent: [] }
+    await device.idle()
+    if (!output.earlier) {
+      await writeRun(settings.output, { model: config, seed })
+      await writeDescription(settings.output, config, tokenizer)
+    }
+    const size = ({ start, end }: TokenRange) => end - start
+    emit({
+      type: 'start',
+      device: device.name,
+      model: config,
+      parameters,
+      memory,
+      tokenizer: { kind: tokenizer.kind, size: tokenizer.size },
+      data: { train: size(data.train), validation: size(data.validation), documents: data.documents },
+      step: progress.step,
+      steps,
+      batch: batch * accumulate,
+      accumulate,
+      learningRate: peak,
+      tokensPerStep: batch * accumulate * config.context,
+      epochs: train.epoch(steps),
+      seed,
+    })
+    return { settings, batch, seed, emit, model, optimizer, tokenizer, data, train, validation, rate, progress }
+  } catch (error) {
+    await file?.close()
+    await output.undo()
+    throw error
+  }
+}
+
+/** What the run will be of, and whether it fits: nothing large is read or written yet. */
+async function plan(settings: Settings, { earlier }: Output, emit: (event: TrainEvent) => void) {
   const tokenizer = earlier ? await loadTokenizer(settings.output) : await chooseTokenizer(settings, emit)
   const config = earlier?.model ?? resolveModel(settings.model, tokenizer.size)
   if (config.vocabulary < tokenizer.size) {
     throw outOfRange(`at least the tokenizer's ${tokenizer.size}`, 'model.vocabulary', config.vocabulary)
   }
-  const shape = { batch: settings.batch, recompute: settings.recompute }
-  const memory = trainingMemory(config, shape)
+  const { batch = defaultBatch(config.context), seed = earlier?.seed ?? 0, recompute } = settings
+  const memory = trainingMemory(config, { batch, recompute })
   const parameters = parameterCount(config)
-  const what = `a model of ${(parameters / 1e6).toFixed(1)} million parameters in batches of ${settings.batch} x ${config.context} tokens`
+  const millions = (parameters / 1e6).toFixed(1)
+  const what = `a model of ${millions} million parameters in batches of ${batch} x ${config.context} tokens`
   checkMemory(memory.total, availableMemory(), what)
-
-  const data = await prepare(settings, tokenizer, config.context, earlier !== undefined, emit)
-  const peak = settings.learningRate ?? defaultLearningRate(parameters)
-  const { steps, warmup, seed, batch, accumulate } = settings
-  const rate = schedule({ kind: settings.schedule, peak, minimum: settings.minLearningRate ?? peak / 10, warmup, steps })
-  const common = { batch, context: config.context, seed, endOfText: tokenizer.endOfText }
-  const train = new Loader(data.file, data.train, { ...common, micros: accumulate })
-  const validation = new Loader(data.file, data.validation, common)
-
-  const model = new GPT2(config, device, seed)
-  const { betas, weightDecay } = settings
-  const optimizer = new AdamW(model.namedParameters(), { learningRate: peak, betas, weightDecay })
-  const progress: Progress = checkpoint
-    ? await loadCheckpoint(checkpoint, model, optimizer)
-    : { step: 0, tokens: 0, firstLoss: null, lastLoss: null, best: null, recent: [] }
-  await device.idle()
-  if (!earlier) {
-    await writeDescription(settings.output, config, tokenizer)
-    await writeFileAtomic(join(settings.output, RUN), JSON.stringify({ model: config, seed }, null, 2) + '\n')
-  }
-  const tokensPerStep = batch * accumulate * config.context
-  emit({
-    type: 'start',
-    device: device.name,
-    model: config,
-    parameters,
-    memory,
-    tokenizer: { kind: tokenizer.kind, size: tokenizer.size },
-    data: {
-      train: data.train.end - data.train.start,
-      validation: data.validation.end - data.validation.start,
-      documents: data.documents,
-    },
-    step: progress.step,
-    steps,
-    batch: batch * accumulate,
-    accumulate,
-    learningRate: peak,
-    tokensPerStep,
-    epochs: train.epoch(steps),
-    seed,
-  })
-  return { settings, emit, model, optimizer, tokenizer, data, train, validation, rate, progress }
-}
-
-/** Makes or checks the output folder; returns the checkpoint to go on from, if any. */
-async function openOutput({ output, resume }: Settings): Promise<string | undefined> {
-  await guarded(output, 'create', mkdir(output, { recursive: true }))
-  const held = (await guarded(output, 'read', readdir(output))).filter((name) => !name.endsWith('.tmp'))
-  const checkpoint = await newestCheckpoint(output)
-  if (resume) {
-    await removeStale(output)
-    // A run that was killed before its first checkpoint starts again; a folder of something else is refused.
-    if (checkpoint || held.every((name) => name === 'data') || held.includes(RUN)) return checkpoint
-  } else if (held.length === 0) {
-    return undefined
-  }
-  const remedy = checkpoint
-    ? 'go on with it (resume: true, --resume), or choose another folder'
-    : 'choose another folder, or empty this one'
-  throw new GptloomError('ERR_OUTPUT_EXISTS', `The output folder ${output} is not empty: ${remedy}`)
-}
-
-/** What an earlier run in this folder was of; its sizes must not be contradicted. */
-async function readRun({ output, model }: Settings): Promise<{ model: GPT2Config }> {
-  const path = join(output, RUN)
-  const run = (await readJson(path)) as { model: GPT2Config }
-  try {
-    checkConfig(run.model)
-  } catch (error) {
-    throw new GptloomError('ERR_FORMAT', `${path}: ${(error as Error).message}`, { cause: error })
-  }
-  const wanted = typeof model === 'string' ? {} : model
-  for (const [name, value] of Object.entries(wanted)) {
-    const had = run.model[name as keyof GPT2Config]
-    if (name !== 'preset' && value !== undefined && value !== had) {
-      throw outOfRange(`${had}, as in the run that ${output} holds,`, `model.${name}`, value)
-    }
-  }
-  return run
+  return { tokenizer, config, memory, parameters, batch, seed }
 }
 
 async function prepare(

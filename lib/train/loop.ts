@@ -2,7 +2,7 @@ import { AbortError, GptloomError } from '../errors.js'
 import { writeWeights } from '../formats/huggingface.js'
 import { Tape } from '../tensor/index.js'
 import { generateTokens } from '../generate/index.js'
-import { saveCheckpoint } from './checkpoint.js'
+import { newestCheckpoint, saveCheckpoint } from './checkpoint.js'
 import { meanLoss } from './evaluate.js'
 import type { Job } from './job.js'
 
@@ -12,22 +12,43 @@ import type { Job } from './job.js'
  */
 export async function trainLoop(job: Job): Promise<void> {
   const { settings, progress } = job
-  const { steps, signal } = settings
+  const { steps } = settings
+  if (progress.step === 0) await begin(job)
   const clock = new Clock(steps)
-  const due = (every: number) => every > 0 && (progress.step % every === 0 || progress.step === steps)
-  if (progress.step === 0) await evaluate(job)
-  while (progress.step < steps) {
-    if (signal?.aborted) return stop(job)
+  while (progress.step < steps && !aborted(job)) {
     await trainStep(job, clock)
-    if (due(settings.evaluateEvery)) await clock.pausedFor(evaluate(job))
-    if (due(settings.sampleEvery)) await clock.pausedFor(sample(job))
-    if (due(settings.checkpointEvery) || progress.step === steps) await clock.pausedFor(checkpoint(job))
+    await clock.pausedFor(afterStep(job))
   }
+  // A run that was stopped between its last step and the evaluation is resumed only for that.
+  const unfinished = () => progress.step < steps || progress.last?.step !== progress.step
+  if (unfinished() && !aborted(job)) await afterStep(job)
+  if (unfinished()) await stop(job)
+}
+
+function aborted({ settings }: Job): boolean {
+  return settings.signal?.aborted ?? false
+}
+
+// The weights are written at once, so that whatever happens the output folder can be loaded.
+async function begin(job: Job): Promise<void> {
+  await writeWeights(job.settings.output, job.model)
+  await evaluate(job)
+}
+
+async function afterStep(job: Job): Promise<void> {
+  const { settings, progress } = job
+  const last = progress.step >= settings.steps
+  const due = (every: number) => last || (every > 0 && progress.step % every === 0)
+  if (aborted(job)) return
+  if (due(settings.evaluateEvery)) await evaluate(job)
+  if (aborted(job)) return
+  if (settings.sampleEvery > 0 && due(settings.sampleEvery)) await sample(job)
+  if (due(settings.checkpointEvery)) await checkpoint(job)
 }
 
 async function trainStep(job: Job, clock: Clock): Promise<void> {
-  const { settings, model, optimizer, train, progress, emit } = job
-  const { accumulate, batch, seed, clip, recompute, steps } = settings
+  const { settings, batch, seed, model, optimizer, train, progress, emit } = job
+  const { accumulate, clip, recompute, steps } = settings
   const { context } = model.config
   const { device } = model
   const { step } = progress
@@ -52,7 +73,9 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   const gradientNorm = (await norm.item()) / targets
   for (const tensor of [...losses, norm]) tensor.dispose()
   const loss = sums.reduce((a, b) => a + b, 0) / targets
-  if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) await diverged(job, loss, gradientNorm)
+  if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+    await diverged(job, `Step ${step + 1} gave a loss of ${loss} (gradient norm ${gradientNorm})`)
+  }
 
   progress.step++
   progress.tokens += targets
@@ -74,19 +97,19 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
 
 async function evaluate(job: Job): Promise<void> {
   const { settings, model, validation, data, progress, emit } = job
-  const aborted = () => settings.signal?.aborted ?? false
-  const loss = await meanLoss(model, validation, settings.evaluateTokens, aborted)
-  if (aborted()) return
-  if (!Number.isFinite(loss)) await diverged(job, loss, NaN)
-  progress.firstLoss ??= loss
-  progress.lastLoss = loss
+  const { step } = progress
+  const loss = await meanLoss(model, validation, settings.evaluateTokens, () => aborted(job))
+  if (aborted(job)) return
+  if (!Number.isFinite(loss)) await diverged(job, `After step ${step} the validation loss is ${loss}`)
+  if (step === 0) progress.firstLoss = loss
+  progress.last = { loss, step }
   const best = loss < (progress.best?.loss ?? Infinity)
-  if (best) {
-    progress.best = { loss, step: progress.step }
-    if (progress.step > 0) await writeWeights(settings.output, model)
+  if (best && step > 0) {
+    progress.best = { loss, step }
+    await writeWeights(settings.output, model)
   }
   const { bitsPerByte } = perByte(loss, data.validation)
-  emit({ type: 'evaluation', step: progress.step, loss, perplexity: Math.exp(loss), bitsPerByte, best })
+  emit({ type: 'evaluation', step, loss, perplexity: Math.exp(loss), bitsPerByte, best })
 }
 
 /** A loss in nats a token, as bits a byte of the text. */
@@ -97,12 +120,16 @@ export function perByte(
   return { bitsPerByte: (loss * (end - start)) / bytes / Math.LN2 }
 }
 
-async function sample({ settings, model, tokenizer, progress, emit }: Job): Promise<void> {
-  const { samplePrompt: prompt, sampleTokens: maxTokens, seed } = settings
+async function sample(job: Job): Promise<void> {
+  const { settings, seed, model, tokenizer, progress, emit } = job
+  const { samplePrompt: prompt, sampleTokens: maxTokens } = settings
   const decoder = tokenizer.decoder()
   let text = ''
   const tokens = generateTokens(model, tokenizer, tokenizer.encode(prompt), { maxTokens, seed, topK: 40 })
-  for await (const token of tokens) text += decoder.push(token)
+  for await (const token of tokens) {
+    if (aborted(job)) return
+    text += decoder.push(token)
+  }
   emit({ type: 'sample', step: progress.step, prompt, text: text + decoder.end() })
 }
 
@@ -111,17 +138,11 @@ async function checkpoint({ settings, model, optimizer, progress, emit }: Job): 
   emit({ type: 'checkpoint', step: progress.step, folder })
 }
 
-// Leaves a folder that can be resumed and, from the first step on, loaded.
-async function save(job: Job): Promise<void> {
-  const { progress, settings, model } = job
-  if (!progress.best || progress.best.step === 0) await writeWeights(settings.output, model)
-  await checkpoint(job)
-}
-
 async function stop(job: Job): Promise<never> {
-  const { progress, settings } = job
-  await save(job)
+  const { progress, settings, model } = job
   const { output: folder, steps, signal } = settings
+  if (!progress.best) await writeWeights(folder, model)
+  await checkpoint(job)
   throw new AbortError(
     `Stopped after step ${progress.step} of ${steps}. The run is saved in ${folder}: resume it from there`,
     { folder, step: progress.step },
@@ -129,15 +150,15 @@ async function stop(job: Job): Promise<never> {
   )
 }
 
-// The optimizer leaves the weights alone when the gradient is not finite, so the model still is that of the last good step.
-async function diverged(job: Job, loss: number, gradientNorm: number): Promise<never> {
-  const { progress, settings } = job
-  await save(job)
-  throw new GptloomError(
-    'ERR_DIVERGED',
-    `Step ${progress.step + 1} gave a loss of ${loss} (gradient norm ${gradientNorm}). The weights of step ` +
-      `${progress.step} are kept in ${settings.output}. Resume with a lower learning rate, a longer warm-up or clipping`,
-  )
+// The weights that led here are saved nowhere: from them the same step would fail again. What was saved before is good.
+async function diverged({ progress, settings }: Job, what: string): Promise<never> {
+  const { output } = settings
+  const newest = await newestCheckpoint(output)
+  const of = progress.best ? ` (of step ${progress.best.step}, the best so far)` : ''
+  const kept = `${output} keeps the weights that were saved before${of}`
+  const again = newest ? `Resume (from ${newest})` : 'Start again'
+  const remedy = 'with a lower learning rate, a longer warm-up or clipping'
+  throw new GptloomError('ERR_DIVERGED', `${what}. ${kept}. ${again} ${remedy}`)
 }
 
 /** How fast the run is, over the last steps, without the time for evaluating and saving. */

@@ -56,7 +56,10 @@ export interface TrainOptions {
   sampleTokens?: number
   /** Compute activations again in the backward pass, to save memory. Default false. */
   recompute?: boolean
-  /** Names all random numbers: the same seed, data and options give the same weights, bit for bit. Default 0. */
+  /**
+   * Names all random numbers: the same seed, data and options give the same weights, bit for bit. Default 0, or that of
+   * the run that is resumed.
+   */
   seed?: number
   /** 'auto' (the default) for the best there is, or 'cpu'. */
   device?: string
@@ -74,9 +77,10 @@ export const optionNames = [
   'device', 'threads', 'signal',
 ] as const satisfies readonly (keyof TrainOptions)[]
 
-/** Options with every default filled in that does not depend on the data. */
-export type Settings = Required<Omit<TrainOptions, 'signal' | 'threads' | 'learningRate' | 'minLearningRate'>> &
-  Pick<TrainOptions, 'signal' | 'threads' | 'learningRate' | 'minLearningRate'>
+type Open = 'signal' | 'threads' | 'learningRate' | 'minLearningRate' | 'model' | 'batch' | 'seed'
+
+/** Options with every default filled in that depends neither on the data nor on the run that is resumed. */
+export type Settings = Required<Omit<TrainOptions, Open>> & Pick<TrainOptions, Open>
 
 /** @throws TypeError, RangeError naming the option */
 export function resolveOptions(options: TrainOptions): Settings {
@@ -84,17 +88,16 @@ export function resolveOptions(options: TrainOptions): Settings {
   checkKeys('train()', options, optionNames)
   const steps = checkInteger('steps', options.steps ?? 1000)
   // The vocabulary does not matter yet: this only finds mistakes before any work is done.
-  const model = options.model ?? 'micro'
-  const { context } = resolveModel(model, 1)
+  resolveModel(options.model, 1)
   const evaluateEvery = checkInteger('evaluateEvery', options.evaluateEvery ?? Math.ceil(steps / 10))
   const settings: Settings = {
     data: options.data,
     output: options.output,
     resume: options.resume ?? false,
-    model,
+    model: options.model,
     tokenizer: options.tokenizer ?? 'auto',
     steps,
-    batch: options.batch ?? Math.min(64, Math.max(1, Math.floor(4096 / context))),
+    batch: options.batch,
     accumulate: options.accumulate ?? 1,
     learningRate: options.learningRate,
     minLearningRate: options.minLearningRate,
@@ -111,7 +114,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     samplePrompt: options.samplePrompt ?? '',
     sampleTokens: options.sampleTokens ?? 64,
     recompute: options.recompute ?? false,
-    seed: options.seed ?? 0,
+    seed: options.seed,
     device: options.device ?? 'auto',
     threads: options.threads,
     signal: options.signal,
@@ -127,15 +130,16 @@ function check(s: Settings): void {
   }
   if (typeof s.output !== 'string' || s.output === '') throw wrongType('a folder', 'output', s.output)
   checkTokenizer(s.tokenizer)
-  checkInteger('batch', s.batch, 1, 2 ** 20)
+  if (s.batch !== undefined) checkInteger('batch', s.batch, 1, 2 ** 20)
   checkInteger('accumulate', s.accumulate, 1, 2 ** 20)
   if (s.learningRate !== undefined) checkNumber('learningRate', s.learningRate, 0)
-  if (s.minLearningRate !== undefined) checkNumber('minLearningRate', s.minLearningRate, 0)
+  if (s.minLearningRate !== undefined) checkNumber('minLearningRate', s.minLearningRate, 0, s.learningRate)
   if (!scheduleNames.includes(s.schedule)) {
     throw outOfRange(`one of ${scheduleNames.map(show).join(', ')}`, 'schedule', s.schedule)
   }
   checkInteger('warmup', s.warmup, 0)
   if (!Array.isArray(s.betas) || s.betas.length !== 2) throw wrongType('two numbers', 'betas', s.betas)
+  s.betas.forEach((beta, i) => checkNumber(`betas[${i}]`, beta, 0, 0.99999))
   checkNumber('weightDecay', s.weightDecay, 0)
   checkNumber('clip', s.clip, 0)
   checkNumber('validation', s.validation, 1e-6, 0.99)
@@ -144,7 +148,7 @@ function check(s: Settings): void {
   checkInteger('sampleEvery', s.sampleEvery, 0)
   if (typeof s.samplePrompt !== 'string') throw wrongType('a string', 'samplePrompt', s.samplePrompt)
   checkInteger('sampleTokens', s.sampleTokens)
-  checkInteger('seed', s.seed, 0)
+  if (s.seed !== undefined) checkInteger('seed', s.seed, 0)
   for (const name of ['resume', 'recompute'] as const) {
     if (typeof s[name] !== 'boolean') throw wrongType('true or false', name, s[name])
   }
@@ -165,6 +169,11 @@ function checkTokenizer(tokenizer: Settings['tokenizer']): void {
     if (kind !== 'bpe') throw outOfRange("'bpe'", 'tokenizer.kind', kind)
     checkInteger('tokenizer.size', tokenizer.size, 257, 2 ** 20)
   }
+}
+
+/** Sequences in a micro-batch of about 4096 tokens. */
+export function defaultBatch(context: number): number {
+  return Math.min(64, Math.max(1, Math.floor(4096 / context)))
 }
 
 /** A learning rate that suits a model of that many parameters, after the rates that GPT-3's sizes used (Brown et al. 2020). */

@@ -100,13 +100,13 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
 }
 
 async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {
-  const { progress, model, data, train, settings } = job
+  const { progress, model, data, train, seed } = job
   const { loss: bestLoss, step: bestStep } = progress.best!
   const tokensPerSecond = tokens / seconds
   const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)
   return {
     firstLoss: progress.firstLoss!,
-    lastLoss: progress.lastLoss!,
+    lastLoss: progress.last!.loss,
     bestLoss,
     bestStep,
     perplexity: Math.exp(bestLoss),
@@ -123,7 +123,7 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     parameters: model.size,
     model: model.config,
     device: model.device.name,
-    seed: settings.seed,
+    seed,
     versions: { gptloom: version, node: process.versions.node },
   }
 }

@@ -18,7 +18,7 @@ export async function chooseTokenizer(
 ): Promise<Tokenizer> {
   const { tokenizer, model, data } = settings
   if (typeof tokenizer === 'object' && 'encode' in tokenizer) return tokenizer
-  const preset = typeof model === 'string' ? model : (model.preset ?? '')
+  const preset = typeof model === 'string' ? model : (model?.preset ?? '')
   if (tokenizer === 'gpt2' || (tokenizer === 'auto' && preset.startsWith('gpt2'))) return gpt2Tokenizer()
   const source = await openText(data)
   const total = Math.min(source.bytes, tokenizer === 'character' ? Infinity : MOST_BYTES)

@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { GptloomError } from '../../lib/errors.js'
-import { parseJson } from '../../lib/formats/json.js'
-import { Random } from '../../lib/random.js'
+import { GptloomError } from '../lib/errors.js'
+import { parseJson } from '../lib/json.js'
+import { Random } from '../lib/random.js'
 
 function message(text: string | Uint8Array, unique = false): string | null {
   try {

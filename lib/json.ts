@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { GptloomError } from '../errors.js'
+import { GptloomError } from './errors.js'
 
 /**
  * Parses the bytes of a JSON file (UTF-8, a byte order mark is ignored). Unlike JSON.parse it

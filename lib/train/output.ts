@@ -1,0 +1,99 @@
+// The folder of a run: what may be in it before, and what it says of the run that it holds.
+import { access, constants, mkdir, readdir, rm, rmdir } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { GptloomError, checkInteger, outOfRange } from '../errors.js'
+import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
+import { checkConfig, presets } from '../models/index.js'
+import type { GPT2Config } from '../models/index.js'
+import { newestCheckpoint, removeUnfinished } from './checkpoint.js'
+import type { Settings } from './options.js'
+
+/** What a resumed run must have in common with the one that it goes on with. */
+export interface RunRecord {
+  model: GPT2Config
+  seed: number
+}
+
+/** An output folder that a run may write to. */
+export interface Output {
+  /** The checkpoint to go on from, with its run; undefined for a run from the start. */
+  earlier?: RunRecord & { checkpoint: string }
+  /** Leaves the folder as it was found, for a run that fails before its first step. Never throws. */
+  undo(): Promise<void>
+}
+
+// Written before anything else but data/: the mark of a folder that is ours.
+const RUN = 'training.json'
+
+/**
+ * Makes the output folder or checks the one that is there.
+ * @throws GptloomError ERR_OUTPUT_EXISTS, ERR_FILE, ERR_FORMAT; RangeError for sizes that are not those of the run there
+ */
+export async function openOutput(settings: Settings): Promise<Output> {
+  const { output, resume } = settings
+  const made = await guarded(output, 'create', makeFolder(resolve(output)))
+  await guarded(output, 'write', access(output, constants.W_OK))
+  const held = (await guarded(output, 'read', readdir(output))).filter((name) => !name.endsWith('.tmp'))
+  const checkpoint = await newestCheckpoint(output)
+  // A run that was killed before its first checkpoint starts again; a folder of something else is refused.
+  const ours = checkpoint !== undefined || held.includes(RUN) || held.every((name) => name === 'data')
+  if (held.length > 0 && !(resume && ours)) {
+    const remedy = ours
+      ? 'go on with it (resume: true, --resume), or choose another folder'
+      : 'choose another folder, or empty this one'
+    throw new GptloomError('ERR_OUTPUT_EXISTS', `The output folder ${output} is not empty: ${remedy}`)
+  }
+  await removeStale(output)
+  await removeStale(join(output, 'data'))
+  await removeUnfinished(output)
+  const earlier = checkpoint === undefined ? undefined : { ...(await readRun(settings)), checkpoint }
+  return { earlier, undo: held.length > 0 ? async () => {} : () => empty(output, made !== undefined) }
+}
+
+/** Makes a folder and those above it; returns the first that was made. */
+async function makeFolder(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true })
+  } catch {
+    // With `recursive`, Node says of a read-only disk that the folder does not exist: ask for the true reason.
+    let missing = path
+    while (!(await exists(dirname(missing)))) missing = dirname(missing)
+    await mkdir(missing)
+    await mkdir(path, { recursive: true })
+    return missing
+  }
+}
+
+async function empty(output: string, remove: boolean): Promise<void> {
+  try {
+    for (const name of await readdir(output)) await rm(join(output, name), { recursive: true, force: true })
+    if (remove) await rmdir(output)
+  } catch {
+    // What made the run fail is what the user needs to hear of.
+  }
+}
+
+export async function writeRun(output: string, { model, seed }: RunRecord): Promise<void> {
+  await writeFileAtomic(join(output, RUN), JSON.stringify({ model, seed }, null, 2) + '\n')
+}
+
+async function readRun({ output, model, seed }: Settings): Promise<RunRecord> {
+  const path = join(output, RUN)
+  const run = (await readJson(path)) as RunRecord
+  try {
+    checkConfig(run.model)
+    checkInteger('seed', run.seed, 0)
+  } catch (error) {
+    throw new GptloomError('ERR_FORMAT', `${path}: ${(error as Error).message}`, { cause: error })
+  }
+  const { preset, ...sizes } = typeof model === 'string' ? { preset: model } : (model ?? {})
+  const wanted: Record<string, unknown> = { ...(preset && presets[preset]), ...sizes }
+  const differs = (had: unknown, value: unknown) => value !== undefined && value !== had
+  const as = (had: unknown) => `${String(had)}, as in the run that ${output} holds,`
+  for (const [name, value] of Object.entries(wanted)) {
+    const had = run.model[name as keyof GPT2Config]
+    if (differs(had, value)) throw outOfRange(as(had), `model.${name}`, value)
+  }
+  if (differs(run.seed, seed)) throw outOfRange(as(run.seed), 'seed', seed)
+  return run
+}
