@@ -1,5 +1,5 @@
-// npm run reproduce -- input.txt: nanoGPT's published CPU run on tinyshakespeare's characters, to be landed on. Published
-// there: training loss 1.7648, validation loss 1.8857 after 2000 steps.
+// npm run reproduce -- input.txt: nanoGPT's published CPU run on tinyshakespeare's characters, to be
+// landed on. Published there: training loss 1.7648, validation loss 1.8857 after 2000 steps.
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,7 +65,10 @@ try {
     seconds: Number(report.seconds.toFixed(1)),
     tokensPerSecond: Math.round(report.tokensPerSecond),
   }
-  appendFileSync(fileURLToPath(new URL('history.jsonl', import.meta.url)), JSON.stringify(line) + '\n')
+  appendFileSync(
+    fileURLToPath(new URL('history.jsonl', import.meta.url)),
+    JSON.stringify(line) + '\n',
+  )
   process.exitCode = within ? 0 : 1
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -13,13 +13,17 @@ export type ErrorCode =
   | 'ERR_OUTPUT_EXISTS' // the output folder holds something already
 
 /**
- * Every failure that is not a mistake in an argument. Mistakes in arguments are TypeError or RangeError in one
- * form: `Expected <what> for <name>, received <value>`.
+ * Every failure that is not a mistake in an argument. Mistakes in arguments are TypeError or RangeError
+ * in one form: `Expected <what> for <name>, received <value>`.
  */
 export class GptloomError extends Error {
   override readonly name = 'GptloomError'
 
-  constructor(readonly code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options)
   }
 }
@@ -32,17 +36,24 @@ export class AbortError extends Error {
   override readonly name = 'AbortError'
   readonly code = 'ABORT_ERR'
 
-  constructor(message: string, readonly saved?: { folder: string; step: number }, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    readonly saved?: { folder: string; step: number },
+    options?: ErrorOptions,
+  ) {
     super(message, options)
   }
 }
 
 /** Formats a received value for a message: short, on one line, never throwing. */
 export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? value.slice(0, 57) + '...' : value)
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 60 ? value.slice(0, 57) + '...' : value)
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (Array.isArray(value)) return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`
-  if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`
+  if (Array.isArray(value))
+    return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`
+  if (typeof value === 'object' && value !== null)
+    return `an instance of ${value.constructor?.name ?? 'Object'}`
   return String(value)
 }
 
@@ -57,8 +68,16 @@ export function outOfRange(what: string, name: string, value: unknown): RangeErr
 }
 
 /** Throws unless value is an integer in [min, max]. */
-export function checkInteger(name: string, value: unknown, min = 1, max = Number.MAX_SAFE_INTEGER): number {
-  const what = max === Number.MAX_SAFE_INTEGER ? `an integer of at least ${min}` : `an integer from ${min} to ${max}`
+export function checkInteger(
+  name: string,
+  value: unknown,
+  min = 1,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
+  const what =
+    max === Number.MAX_SAFE_INTEGER
+      ? `an integer of at least ${min}`
+      : `an integer from ${min} to ${max}`
   if (typeof value !== 'number') throw wrongType(what, name, value)
   if (!Number.isInteger(value) || value < min || value > max) throw outOfRange(what, name, value)
   return value
@@ -66,9 +85,11 @@ export function checkInteger(name: string, value: unknown, min = 1, max = Number
 
 /** Throws unless value is a finite number in [min, max]. */
 export function checkNumber(name: string, value: unknown, min = -Infinity, max = Infinity): number {
-  const bounds = max === Infinity ? (min === -Infinity ? '' : ` of at least ${min}`) : ` from ${min} to ${max}`
+  const bounds =
+    max === Infinity ? (min === -Infinity ? '' : ` of at least ${min}`) : ` from ${min} to ${max}`
   if (typeof value !== 'number') throw wrongType(`a number${bounds}`, name, value)
-  if (!Number.isFinite(value) || value < min || value > max) throw outOfRange(`a number${bounds}`, name, value)
+  if (!Number.isFinite(value) || value < min || value > max)
+    throw outOfRange(`a number${bounds}`, name, value)
   return value
 }
 
@@ -88,7 +109,9 @@ export function checkKeys(name: string, options: object, known: readonly string[
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     const near = nearest(key, known)
-    throw new TypeError(`Unknown option ${show(key)} in ${name}${near ? `: did you mean ${show(near)}?` : ''}`)
+    throw new TypeError(
+      `Unknown option ${show(key)} in ${name}${near ? `: did you mean ${show(near)}?` : ''}`,
+    )
   }
 }
 
@@ -97,7 +120,11 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
+      next[j] = Math.min(
+        next[j - 1]! + 1,
+        row[j]! + 1,
+        row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1),
+      )
     }
     row = next
   }

@@ -59,7 +59,9 @@ export async function guarded<T>(path: string, verb: string, call: Promise<T>): 
  * @returns the number of bytes read: less than asked for only at the end of the file
  */
 export async function readFully(
-  file: FileHandle, into: Uint8Array, position: number,
+  file: FileHandle,
+  into: Uint8Array,
+  position: number,
 ): Promise<number> {
   let done = 0
   while (done < into.length) {
@@ -207,7 +209,10 @@ export async function removeStale(folder: string): Promise<string[]> {
     const path = resolve(folder, name)
     const match = TEMPORARY.exec(name)
     if (!match || live.has(path) || !(await isStale(path, Number(match[1])))) continue
-    await unlink(path).then(() => removed.push(name), () => {})
+    await unlink(path).then(
+      () => removed.push(name),
+      () => {},
+    )
   }
   return removed
 }
@@ -221,7 +226,10 @@ async function isStale(path: string, pid: number): Promise<boolean> {
   }
   // Numbers are used again, in containers soon; nobody keeps a file open for a day without writing
   // to it.
-  return stat(path).then((found) => Date.now() - found.mtimeMs > DAY, () => false)
+  return stat(path).then(
+    (found) => Date.now() - found.mtimeMs > DAY,
+    () => false,
+  )
 }
 
 /**
@@ -237,5 +245,8 @@ export async function readJson(path: string): Promise<unknown> {
 
 /** Whether a file or folder is there. */
 export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, () => false)
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
 }

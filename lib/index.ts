@@ -7,6 +7,16 @@ export type { GPT2Config, MemoryEstimate, ModelOptions, Preset } from './models/
 export type { Tokenizer } from './tokenizer/index.js'
 export { train } from './train/index.js'
 export type {
-  CheckpointEvent, DoneEvent, EvaluationEvent, PrepareEvent, SampleEvent, StartEvent, StepEvent, TrainEvent,
-  TrainOptions, TrainReport, TrainResult, TrainRun,
+  CheckpointEvent,
+  DoneEvent,
+  EvaluationEvent,
+  PrepareEvent,
+  SampleEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  TrainOptions,
+  TrainReport,
+  TrainResult,
+  TrainRun,
 } from './train/index.js'

@@ -9,7 +9,9 @@ import { GptloomError } from './errors.js'
  * @throws GptloomError('ERR_FORMAT') with path, line and column
  */
 export function parseJson(
-  bytes: Uint8Array, path: string, options: { unique?: boolean } = {},
+  bytes: Uint8Array,
+  path: string,
+  options: { unique?: boolean } = {},
 ): unknown {
   if (!isUtf8(bytes)) {
     throw new GptloomError('ERR_FORMAT', `${path} is not valid JSON: it is not UTF-8 text`)
@@ -42,11 +44,14 @@ interface Problem {
 const SPACE = /[ \t\r\n]*/y
 const CHARACTERS = '[^"\\\\\\u0000-\\u001f]*'
 const ESCAPE = '\\\\(?:["\\\\/bfnrt]|u[0-9a-fA-F]{4})'
-const TOKEN = new RegExp([
-  '([{}[\\],:])', // 1: a mark
-  `("${CHARACTERS}(?:${ESCAPE}${CHARACTERS})*")`, // 2: a string
-  '(?:-?(?:0|[1-9]\\d*)(?:\\.\\d+)?(?:[eE][+-]?\\d+)?|true|false|null)(?![\\w.+-])',
-].join('|'), 'y')
+const TOKEN = new RegExp(
+  [
+    '([{}[\\],:])', // 1: a mark
+    `("${CHARACTERS}(?:${ESCAPE}${CHARACTERS})*")`, // 2: a string
+    '(?:-?(?:0|[1-9]\\d*)(?:\\.\\d+)?(?:[eE][+-]?\\d+)?|true|false|null)(?![\\w.+-])',
+  ].join('|'),
+  'y',
+)
 
 // What may come next, one letter each: v value, k key, : colon, , comma or end, e end of an empty
 // list or object.

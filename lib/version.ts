@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
 
 /** This package's version. */
-export const version = (createRequire(import.meta.url)('../package.json') as { version: string }).version
+export const version = (createRequire(import.meta.url)('../package.json') as { version: string })
+  .version

@@ -17,7 +17,8 @@ constexpr size_t kHuge = size_t{2} << 20;  // a huge page
 
 // Rounds up so that nearly equal requests share blocks: to an eighth of the power of two below.
 size_t rounded(size_t bytes) {
-  if (bytes <= 512) return (bytes + kAlignment - 1) / kAlignment * kAlignment + (bytes == 0 ? kAlignment : 0);
+  if (bytes <= 512)
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment + (bytes == 0 ? kAlignment : 0);
   size_t step = kAlignment;
   while (step * 16 < bytes) step *= 2;
   return (bytes + step - 1) / step * step;
@@ -51,7 +52,8 @@ void system_free(void* data) {
 void* Allocator::allocate(size_t bytes) {
   const size_t wanted = rounded(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
-  // A cached block may be up to an eighth too large: more would waste memory, less would waste blocks.
+  // A cached block may be up to an eighth too large: more would waste memory, less would waste
+  // blocks.
   const auto found = free_.lower_bound(wanted);
   void* data = nullptr;
   size_t size = wanted;
@@ -106,7 +108,8 @@ void* Allocator::take(size_t bytes) {
     data = allocate(bytes);
   }
   if (!data) {
-    throw Error("ERR_OUT_OF_MEMORY", "The system has no " + std::to_string(bytes >> 20) + " MB of scratch memory");
+    throw Error("ERR_OUT_OF_MEMORY",
+                "The system has no " + std::to_string(bytes >> 20) + " MB of scratch memory");
   }
   return data;
 }

@@ -1,5 +1,5 @@
-// A caching allocator over the system's memory: blocks that come back are kept for the next request of about
-// their size, so that a training step allocates nothing new after the first.
+// A caching allocator over the system's memory: blocks that come back are kept for the next request
+// of about their size, so that a training step allocates nothing new after the first.
 #pragma once
 #include <cstddef>
 #include <map>
@@ -32,7 +32,7 @@ class Allocator final : public cpu::ScratchSource {
  private:
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by rounded size
-  std::map<void*, size_t> sizes_;              // rounded size of each block in use that came from a larger one
+  std::map<void*, size_t> sizes_;  // rounded size of each block in use that came from a larger one
   MemoryUse use_{};
 };
 

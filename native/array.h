@@ -1,4 +1,5 @@
-// A tensor as an op sees it: plain data, copied into queued work. Who owns the memory is Storage's business.
+// A tensor as an op sees it: plain data, copied into queued work. Who owns the memory is Storage's
+// business.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,12 +1,14 @@
-// The interface that every device implements: memory, a queue, and one method an op. Nothing here knows of Node.
+// The interface that every device implements: memory, a queue, and one method an op. Nothing here
+// knows of Node.
 //
-// A device is a queue. Ops are enqueued from one thread and return at once; they run in order. Memory follows the
-// queue too: a block that is released may be handed out again at once, because whatever uses it next runs after
-// whatever used it last. So a training step's memory depends on the order of calls alone, never on timing.
+// A device is a queue. Ops are enqueued from one thread and return at once; they run in order.
+// Memory follows the queue too: a block that is released may be handed out again at once, because
+// whatever uses it next runs after whatever used it last. So a training step's memory depends on
+// the order of calls alone, never on timing.
 //
-// Arguments are trusted, having been checked in TypeScript. What only shows when an op runs (a token outside the
-// vocabulary, no memory for scratch) is kept as the queue's first failure; the ops behind it are skipped until a read or
-// an idle() has reported it.
+// Arguments are trusted, having been checked in TypeScript. What only shows when an op runs (a
+// token outside the vocabulary, no memory for scratch) is kept as the queue's first failure; the
+// ops behind it are skipped until a read or an idle() has reported it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -38,10 +40,12 @@ class Device {
 
   // The source is copied before the call returns.
   virtual void upload(Array out, const void* source) = 0;
-  // `done` is called once, on another thread: when `target` is filled, or with the queue's first failure. With
-  // target null it only marks the point in the queue. Closing the device calls it with ERR_DEVICE.
+  // `done` is called once, on another thread: when `target` is filled, or with the queue's first
+  // failure. With target null it only marks the point in the queue. Closing the device calls it
+  // with ERR_DEVICE.
   virtual void download(Array x, void* target, std::function<void(std::exception_ptr)> done) = 0;
-  // Drops what has not started, waits for what has, and returns with no thread of this device left running.
+  // Drops what has not started, waits for what has, and returns with no thread of this device left
+  // running.
   virtual void close() = 0;
 
   virtual void fill(Array out, float value) = 0;
@@ -50,32 +54,37 @@ class Device {
   virtual void scale(Array x, Array factor) = 0;
   virtual void sum(Array out, Array x) = 0;
   virtual void norm(Array out, std::vector<Array> tensors) = 0;
-  virtual void random_normal(Array out, float mean, float deviation, uint64_t seed, uint64_t stream) = 0;
+  virtual void random_normal(Array out, float mean, float deviation, uint64_t seed,
+                             uint64_t stream) = 0;
   virtual void random_uniform(Array out, float low, float high, uint64_t seed, uint64_t stream) = 0;
 
-  virtual void dropout(Array out, Array x, float p, uint64_t seed, uint64_t stream, bool accumulate) = 0;
+  virtual void dropout(Array out, Array x, float p, uint64_t seed, uint64_t stream,
+                       bool accumulate) = 0;
   virtual void gelu_forward(Array out, Array x) = 0;
   virtual void gelu_backward(Array dx, Array dout, Array x, bool accumulate) = 0;
 
-  // out[M, N] = act(op(a) op(b) + bias) + residual. With gelu, `pre` (optional) keeps the value before it.
-  virtual void matmul(Array out, Array pre, Array a, Array b, Array bias, Array residual, bool transpose_a,
-                      bool transpose_b, bool gelu, bool accumulate) = 0;
+  // out[M, N] = act(op(a) op(b) + bias) + residual. With gelu, `pre` (optional) keeps the value
+  // before it.
+  virtual void matmul(Array out, Array pre, Array a, Array b, Array bias, Array residual,
+                      bool transpose_a, bool transpose_b, bool gelu, bool accumulate) = 0;
   virtual void bias_backward(Array dbias, Array dout, bool accumulate) = 0;
 
-  virtual void layernorm_forward(Array out, Array mean, Array rstd, Array x, Array weight, Array bias,
-                                 float epsilon) = 0;
-  virtual void layernorm_backward(Array dx, Array dweight, Array dbias, Array dout, Array x, Array weight,
-                                  Array mean, Array rstd, bool accumulate_dx, bool accumulate_dweight,
-                                  bool accumulate_dbias) = 0;
+  virtual void layernorm_forward(Array out, Array mean, Array rstd, Array x, Array weight,
+                                 Array bias, float epsilon) = 0;
+  virtual void layernorm_backward(Array dx, Array dweight, Array dbias, Array dout, Array x,
+                                  Array weight, Array mean, Array rstd, bool accumulate_dx,
+                                  bool accumulate_dweight, bool accumulate_dbias) = 0;
 
-  virtual void embedding_forward(Array out, Array tokens, Array starts, Array wte, Array wpe, int64_t past) = 0;
-  virtual void embedding_backward(Array dwte, Array dwpe, Array dout, Array tokens, Array starts) = 0;
+  virtual void embedding_forward(Array out, Array tokens, Array starts, Array wte, Array wpe,
+                                 int64_t past) = 0;
+  virtual void embedding_backward(Array dwte, Array dwpe, Array dout, Array tokens,
+                                  Array starts) = 0;
 
-  virtual void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads, float dropout,
-                                 uint64_t seed, uint64_t stream) = 0;
-  virtual void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse, Array starts,
-                                  int64_t heads, float dropout, uint64_t seed, uint64_t stream,
-                                  bool accumulate) = 0;
+  virtual void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads,
+                                 float dropout, uint64_t seed, uint64_t stream) = 0;
+  virtual void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse,
+                                  Array starts, int64_t heads, float dropout, uint64_t seed,
+                                  uint64_t stream, bool accumulate) = 0;
   virtual void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
                                 int64_t past) = 0;
 
@@ -85,9 +94,9 @@ class Device {
 
   // One step over all tensors; see native/cpu/ops.h for the arithmetic.
   virtual void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
-                     std::vector<Array> v, std::vector<double> weight_decays, Array norm, float learning_rate,
-                     float beta1, float beta2, float epsilon, float gradient_scale, float max_norm,
-                     int64_t step) = 0;
+                     std::vector<Array> v, std::vector<double> weight_decays, Array norm,
+                     float learning_rate, float beta1, float beta2, float epsilon,
+                     float gradient_scale, float max_norm, int64_t step) = 0;
 };
 
 }  // namespace gptloom

@@ -80,11 +80,14 @@ void Queue::run(Task& task) {
   try {
     task.work();
   } catch (const Error& error) {
-    failure_ = std::make_exception_ptr(Error(error.code, std::string(error.what()) + ", in " + task.describe()));
+    failure_ = std::make_exception_ptr(
+        Error(error.code, std::string(error.what()) + ", in " + task.describe()));
   } catch (const std::bad_alloc&) {
-    failure_ = std::make_exception_ptr(Error("ERR_OUT_OF_MEMORY", "No memory for " + task.describe()));
+    failure_ =
+        std::make_exception_ptr(Error("ERR_OUT_OF_MEMORY", "No memory for " + task.describe()));
   } catch (const std::exception& error) {
-    failure_ = std::make_exception_ptr(Error("ERR_DEVICE", std::string(error.what()) + ", in " + task.describe()));
+    failure_ = std::make_exception_ptr(
+        Error("ERR_DEVICE", std::string(error.what()) + ", in " + task.describe()));
   }
 }
 

@@ -12,7 +12,8 @@ namespace gptloom {
 
 class Queue {
  public:
-  using Describe = std::function<std::string()>;  // "matmul on [3, 4], [4, 5]": called only for a failure
+  using Describe =
+      std::function<std::string()>;  // "matmul on [3, 4], [4, 5]": called only for a failure
 
   Queue();
   ~Queue() { close(); }
@@ -21,8 +22,8 @@ class Queue {
 
   // Runs `work` after everything pushed before it, unless something before it has failed.
   void push(std::function<void()> work, Describe describe);
-  // Always called, once: in its turn with the first failure since the last report was given one, or with
-  // ERR_DEVICE by whoever closes the queue first.
+  // Always called, once: in its turn with the first failure since the last report was given one, or
+  // with ERR_DEVICE by whoever closes the queue first.
   void push_report(std::function<void(std::exception_ptr)> work);
   // Returns when all that was pushed has run. The failure, if any, stays for the next report.
   void drain();

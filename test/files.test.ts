@@ -2,7 +2,14 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createHash } from 'node:crypto'
 import {
-  chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync,
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,15 +17,25 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GptloomError } from '../lib/errors.js'
 import {
-  AtomicFile, exists, fileProblem, readJson, removeStale, writeFileAtomic,
+  AtomicFile,
+  exists,
+  fileProblem,
+  readJson,
+  removeStale,
+  writeFileAtomic,
 } from '../lib/files.js'
 
 let folder = ''
-test.before.each(() => { folder = mkdtempSync(join(tmpdir(), 'gptloom-files-')) })
+test.before.each(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gptloom-files-'))
+})
 test.after.each(() => rmSync(folder, { recursive: true, force: true }))
 
 async function failure(call: Promise<unknown>): Promise<GptloomError> {
-  const error = await call.then(() => null, (reason: unknown) => reason)
+  const error = await call.then(
+    () => null,
+    (reason: unknown) => reason,
+  )
   assert.instance(error, GptloomError, `expected a GptloomError, received ${error}`)
   return error as GptloomError
 }
@@ -45,7 +62,12 @@ test('strings, bytes and streams are written whole, with nothing beside them', a
   await writeFileAtomic(join(folder, 'a'), 'grün\n')
   await writeFileAtomic(join(folder, 'b'), Buffer.from('grün\n'))
   await writeFileAtomic(join(folder, 'c'), pieces)
-  await writeFileAtomic(join(folder, 'd'), (async function* () { yield* pieces })())
+  await writeFileAtomic(
+    join(folder, 'd'),
+    (async function* () {
+      yield* pieces
+    })(),
+  )
   await writeFileAtomic(join(folder, 'e'), '')
   for (const name of 'abcd') assert.is(readFileSync(join(folder, name), 'utf8'), 'grün\n')
   assert.is(readFileSync(join(folder, 'e')).length, 0)
@@ -72,7 +94,10 @@ test('an error of the contents passes as it is; the old file stays', async () =>
   const path = join(folder, 'kept')
   writeFileSync(path, 'old')
   const mine = new Error('mine')
-  const contents = (function* () { yield Buffer.alloc(100_000); throw mine })()
+  const contents = (function* () {
+    yield Buffer.alloc(100_000)
+    throw mine
+  })()
   const thrown = await writeFileAtomic(path, contents).catch((error: unknown) => error)
   assert.is(thrown, mine)
   assert.is(readFileSync(path, 'utf8'), 'old')
@@ -120,7 +145,9 @@ test('no permission', async () => {
   // Modes do not bind root: be nobody for a moment.
   if (root) process.seteuid!(65534)
   const call = failure(writeFileAtomic(join(folder, 'x'), 'x'))
-  const error = await call.finally(() => { if (root) process.seteuid!(0) })
+  const error = await call.finally(() => {
+    if (root) process.seteuid!(0)
+  })
   chmodSync(folder, 0o700)
   assert.is(error.code, 'ERR_FILE')
   assert.match(error.message, /permission denied/)
@@ -202,8 +229,11 @@ test('removeStale: our open files stay, those of an earlier process of our numbe
 test('readJson', async () => {
   const path = join(folder, 'a.json')
   writeFileSync(path, '\uFEFF{"a": [1, null], "__proto__": 2}')
-  const value = await readJson(path) as Record<string, unknown>
-  assert.equal(Object.entries(value), [['a', [1, null]], ['__proto__', 2]])
+  const value = (await readJson(path)) as Record<string, unknown>
+  assert.equal(Object.entries(value), [
+    ['a', [1, null]],
+    ['__proto__', 2],
+  ])
   writeFileSync(path, '{\n  "a": 1,\n}')
   const error = await failure(readJson(path))
   assert.is(error.code, 'ERR_FORMAT')

@@ -56,7 +56,11 @@ test('random mutations: an error exactly where JSON.parse has one', () => {
       text = text.slice(0, at) + put + text.slice(at + random.integer(3))
     }
     let valid = true
-    try { JSON.parse(text) } catch { valid = false }
+    try {
+      JSON.parse(text)
+    } catch {
+      valid = false
+    }
     const error = message(text, true)
     // With `unique` the walk runs over valid texts too: it may complain of a double name only.
     if (valid) assert.ok(error === null || error.includes('stands twice'), `${text}: ${error}`)

@@ -17,7 +17,10 @@ const hasCmake = spawnSync('cmake', ['--version']).status === 0
 /** What a program prints to stdout; throws with the end of all its output when it fails. */
 function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): string {
   const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
-    cwd: root, encoding: 'utf8', env: { ...process.env, ...env }, maxBuffer: 64 << 20,
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    maxBuffer: 64 << 20,
   })
   if (status === 0) return stdout
   const output = `${stdout ?? ''}${stderr ?? ''}`

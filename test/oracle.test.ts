@@ -9,7 +9,10 @@ const near = (actual: number, expected: number, within = 1e-12) =>
 test('philox gives the words of Random123', () => {
   // The known-answer file of the authors' library: kat_vectors, philox4x32 10.
   const hex = (counter: bigint, key: bigint) =>
-    oracle.philox(counter, key).map((word) => word.toString(16)).join(' ')
+    oracle
+      .philox(counter, key)
+      .map((word) => word.toString(16))
+      .join(' ')
   assert.is(hex(0n, 0n), '6627e8d5 e169c58d bc57ac4c 9b00dbd8')
   assert.is(hex(2n ** 128n - 1n, 2n ** 64n - 1n), '408f276d 41c83b0e a20bc7c6 6d5451fd')
   const pi = hex(0x0370734413198a2e85a308d3243f6a88n, 0x299f31d0a4093822n)
@@ -27,7 +30,9 @@ test('matmul multiplies, in every form', () => {
   const size = { M: 2, N: 2, K: 3 }
   assert.equal([...oracle.matmul([1, 2, 3, 4, 5, 6], [1, 0, 0, 1, 1, 1], size)], [4, 5, 10, 11])
   const turned = oracle.matmul([1, 4, 2, 5, 3, 6], [1, 0, 1, 0, 1, 1], {
-    ...size, transposeA: true, transposeB: true,
+    ...size,
+    transposeA: true,
+    transposeB: true,
   })
   assert.equal([...turned], [4, 5, 10, 11])
   const rest = { bias: [1, -1], residual: [10, 20, 30, 40] }
@@ -47,7 +52,12 @@ test('attention averages what it sees when all keys are the same', () => {
   assert.equal([...oracle.attention(qkv, { B: 1, T: 3, H: 1, D: 1 })], [10, 15, 30])
   assert.equal([...oracle.attention(qkv, { B: 1, T: 3, H: 1, D: 1 }, [0, 1, 1])], [10, 20, 40])
   const [out, keys, values] = oracle.attentionCached([3, 7, 60], [7, 7, 0], [10, 20, 0], {
-    B: 1, T: 1, H: 1, D: 1, past: 2, capacity: 3,
+    B: 1,
+    T: 1,
+    H: 1,
+    D: 1,
+    past: 2,
+    capacity: 3,
   })
   assert.equal([[...out], [...keys], [...values]], [[30], [7, 7, 7], [10, 20, 60]])
 })
@@ -58,12 +68,24 @@ test('cross entropy of equal logits is log V', () => {
 })
 
 test('embedding adds the position within the document', () => {
-  const out = oracle.embedding([1, 0, 1], [1, 2], { T: 3, C: 1, positions: [10, 20, 30], starts: [0, 0, 2] })
+  const out = oracle.embedding([1, 0, 1], [1, 2], {
+    T: 3,
+    C: 1,
+    positions: [10, 20, 30],
+    starts: [0, 0, 2],
+  })
   assert.equal([...out], [12, 21, 12])
 })
 
 test('the first step of AdamW moves by the learning rate, and decays', () => {
-  const options = { learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 0, gradientFactor: 1, step: 1 }
+  const options = {
+    learningRate: 0.1,
+    beta1: 0.9,
+    beta2: 0.99,
+    epsilon: 0,
+    gradientFactor: 1,
+    step: 1,
+  }
   near(oracle.adamw([1], [4], [0], [0], { ...options, weightDecay: 0 })[0][0]!, 0.9)
   near(oracle.adamw([1], [-4], [0], [0], { ...options, weightDecay: 0.5 })[0][0]!, 1.05)
 })

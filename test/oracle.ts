@@ -41,7 +41,12 @@ export function matmul(a: Numbers, b: Numbers, s: Matmul): Float64Array {
 }
 
 /** (x - mean) / sqrt(variance + epsilon) * weight + bias, row by row. */
-export function layerNorm(x: Numbers, weight: Numbers, bias: Numbers | null, epsilon: number): Float64Array {
+export function layerNorm(
+  x: Numbers,
+  weight: Numbers,
+  bias: Numbers | null,
+  epsilon: number,
+): Float64Array {
   const C = weight.length
   const out = zeros(x.length)
   for (let row = 0; row < x.length; row += C) {
@@ -71,7 +76,8 @@ export function embedding(tokens: Numbers, weight: Numbers, s: Embedding): Float
   for (let i = 0; i < tokens.length; i++) {
     const position = (s.past ?? 0) + (i % s.T) - (s.starts ? s.starts[i]! : 0)
     for (let c = 0; c < s.C; c++) {
-      out[i * s.C + c] = weight[tokens[i]! * s.C + c]! + (s.positions ? s.positions[position * s.C + c]! : 0)
+      out[i * s.C + c] =
+        weight[tokens[i]! * s.C + c]! + (s.positions ? s.positions[position * s.C + c]! : 0)
     }
   }
   return out
@@ -95,7 +101,8 @@ export function attention(
   starts: Numbers | null = null,
   mask: Numbers | null = null,
 ): Float64Array {
-  const at = (b: number, t: number, part: number, h: number) => (((b * T + t) * 3 + part) * H + h) * D
+  const at = (b: number, t: number, part: number, h: number) =>
+    (((b * T + t) * 3 + part) * H + h) * D
   const out = zeros(B * T * H * D)
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
@@ -110,7 +117,8 @@ export function attention(
         const weights = softmax(scores)
         for (let s = first; s <= t; s++) {
           const weight = weights[s - first]! * (mask ? mask[((b * H + h) * T + t) * T + s]! : 1)
-          for (let d = 0; d < D; d++) out[((b * T + t) * H + h) * D + d]! += weight * qkv[at(b, s, 2, h) + d]!
+          for (let d = 0; d < D; d++)
+            out[((b * T + t) * H + h) * D + d]! += weight * qkv[at(b, s, 2, h) + d]!
         }
       }
     }
@@ -253,5 +261,7 @@ export function words(n: number, seed: number, stream: number): number[] {
 /** What dropout multiplies with: 0 where the word's upper 24 bits are below 2^24 p, else 1 / (1 - p). */
 export function dropoutMask(n: number, p: number, seed: number, stream: number): Float64Array {
   const threshold = Math.ceil(Math.fround(p) * 2 ** 24)
-  return Float64Array.from(words(n, seed, stream), (word) => (word >>> 8 < threshold ? 0 : 1 / (1 - p)))
+  return Float64Array.from(words(n, seed, stream), (word) =>
+    word >>> 8 < threshold ? 0 : 1 / (1 - p),
+  )
 }

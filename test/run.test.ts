@@ -29,7 +29,10 @@ function run(files: Record<string, string>, { args = [] as string[], ci = false 
     const env: NodeJS.ProcessEnv = { ...process.env, CI: ci ? 'true' : '', FORCE_COLOR: '1' }
     const command = ['--import', 'tsx', path.join(here, 'run.ts'), '--root', root, ...args]
     const { status, stdout, stderr } = spawnSync(process.execPath, command, {
-      cwd: path.dirname(here), env, encoding: 'utf8', timeout: 60_000,
+      cwd: path.dirname(here),
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
     })
     const output = stdout + stderr
     return { code: status, output, last: stdout.trimEnd().split('\n').at(-1)! }
@@ -47,7 +50,10 @@ test('counts the tests of all files, in folders too', () => {
 })
 
 test('takes the files that the pattern names', () => {
-  const ran = run({ 'a.test.ts': good, 'deep/b.test.ts': 'throw new Error()' }, { args: ['a.test'] })
+  const ran = run(
+    { 'a.test.ts': good, 'deep/b.test.ts': 'throw new Error()' },
+    { args: ['a.test'] },
+  )
   assert.is(ran.last, '2 passed, 0 failed')
 })
 
@@ -85,7 +91,8 @@ test('ways of passing without having run are failures', () => {
 })
 
 test('a crash, an exit code and a promise that never settles are failures', () => {
-  const crash = process.platform === 'win32' ? 'process.abort()' : "process.kill(process.pid, 'SIGSEGV')"
+  const crash =
+    process.platform === 'win32' ? 'process.abort()' : "process.kill(process.pid, 'SIGSEGV')"
   const ran = run({
     'crash.test.ts': `${imports}test('one', async () => {
   ${crash}
@@ -96,7 +103,8 @@ test.run()\n`,
     'never.test.ts': `${imports}test('one', () => new Promise(() => {}))\ntest.run()\n`,
   })
   assert.is(ran.last, '1 passed, 3 failed')
-  if (process.platform !== 'win32') assert.match(ran.output, /FAIL {2}crash\.test\.ts: was ended by SIGSEGV/)
+  if (process.platform !== 'win32')
+    assert.match(ran.output, /FAIL {2}crash\.test\.ts: was ended by SIGSEGV/)
   assert.match(ran.output, /FAIL {2}code\.test\.ts: exit code 7/)
   assert.match(ran.output, /FAIL {2}never\.test\.ts: exit code/)
 })
@@ -126,7 +134,10 @@ test('alone', async () => {
   fs.unlinkSync(mark)
 })
 test.run()\n`
-  assert.is(run({ 'a.test.ts': text, 'b.test.ts': text, 'c.test.ts': text }).last, '3 passed, 0 failed')
+  assert.is(
+    run({ 'a.test.ts': text, 'b.test.ts': text, 'c.test.ts': text }).last,
+    '3 passed, 0 failed',
+  )
 })
 
 test('a skip is listed, and a failure under CI', () => {

@@ -48,7 +48,8 @@ function parse(args: string[]): Options {
   const options: Options = { pattern: '', root: here }
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--root' && args[i + 1]) options.root = path.resolve(args[++i]!)
-    else if (args[i]!.startsWith('-') || options.pattern) throw new Error(`Unknown argument ${args[i]}`)
+    else if (args[i]!.startsWith('-') || options.pattern)
+      throw new Error(`Unknown argument ${args[i]}`)
     else options.pattern = args[i]!.replaceAll('\\', '/')
   }
   return options
@@ -104,7 +105,9 @@ function run(file: TestFile): Promise<Outcome> {
       clearTimeout(timer)
       running.delete(child)
       const ending = timedOut ? `did not end within ${file.timeout} s` : how
-      const output = Buffer.concat(chunks).toString().replace(/\x1b\[[0-9;]*m/g, '')
+      const output = Buffer.concat(chunks)
+        .toString()
+        .replace(/\x1b\[[0-9;]*m/g, '')
       resolve(judge(file.name, output, ending, (performance.now() - started) / 1000))
     }
     child.on('error', (error) => end(`could not be started: ${error.message}`))
@@ -132,7 +135,8 @@ function judge(name: string, output: string, ending: string, seconds: number): O
   if (ending) reasons.push(ending)
   if (summaries.length === 0) reasons.push('printed no summary: is test.run() missing?')
   else if (total === 0) reasons.push('ran no test')
-  else if (passed !== total) reasons.push(`${total - passed} of ${total} tests failed or did not run`)
+  else if (passed !== total)
+    reasons.push(`${total - passed} of ${total} tests failed or did not run`)
   const failed = reasons.length ? Math.max(1, total - passed) : 0
   return { name, passed, failed, skips, reasons, output, seconds }
 }
@@ -154,7 +158,9 @@ async function runAll(files: TestFile[]): Promise<Outcome[]> {
     }
   }
   const together = files.filter((file) => !file.alone)
-  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, () => take(together)))
+  await Promise.all(
+    Array.from({ length: Math.min(4, availableParallelism()) }, () => take(together)),
+  )
   await take(files.filter((file) => file.alone))
   return outcomes
 }
@@ -170,7 +176,8 @@ function summarize(outcomes: Outcome[], strict: boolean): number {
   }
   if (failing.length) console.log('')
   for (const { name, reasons } of failing) console.log(`FAIL  ${name}: ${reasons.join('; ')}`)
-  if (skips.length) console.log(`\n!!!   SKIPPED${strict ? ', which is a failure under CI=true' : ''}:`)
+  if (skips.length)
+    console.log(`\n!!!   SKIPPED${strict ? ', which is a failure under CI=true' : ''}:`)
   for (const skip of skips) console.log(`!!!   ${skip}`)
   if (strict) failed += skips.length
   const tail = skips.length ? `, ${skips.length} skipped` : ''

@@ -14,8 +14,9 @@ function sources(...folders: string[]): string[] {
   return folders
     .filter((folder) => existsSync(path.join(root, folder)))
     .flatMap((folder) =>
-      (readdirSync(path.join(root, folder), { recursive: true }) as string[]).map((name) =>
-        `${folder}/${name.replaceAll('\\', '/')}`),
+      (readdirSync(path.join(root, folder), { recursive: true }) as string[]).map(
+        (name) => `${folder}/${name.replaceAll('\\', '/')}`,
+      ),
     )
     .filter((name) => /\.(ts|js|mjs|cc|h|cu|cuh|py)$/.test(name))
 }
@@ -32,7 +33,9 @@ test('there is something to look at', () => {
 test(`files have at most ${LINES} lines of at most ${COLUMNS} columns`, () => {
   const wrong: string[] = []
   for (const name of all) {
-    const lines = read(name).replace(/\r?\n$/, '').split(/\r?\n/)
+    const lines = read(name)
+      .replace(/\r?\n$/, '')
+      .split(/\r?\n/)
     if (lines.length > LINES) wrong.push(`${name} has ${lines.length} lines`)
     lines.forEach((line, i) => {
       if ([...line].length > COLUMNS) wrong.push(`${name}:${i + 1} has ${[...line].length} columns`)
@@ -42,12 +45,17 @@ test(`files have at most ${LINES} lines of at most ${COLUMNS} columns`, () => {
 })
 
 test('nothing is left for later, and no line ends in spaces or holds a tab', () => {
-  const marks = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].map((mark) => `\\b${mark}\\b`).join('|'))
+  const marks = new RegExp(
+    ['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].map((mark) => `\\b${mark}\\b`).join('|'),
+  )
   const wrong: string[] = []
   for (const name of all) {
-    read(name).split(/\r?\n/).forEach((line, i) => {
-      if (marks.test(line) || /[ \t]$|^\s*\t/.test(line)) wrong.push(`${name}:${i + 1}: ${line.trim()}`)
-    })
+    read(name)
+      .split(/\r?\n/)
+      .forEach((line, i) => {
+        if (marks.test(line) || /[ \t]$|^\s*\t/.test(line))
+          wrong.push(`${name}:${i + 1}: ${line.trim()}`)
+      })
   }
   assert.equal(wrong, [])
 })
@@ -61,9 +69,13 @@ const includes = (name: string) =>
 test('cuda/ includes only itself', () => {
   const wrong = sources('cuda').flatMap((name) =>
     includes(name)
-      .filter((header) => !existsSync(path.join(root, 'cuda', header)) &&
-        !existsSync(path.join(root, path.dirname(name), header)))
-      .map((header) => `${name} includes ${header}`))
+      .filter(
+        (header) =>
+          !existsSync(path.join(root, 'cuda', header)) &&
+          !existsSync(path.join(root, path.dirname(name), header)),
+      )
+      .map((header) => `${name} includes ${header}`),
+  )
   assert.equal(wrong, [])
 })
 
@@ -74,7 +86,7 @@ test('only the glue knows of Node', () => {
   assert.equal(wrong, [])
 })
 
-test('the CPU engine and the headers of Device know nothing of each other\'s users', () => {
+test("the CPU engine and the headers of Device know nothing of each other's users", () => {
   const wrong = sources('native/cpu')
     .filter((name) => !/\/cpu_device\.(cc|h)$/.test(name))
     .flatMap((name) => includes(name).map((header) => [name, header] as const))
@@ -104,17 +116,20 @@ const allowed: Record<string, string[]> = {
 /** [importing file, imported file] within lib. */
 function imports(): [string, string][] {
   return sources('lib').flatMap((name) =>
-    [...read(name).matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((match): [string, string] => [
-      name,
-      path.posix.join(path.posix.dirname(name), match[1]!),
-    ]))
+    [...read(name).matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(
+      (match): [string, string] => [name, path.posix.join(path.posix.dirname(name), match[1]!)],
+    ),
+  )
 }
 const folderOf = (name: string) => /^lib\/([^/]+)\//.exec(name)?.[1]
 
 test('every folder of lib has its place in the order', () => {
   const entries = readdirSync(path.join(root, 'lib'), { withFileTypes: true })
   const folders = entries.filter((entry) => entry.isDirectory())
-  assert.equal(folders.map(({ name }) => name).filter((name) => !(name in allowed)), [])
+  assert.equal(
+    folders.map(({ name }) => name).filter((name) => !(name in allowed)),
+    [],
+  )
 })
 
 test('lib imports only downwards', () => {
@@ -131,12 +146,16 @@ test('lib imports only downwards', () => {
 
 test('only tensor/binding.ts loads the addon', () => {
   const others = sources('lib').filter((name) => name !== 'lib/tensor/binding.ts')
-  const wrong = others.filter((name) => /(require\(|from |import\()'node-gyp-build'/.test(read(name)))
+  const wrong = others.filter((name) =>
+    /(require\(|from |import\()'node-gyp-build'/.test(read(name)),
+  )
   assert.equal(wrong, [])
 })
 
 test('relative imports name the .js that they become', () => {
-  const wrong = imports().filter(([, to]) => !to.endsWith('.js')).map(([from, to]) => `${from} imports ${to}`)
+  const wrong = imports()
+    .filter(([, to]) => !to.endsWith('.js'))
+    .map(([from, to]) => `${from} imports ${to}`)
   assert.equal(wrong, [])
 })
 

@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url'
 test('tests, benches and examples have no type errors', () => {
   const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
   const project = fileURLToPath(new URL('tsconfig.json', import.meta.url))
-  const { stdout, status } = spawnSync(process.execPath, [compiler, '-p', project], { encoding: 'utf8' })
+  const { stdout, status } = spawnSync(process.execPath, [compiler, '-p', project], {
+    encoding: 'utf8',
+  })
   assert.is(stdout, '')
   assert.is(status, 0)
 })

@@ -124,10 +124,11 @@ export class Loader {
   async *windows(limitTokens = Infinity): AsyncGenerator<Batch, void, void> {
     const total = Math.ceil(this.#targets / this.#context)
     const count = Math.min(total, Math.max(1, Math.floor(limitTokens / this.#context)))
-    const load = (first: number) => this.#load((row) => {
-      if (first + row >= count) return null
-      return Math.floor(((first + row) * total) / count) * this.#context
-    })
+    const load = (first: number) =>
+      this.#load((row) => {
+        if (first + row >= count) return null
+        return Math.floor(((first + row) * total) / count) * this.#context
+      })
     let next = load(0)
     for (let first = 0; first < count; first += this.#batch) {
       const batch = await next
@@ -181,7 +182,11 @@ export class Loader {
 
 /** Writes where each position's document begins; returns the last beginning. */
 function markStarts(
-  tokens: Int32Array, endOfText: number | undefined, starts: Int32Array, at: number, T: number,
+  tokens: Int32Array,
+  endOfText: number | undefined,
+  starts: Int32Array,
+  at: number,
+  T: number,
 ): number {
   let begin = 0
   for (let t = 0; t < T; t++) {

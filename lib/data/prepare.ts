@@ -107,9 +107,15 @@ export async function openPrepared(folder: string): Promise<Prepared> {
   const record = (await readJson(path)) as Partial<Prepared> | null
   const file = await TokenFile.open(join(folder, 'text.tokens'))
   const { train, validation, documents, tokens } = record ?? {}
-  const fits = isRange(train) && isRange(validation) && train.start === 0
-    && train.end === validation.start && validation.end === tokens && tokens === file.count
-    && train.bytes + validation.bytes === file.bytes && Number.isSafeInteger(documents)
+  const fits =
+    isRange(train) &&
+    isRange(validation) &&
+    train.start === 0 &&
+    train.end === validation.start &&
+    validation.end === tokens &&
+    tokens === file.count &&
+    train.bytes + validation.bytes === file.bytes &&
+    Number.isSafeInteger(documents)
   if (fits) return { file, train, validation, documents: documents!, tokens }
   await file.close()
   throw new GptloomError('ERR_FORMAT', `${path} does not describe the text.tokens beside it`)
@@ -169,7 +175,9 @@ function lengthTable(tokenizer: PrepareOptions['tokenizer']): (tokens: Int32Arra
 }
 
 async function sumBytes(
-  file: TokenFile, start: number, byteLength: (tokens: Int32Array) => number,
+  file: TokenFile,
+  start: number,
+  byteLength: (tokens: Int32Array) => number,
 ): Promise<number> {
   const piece = new Int32Array(1 << 16)
   let sum = 0

@@ -96,8 +96,11 @@ async function visit(folder: string, walk: Walk): Promise<void> {
     const extension = extname(entry.name).toLowerCase()
     const isText = EXTENSIONS.includes(extension)
     // A broken link matters only when it should have been text.
-    const found = isText ? await guarded(path, 'read', stat(path))
-      : entry.isSymbolicLink() ? await stat(path).catch(() => null) : entry
+    const found = isText
+      ? await guarded(path, 'read', stat(path))
+      : entry.isSymbolicLink()
+        ? await stat(path).catch(() => null)
+        : entry
     if (found?.isDirectory()) await visit(path, walk)
     else if (!isText) count(walk.others, extension || 'without extension')
     else if (found?.isFile()) await addFile(path, (found as Stats).size, walk)

@@ -29,7 +29,10 @@ export class TokenWriter {
   readonly #slots: Uint16Array | Int32Array
   #used = 0
 
-  private constructor(private readonly file: AtomicFile, readonly size: number) {
+  private constructor(
+    private readonly file: AtomicFile,
+    readonly size: number,
+  ) {
     this.#width = size <= 65536 ? 2 : 4
     this.#slots = this.#width === 2 ? new Uint16Array(this.#buffer) : new Int32Array(this.#buffer)
   }

@@ -1,7 +1,20 @@
 /** The element types of a safetensors file and their sizes in bytes. */
 export const DTYPE_BYTES = {
-  F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1,
-  I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1,
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
 } as const
 
 export type SafetensorsDtype = keyof typeof DTYPE_BYTES
@@ -11,13 +24,28 @@ export type SafetensorsDtype = keyof typeof DTYPE_BYTES
  * Float32Array.
  */
 export type SafetensorsData =
-  | Float32Array | BigInt64Array | BigUint64Array | Int32Array | Int16Array | Int8Array
-  | Uint32Array | Uint16Array | Uint8Array
+  | Float32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | Uint32Array
+  | Uint16Array
+  | Uint8Array
 
 /** The typed arrays whose bytes are what the file holds; the other floats are converted. */
 export const STORED_AS = {
-  F32: Float32Array, I64: BigInt64Array, I32: Int32Array, I16: Int16Array, I8: Int8Array,
-  U64: BigUint64Array, U32: Uint32Array, U16: Uint16Array, U8: Uint8Array, BOOL: Uint8Array,
+  F32: Float32Array,
+  I64: BigInt64Array,
+  I32: Int32Array,
+  I16: Int16Array,
+  I8: Int8Array,
+  U64: BigUint64Array,
+  U32: Uint32Array,
+  U16: Uint16Array,
+  U8: Uint8Array,
+  BOOL: Uint8Array,
 } as const
 
 /** Converts pieces of F64, F16 or BF16 data (little endian, aligned) to float32. */

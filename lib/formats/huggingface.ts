@@ -1,5 +1,5 @@
-// A model folder in the layout that Hugging Face's GPT-2 checkpoints have: config.json, model.safetensors and the
-// tokenizer's files, so that other tools read what is trained here.
+// A model folder in the layout that Hugging Face's GPT-2 checkpoints have: config.json,
+// model.safetensors and the tokenizer's files, so that other tools read what is trained here.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GptloomError, checkInteger, show } from '../errors.js'
@@ -32,8 +32,8 @@ export async function writeTensors(
 }
 
 /**
- * Writes config.json, the tokenizer's files and the weights into a folder, which is made when missing. Each file is
- * written whole or not at all, the weights last.
+ * Writes config.json, the tokenizer's files and the weights into a folder, which is made when missing.
+ * Each file is written whole or not at all, the weights last.
  */
 export async function writeModel(folder: string, model: GPT2, tokenizer: Tokenizer): Promise<void> {
   await guarded(folder, 'create', mkdir(folder, { recursive: true }))
@@ -96,7 +96,8 @@ export async function readModel(folder: string, device: Device): Promise<ModelFo
   if (tokenizer.size > config.vocabulary) {
     throw new GptloomError(
       'ERR_FORMAT',
-      `${folder}: the tokenizer has ${tokenizer.size} tokens, the model's vocabulary only ${config.vocabulary}`,
+      `${folder}: the tokenizer has ${tokenizer.size} tokens, ` +
+        `the model's vocabulary only ${config.vocabulary}`,
     )
   }
   const file = await openSafetensors(join(folder, WEIGHTS))
@@ -123,7 +124,8 @@ function checkWeights(file: SafetensorsFile, config: GPT2Config): void {
 
 function find(file: SafetensorsFile, name: string, shape: readonly number[]): string {
   const known = [PREFIX + name, name].find((candidate) => file.tensors.has(candidate))
-  if (!known) throw new GptloomError('ERR_FORMAT', `${file.path} holds no tensor ${show(PREFIX + name)}`)
+  if (!known)
+    throw new GptloomError('ERR_FORMAT', `${file.path} holds no tensor ${show(PREFIX + name)}`)
   const entry = file.tensors.get(known)!
   if (entry.shape.join() !== shape.join() || !/^(F|BF)\d+$/.test(entry.dtype)) {
     throw new GptloomError(
@@ -189,8 +191,12 @@ function fromHuggingFace(json: Record<string, unknown>, path: string): GPT2Confi
     throw fail(`expected "activation_function": "gelu_new", received ${show(act)}`)
   }
   // Variants of attention that Transformers knows and GPT-2 does not use.
-  for (const [name, usual] of [['scale_attn_weights', true], ['scale_attn_by_inverse_layer_idx', false]] as const) {
-    if ((json[name] ?? usual) !== usual) throw fail(`"${name}": ${show(json[name])} is not supported`)
+  for (const [name, usual] of [
+    ['scale_attn_weights', true],
+    ['scale_attn_by_inverse_layer_idx', false],
+  ] as const) {
+    if ((json[name] ?? usual) !== usual)
+      throw fail(`"${name}": ${show(json[name])} is not supported`)
   }
   const own = (json.gptloom ?? {}) as { bias?: boolean }
   try {

@@ -107,7 +107,7 @@ async function readHeader(file: FileHandle, path: string, size: number) {
     throw problem(path, null, `its header claims ${claimed} bytes, expected 2 to ${limit}${hint}`)
   }
   const bytes = Buffer.alloc(length)
-  if (await guarded(path, 'read', readFully(file, bytes, 8)) < length) {
+  if ((await guarded(path, 'read', readFully(file, bytes, 8))) < length) {
     throw problem(path, null, 'it became shorter while it was read')
   }
   if (bytes[0] !== 0x7b) throw problem(path, null, `its header must begin with {${hint}`)
@@ -127,7 +127,10 @@ function whatElse(start: Buffer): string {
 }
 
 function checkHeader(
-  header: Record<string, unknown>, path: string, dataStart: number, size: number,
+  header: Record<string, unknown>,
+  path: string,
+  dataStart: number,
+  size: number,
 ) {
   const entries: [string, SafetensorsEntry][] = []
   let metadata: Record<string, string> = {}
@@ -163,7 +166,11 @@ function checkMetadata(value: unknown, path: string): Record<string, string> {
 }
 
 function checkEntry(
-  name: string, value: unknown, path: string, dataStart: number, size: number,
+  name: string,
+  value: unknown,
+  path: string,
+  dataStart: number,
+  size: number,
 ): SafetensorsEntry {
   const fail = (what: string, received: unknown) =>
     problem(path, name, `expected ${what}, received ${show(received)}`)
@@ -245,7 +252,8 @@ export async function writeSafetensors(
 }
 
 function makeHeader(
-  tensors: readonly SafetensorsInput[], metadata: Readonly<Record<string, string>>,
+  tensors: readonly SafetensorsInput[],
+  metadata: Readonly<Record<string, string>>,
 ): Buffer {
   // Joined by hand: `header[name] = ...` would lose a tensor named __proto__.
   const parts: string[] = []
@@ -277,8 +285,12 @@ function makeHeader(
 }
 
 function checkData({ name, dtype, shape }: SafetensorsInput, data: ArrayBufferView): Uint8Array {
-  const array = dtype === 'F64' ? Float64Array
-    : dtype in STORED_AS ? STORED_AS[dtype as keyof typeof STORED_AS] : Uint16Array
+  const array =
+    dtype === 'F64'
+      ? Float64Array
+      : dtype in STORED_AS
+        ? STORED_AS[dtype as keyof typeof STORED_AS]
+        : Uint16Array
   if (!(data instanceof array || data instanceof Uint8Array)) {
     throw wrongType(`${array.name} or Uint8Array`, `the data of ${name}`, data)
   }

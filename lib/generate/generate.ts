@@ -15,15 +15,17 @@ export interface GenerateOptions extends SamplingOptions {
 const known = ['maxTokens', 'signal', 'temperature', 'topK', 'topP', 'seed'] as const
 
 /** @throws TypeError, RangeError for options that cannot be */
-export function checkGenerateOptions(options: GenerateOptions): Required<Pick<GenerateOptions, 'maxTokens'>> {
+export function checkGenerateOptions(
+  options: GenerateOptions,
+): Required<Pick<GenerateOptions, 'maxTokens'>> {
   checkKeys('the generation options', options, known)
   new Sampler(options) // checks the rest
   return { maxTokens: checkInteger('maxTokens', options.maxTokens ?? 200) }
 }
 
 /**
- * Tokens that continue the prompt, one by one, until <|endoftext|> or maxTokens. When the model's context is full, the
- * older half of it is forgotten.
+ * Tokens that continue the prompt, one by one, until <|endoftext|> or maxTokens. When the model's
+ * context is full, the older half of it is forgotten.
  * @param prompt token ids; when there are none, <|endoftext|> or token 0 stands for a beginning
  */
 export async function* generateTokens(
@@ -42,7 +44,10 @@ export async function* generateTokens(
   try {
     let unread = tokens
     for (let count = 0; count < maxTokens; count++) {
-      if (options.signal?.aborted) throw new AbortError('The generation was aborted', undefined, { cause: options.signal.reason })
+      if (options.signal?.aborted)
+        throw new AbortError('The generation was aborted', undefined, {
+          cause: options.signal.reason,
+        })
       if (cache.length + unread.length > context) {
         cache.length = 0
         unread = tokens = tokens.slice(-Math.max(1, Math.floor(context / 2)))

@@ -6,7 +6,10 @@ export interface SamplingOptions {
   temperature?: number
   /** Only the k likeliest tokens may be chosen. Default: all. */
   topK?: number
-  /** Only the likeliest tokens whose probabilities together reach this (Holtzman et al. 2020). Default 1: all. */
+  /**
+   * Only the likeliest tokens whose probabilities together reach this (Holtzman et al. 2020).
+   * Default 1: all.
+   */
   topP?: number
   /** The same seed gives the same text. Default: a new one each time. */
   seed?: number
@@ -20,7 +23,12 @@ export class Sampler {
   readonly #topP: number
 
   constructor(options: SamplingOptions = {}) {
-    const { temperature = 0.8, topK = Infinity, topP = 1, seed = Math.floor(Math.random() * 2 ** 32) } = options
+    const {
+      temperature = 0.8,
+      topK = Infinity,
+      topP = 1,
+      seed = Math.floor(Math.random() * 2 ** 32),
+    } = options
     this.#temperature = checkNumber('temperature', temperature, 0, 100)
     this.#topK = topK === Infinity ? topK : checkInteger('topK', topK)
     this.#topP = checkNumber('topP', topP, 0, 1)
@@ -34,7 +42,8 @@ export class Sampler {
     if (this.#temperature === 0) return best
     const most = logits[best]!
     const weights = new Float64Array(logits.length)
-    for (let i = 0; i < logits.length; i++) weights[i] = Math.exp((logits[i]! - most) / this.#temperature)
+    for (let i = 0; i < logits.length; i++)
+      weights[i] = Math.exp((logits[i]! - most) / this.#temperature)
     const allowed = this.#allowed(weights)
     let total = 0
     for (const i of allowed) total += weights[i]!
@@ -49,8 +58,10 @@ export class Sampler {
   // Indices by falling weight, cut to the top k and the top p; in their own order when neither cuts.
   #allowed(weights: Float64Array): Uint32Array {
     const all = Math.min(this.#topK, weights.length)
-    if (this.#topP >= 1) return all < weights.length ? largest(weights, all) : Uint32Array.from(weights.keys())
-    if (all < weights.length) return this.#nucleus(weights, largest(weights, all)) ?? largest(weights, all)
+    if (this.#topP >= 1)
+      return all < weights.length ? largest(weights, all) : Uint32Array.from(weights.keys())
+    if (all < weights.length)
+      return this.#nucleus(weights, largest(weights, all)) ?? largest(weights, all)
     // The nucleus is nearly always small: look among a few before sorting everything.
     for (let k = 64; k < weights.length; k *= 8) {
       const found = this.#nucleus(weights, largest(weights, k), weights)
@@ -62,7 +73,9 @@ export class Sampler {
 
   // The first of `sorted` that together reach the top p of `of`; undefined when all of them do not.
   #nucleus(weights: Float64Array, sorted: Uint32Array, of?: Float64Array): Uint32Array | undefined {
-    const total = of ? of.reduce((a, b) => a + b, 0) : sorted.reduce((sum, i) => sum + weights[i]!, 0)
+    const total = of
+      ? of.reduce((a, b) => a + b, 0)
+      : sorted.reduce((sum, i) => sum + weights[i]!, 0)
     let sum = 0
     for (let count = 0; count < sorted.length; count++) {
       sum += weights[sorted[count]!]!
@@ -75,7 +88,9 @@ export class Sampler {
 /** The indices of the k largest, largest first; of equals the earlier. */
 function largest(weights: Float64Array, k: number): Uint32Array {
   if (k > 1024) {
-    return Uint32Array.from(weights.keys()).sort((a, b) => weights[b]! - weights[a]! || a - b).subarray(0, k)
+    return Uint32Array.from(weights.keys())
+      .sort((a, b) => weights[b]! - weights[a]! || a - b)
+      .subarray(0, k)
   }
   const kept = new Uint32Array(k)
   let count = 0

@@ -1,4 +1,12 @@
-import { checkInteger, checkKeys, checkNumber, nearest, outOfRange, show, wrongType } from '../errors.js'
+import {
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  nearest,
+  outOfRange,
+  show,
+  wrongType,
+} from '../errors.js'
 
 /** The shape of a GPT-2: with the weights, all that is needed to run it. */
 export interface GPT2Config {
@@ -16,7 +24,10 @@ export interface GPT2Config {
   bias: boolean
   /** The output layer shares the token embedding's weights. Default true. */
   tied: boolean
-  /** The probability of dropout in embedding, attention weights and residual branches while training. Default 0. */
+  /**
+   * The probability of dropout in embedding, attention weights and residual branches while
+   * training. Default 0.
+   */
   dropout: number
   /** Added to the variance in layer norms. Default 1e-5. */
   epsilon: number
@@ -45,7 +56,15 @@ export type ModelOptions = Partial<GPT2Config> & {
 }
 
 const fields = [
-  'vocabulary', 'context', 'layers', 'heads', 'width', 'bias', 'tied', 'dropout', 'epsilon',
+  'vocabulary',
+  'context',
+  'layers',
+  'heads',
+  'width',
+  'bias',
+  'tied',
+  'dropout',
+  'epsilon',
 ] as const
 
 /**
@@ -55,7 +74,8 @@ const fields = [
  */
 export function resolveModel(model: Preset | ModelOptions = {}, vocabulary?: number): GPT2Config {
   const options: ModelOptions = typeof model === 'string' ? { preset: model } : model
-  if (typeof options !== 'object' || options === null) throw wrongType('a preset or sizes', 'model', model)
+  if (typeof options !== 'object' || options === null)
+    throw wrongType('a preset or sizes', 'model', model)
   checkKeys('model', options, [...fields, 'preset'])
   const { preset = 'micro', ...given } = options
   if (!Object.hasOwn(presets, preset)) {
@@ -64,7 +84,15 @@ export function resolveModel(model: Preset | ModelOptions = {}, vocabulary?: num
     const hint = near ? ` (did you mean ${show(near)}?)` : ''
     throw outOfRange(`one of ${known}${hint}`, 'model', preset)
   }
-  const config = { bias: true, tied: true, dropout: 0, epsilon: 1e-5, vocabulary, ...presets[preset], ...defined(given) }
+  const config = {
+    bias: true,
+    tied: true,
+    dropout: 0,
+    epsilon: 1e-5,
+    vocabulary,
+    ...presets[preset],
+    ...defined(given),
+  }
   return checkConfig(config as GPT2Config)
 }
 
@@ -81,13 +109,16 @@ export function checkConfig(config: GPT2Config): GPT2Config {
   checkNumber('model.dropout', config.dropout, 0, 0.9)
   checkNumber('model.epsilon', config.epsilon, 0, 1)
   for (const name of ['bias', 'tied'] as const) {
-    if (typeof config[name] !== 'boolean') throw wrongType('true or false', `model.${name}`, config[name])
+    if (typeof config[name] !== 'boolean')
+      throw wrongType('true or false', `model.${name}`, config[name])
   }
   return config
 }
 
 function defined<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as Partial<T>
 }
 
 /** How many parameters a configuration has, without making them. */
@@ -95,13 +126,19 @@ export function parameterCount(config: GPT2Config): number {
   const { vocabulary: V, context: T, layers: L, width: C, bias, tied } = config
   const b = bias ? 1 : 0
   const norm = C + b * C
-  const block = 2 * norm + (3 * C * C + b * 3 * C) + (C * C + b * C) + (4 * C * C + b * 4 * C) + (4 * C * C + b * C)
+  const block =
+    2 * norm +
+    (3 * C * C + b * 3 * C) +
+    (C * C + b * C) +
+    (4 * C * C + b * 4 * C) +
+    (4 * C * C + b * C)
   return V * C + T * C + L * block + norm + (tied ? 0 : V * C)
 }
 
 /**
- * Floating-point operations of one training step's forward and backward for one token: 6 for each weight in a matrix product and
- * 12 L C T for attention (Chowdhery et al. 2022, appendix B), halved there since the causal half is skipped.
+ * Floating-point operations of one training step's forward and backward for one token: 6 for each
+ * weight in a matrix product and 12 L C T for attention (Chowdhery et al. 2022, appendix B), halved
+ * there since the causal half is skipped.
  */
 export function trainingFlops(config: GPT2Config, context = config.context): number {
   const { vocabulary: V, layers: L, width: C } = config
@@ -128,20 +165,31 @@ export interface TrainingShape {
   recompute?: boolean
 }
 
-/** The memory that training takes from the system on the CPU, in float32: within about a tenth, but for tiny models. */
+/**
+ * The memory that training takes from the system on the CPU, in float32: within about a tenth, but
+ * for tiny models.
+ */
 export function trainingMemory(config: GPT2Config, shape: TrainingShape): MemoryEstimate {
   const { batch, context = config.context, recompute = false } = shape
   const { vocabulary: V, layers: L, heads: H, width: C } = config
   const parameters = 4 * parameterCount(config)
   const tokens = batch * context
-  // A block keeps, in units of C floats a token: two norms (2), qkv (3), attention (1), its projection onto the residual (1), GELU's
-  // input and output (8), the second projection (1); and the backward holds at most about 12 more at a time.
+  // A block keeps, in units of C floats a token: two norms (2), qkv (3), attention (1), its projection
+  // onto the residual (1), GELU's input and output (8), the second projection (1); and the backward
+  // holds at most about 12 more at a time.
   const perBlock = 4 * tokens * (16 * C + H + 4) + (config.dropout > 0 ? 4 * tokens * 4 * C : 0)
   const transient = 4 * tokens * 14 * C
-  // Logits exist for a chunk of tokens at a time; the products with them take about as much again for packing.
+  // Logits exist for a chunk of tokens at a time; the products with them take about as much again for
+  // packing.
   const logits = 2 * 4 * V * Math.min(tokens, Math.max(128, 2 ** 24 / V))
   const kept = recompute ? L * 4 * tokens * C + perBlock : L * perBlock
   const activations = kept + transient + logits
   const total = 4 * parameters + activations
-  return { weights: parameters, gradients: parameters, optimizer: 2 * parameters, activations, total }
+  return {
+    weights: parameters,
+    gradients: parameters,
+    optimizer: 2 * parameters,
+    activations,
+    total,
+  }
 }

@@ -1,4 +1,12 @@
-import { add, attention, attentionCached, dropout, linearCrossEntropy, matmul, recompute } from '../tensor/index.js'
+import {
+  add,
+  attention,
+  attentionCached,
+  dropout,
+  linearCrossEntropy,
+  matmul,
+  recompute,
+} from '../tensor/index.js'
 import type { Device, Tensor } from '../tensor/index.js'
 import { Embedding, LayerNorm, Linear, Module } from '../nn/index.js'
 import type { Init } from '../nn/index.js'
@@ -26,7 +34,11 @@ class Attention extends Module {
   readonly c_attn: Linear
   readonly c_proj: Linear
 
-  constructor(readonly heads: number, width: number, draw: Draw) {
+  constructor(
+    readonly heads: number,
+    width: number,
+    draw: Draw,
+  ) {
     super()
     this.c_attn = new Linear(width, 3 * width, draw())
     this.c_proj = new Linear(width, width, draw({ residual: true }))
@@ -95,7 +107,10 @@ export class KeyValueCache {
   length = 0
 
   /** @internal */
-  constructor(readonly blocks: [keys: Tensor, values: Tensor][], readonly capacity: number) {}
+  constructor(
+    readonly blocks: [keys: Tensor, values: Tensor][],
+    readonly capacity: number,
+  ) {}
 
   dispose(): void {
     for (const [keys, values] of this.blocks) {
@@ -106,8 +121,8 @@ export class KeyValueCache {
 }
 
 /**
- * GPT-2 (Radford et al. 2019): learned positions, blocks of attention and MLP with layer norm before each and the
- * residual stream around both, a last layer norm, and logits from the token embedding.
+ * GPT-2 (Radford et al. 2019): learned positions, blocks of attention and MLP with layer norm before
+ * each and the residual stream around both, a last layer norm, and logits from the token embedding.
  */
 export class GPT2 extends Module {
   readonly wte: Embedding
@@ -117,11 +132,15 @@ export class GPT2 extends Module {
   readonly lm_head: Embedding | null
 
   /**
-   * A model with fresh weights: normal with deviation 0.02, 0.02 / sqrt(2 L) for the projections onto the residual
-   * stream; biases zero.
+   * A model with fresh weights: normal with deviation 0.02, 0.02 / sqrt(2 L) for the projections onto
+   * the residual stream; biases zero.
    * @param seed the same seed gives the same weights
    */
-  constructor(readonly config: GPT2Config, readonly device: Device, seed = 0) {
+  constructor(
+    readonly config: GPT2Config,
+    readonly device: Device,
+    seed = 0,
+  ) {
     super()
     const { vocabulary, context, layers, width, bias, tied, epsilon } = config
     let stream = 0
@@ -144,11 +163,18 @@ export class GPT2 extends Module {
    * @param tokens int32 [B, T], T at most config.context
    * @returns [B, T, C]
    */
-  forward(tokens: Tensor, { starts = null, dropout: key, recompute: again = false }: ForwardOptions = {}): Tensor {
+  forward(
+    tokens: Tensor,
+    { starts = null, dropout: key, recompute: again = false }: ForwardOptions = {},
+  ): Tensor {
     const p = this.config.dropout
     const { layers } = this.config
     // Each mask has a stream of its own: 3 a block and 1 for the embedding.
-    const drop = (place: number) => ({ p, seed: key!.seed, stream: key!.step * (3 * layers + 1) + place })
+    const drop = (place: number) => ({
+      p,
+      seed: key!.seed,
+      stream: key!.step * (3 * layers + 1) + place,
+    })
     const dropping = p > 0 && key !== undefined
     let x = this.wte.forward(tokens, { positions: this.wpe.weight, starts })
     if (dropping) x = dropout(x, drop(3 * layers))
@@ -177,7 +203,10 @@ export class GPT2 extends Module {
   cache(B = 1, capacity = this.config.context): KeyValueCache {
     const { heads, width, layers } = this.config
     const empty = () => this.device.empty([B, heads, capacity, width / heads])
-    return new KeyValueCache(Array.from({ length: layers }, () => [empty(), empty()]), capacity)
+    return new KeyValueCache(
+      Array.from({ length: layers }, () => [empty(), empty()]),
+      capacity,
+    )
   }
 
   /**

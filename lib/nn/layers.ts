@@ -70,4 +70,3 @@ export class Embedding extends Module {
     return embedding(tokens, this.weight, options)
   }
 }
-

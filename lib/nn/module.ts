@@ -3,11 +3,15 @@ import { Tensor } from '../tensor/index.js'
 import type { Values } from '../tensor/index.js'
 
 /**
- * Something with parameters. They are found by walking the object: each property that is a Tensor is a parameter, each Module or array of
- * Modules is descended into, and the path of property names is the parameter's name: 'h.0.attn.c_attn.weight'.
+ * Something with parameters. They are found by walking the object: each property that is a Tensor is a
+ * parameter, each Module or array of Modules is descended into, and the path of property names is the
+ * parameter's name: 'h.0.attn.c_attn.weight'.
  */
 export abstract class Module {
-  /** Every parameter by name, in the order of the properties; one that is shared comes once, under its first name. */
+  /**
+   * Every parameter by name, in the order of the properties; one that is shared comes once, under
+   * its first name.
+   */
   *namedParameters(prefix = ''): Iterable<[name: string, parameter: Tensor]> {
     const seen = new Set<Tensor>()
     for (const [name, parameter] of walk(this, prefix)) {

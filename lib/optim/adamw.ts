@@ -11,7 +11,8 @@ export interface AdamWOptions {
   /** Default 1e-8. */
   epsilon?: number
   /**
-   * Decay of matrices and embeddings (parameters of two or more dimensions); biases and norms never decay. Default 0.01.
+   * Decay of matrices and embeddings (parameters of two or more dimensions); biases and norms never
+   * decay. Default 0.01.
    */
   weightDecay?: number
 }
@@ -32,8 +33,8 @@ interface Moments {
 }
 
 /**
- * AdamW (Loshchilov & Hutter 2019): Adam with weight decay apart from the gradient. A step whose gradients are not finite
- * leaves every weight and moment as it was.
+ * AdamW (Loshchilov & Hutter 2019): Adam with weight decay apart from the gradient. A step whose
+ * gradients are not finite leaves every weight and moment as it was.
  */
 export class AdamW {
   /** Steps taken. */
@@ -42,7 +43,12 @@ export class AdamW {
   readonly #moments = new Map<string, Moments>()
 
   constructor(parameters: Iterable<readonly [string, Tensor]>, options: AdamWOptions = {}) {
-    const { learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01 } = options
+    const {
+      learningRate = 1e-3,
+      betas = [0.9, 0.999],
+      epsilon = 1e-8,
+      weightDecay = 0.01,
+    } = options
     checkNumber('learningRate', learningRate, 0)
     checkNumber('betas[0]', betas[0], 0, 0.99999)
     checkNumber('betas[1]', betas[1], 0, 0.9999999)
@@ -59,9 +65,14 @@ export class AdamW {
    * Moves every parameter that has a gradient.
    * @returns the global L2 norm of the gradients before scaling and clipping, [1]; the caller disposes it
    */
-  step({ learningRate = this.options.learningRate, gradientScale = 1, maxNorm = 0 }: StepOptions = {}): Tensor {
+  step({
+    learningRate = this.options.learningRate,
+    gradientScale = 1,
+    maxNorm = 0,
+  }: StepOptions = {}): Tensor {
     const moving = [...this.#moments.values()].filter(({ parameter }) => parameter.grad)
-    if (moving.length === 0) throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
+    if (moving.length === 0)
+      throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
     const { device } = moving[0]!.parameter
     const { betas, epsilon, weightDecay } = this.options
     const gradients = moving.map(({ parameter }) => parameter.grad!.native)
@@ -87,7 +98,11 @@ export class AdamW {
 
   /** The moments, as tensors named `m.<parameter>` and `v.<parameter>`: for a checkpoint. */
   *tensors(): Iterable<[name: string, tensor: Tensor]> {
-    for (const [name, { m, v }] of this.#moments) yield* [[`m.${name}`, m], [`v.${name}`, v]] as [string, Tensor][]
+    for (const [name, { m, v }] of this.#moments)
+      yield* [
+        [`m.${name}`, m],
+        [`v.${name}`, v],
+      ] as [string, Tensor][]
   }
 
   /**
@@ -99,7 +114,10 @@ export class AdamW {
     for (const [name, tensor] of this.tensors()) {
       const given = values.get(name)
       if (given?.length !== tensor.size) {
-        throw new GptloomError('ERR_FORMAT', `Expected ${tensor.size} values ${show(tensor.shape)} for ${name}`)
+        throw new GptloomError(
+          'ERR_FORMAT',
+          `Expected ${tensor.size} values ${show(tensor.shape)} for ${name}`,
+        )
       }
       tensor.write(given)
     }

@@ -7,8 +7,9 @@ export const scheduleNames = ['constant', 'linear', 'cosine', 'wsd'] as const
 
 export interface ScheduleOptions {
   /**
-   * After the warm-up: 'constant'; 'linear' or 'cosine' (Loshchilov & Hutter 2017) down towards minimum; 'wsd',
-   * warmup-stable-decay (Hu et al. 2024): constant, then linear over the last `decay` steps.
+   * After the warm-up: 'constant'; 'linear' or 'cosine' (Loshchilov & Hutter 2017) down towards
+   * minimum; 'wsd', warmup-stable-decay (Hu et al. 2024): constant, then linear over the last `decay`
+   * steps.
    */
   kind: (typeof scheduleNames)[number]
   /** The rate at the end of the warm-up. */
@@ -24,7 +25,14 @@ export interface ScheduleOptions {
 }
 
 export function schedule(options: ScheduleOptions): Schedule {
-  const { kind, peak, minimum = 0, warmup = 0, steps, decay = Math.ceil(options.steps / 5) } = options
+  const {
+    kind,
+    peak,
+    minimum = 0,
+    warmup = 0,
+    steps,
+    decay = Math.ceil(options.steps / 5),
+  } = options
   if (!scheduleNames.includes(kind)) {
     throw outOfRange(`one of ${scheduleNames.map(show).join(', ')}`, 'schedule', kind)
   }

@@ -42,25 +42,84 @@ export interface NativeDevice {
   dropout(out: T, x: T, p: number, seed: number, stream: number, accumulate: boolean): void
   geluForward(out: T, x: T): void
   geluBackward(dx: T, dout: T, x: T, accumulate: boolean): void
-  matmul(out: T, pre: Optional, a: T, b: T, bias: Optional, residual: Optional, transposeA: boolean,
-    transposeB: boolean, gelu: boolean, accumulate: boolean): void
+  matmul(
+    out: T,
+    pre: Optional,
+    a: T,
+    b: T,
+    bias: Optional,
+    residual: Optional,
+    transposeA: boolean,
+    transposeB: boolean,
+    gelu: boolean,
+    accumulate: boolean,
+  ): void
   biasBackward(dbias: T, dout: T, accumulate: boolean): void
-  layernormForward(out: T, mean: Optional, rstd: Optional, x: T, weight: T, bias: Optional,
-    epsilon: number): void
-  layernormBackward(dx: Optional, dweight: Optional, dbias: Optional, dout: T, x: T, weight: T, mean: T,
-    rstd: T, accumulateDx: boolean, accumulateDweight: boolean, accumulateDbias: boolean): void
+  layernormForward(
+    out: T,
+    mean: Optional,
+    rstd: Optional,
+    x: T,
+    weight: T,
+    bias: Optional,
+    epsilon: number,
+  ): void
+  layernormBackward(
+    dx: Optional,
+    dweight: Optional,
+    dbias: Optional,
+    dout: T,
+    x: T,
+    weight: T,
+    mean: T,
+    rstd: T,
+    accumulateDx: boolean,
+    accumulateDweight: boolean,
+    accumulateDbias: boolean,
+  ): void
   embeddingForward(out: T, tokens: T, starts: Optional, wte: T, wpe: Optional, past: number): void
   embeddingBackward(dwte: Optional, dwpe: Optional, dout: T, tokens: T, starts: Optional): void
-  attentionForward(out: T, lse: Optional, qkv: T, starts: Optional, heads: number, dropout: number,
-    seed: number, stream: number): void
-  attentionBackward(dqkv: T, dout: T, qkv: T, out: T, lse: T, starts: Optional, heads: number,
-    dropout: number, seed: number, stream: number, accumulate: boolean): void
+  attentionForward(
+    out: T,
+    lse: Optional,
+    qkv: T,
+    starts: Optional,
+    heads: number,
+    dropout: number,
+    seed: number,
+    stream: number,
+  ): void
+  attentionBackward(
+    dqkv: T,
+    dout: T,
+    qkv: T,
+    out: T,
+    lse: T,
+    starts: Optional,
+    heads: number,
+    dropout: number,
+    seed: number,
+    stream: number,
+    accumulate: boolean,
+  ): void
   attentionCached(out: T, kCache: T, vCache: T, qkv: T, heads: number, past: number): void
   crossentropy(losses: T, dlogits: Optional, logits: T, targets: T): void
   linearCrossentropy(losses: T, dx: Optional, dweight: Optional, x: T, weight: T, targets: T): void
-  adamw(params: T[], gradients: T[], m: T[], v: T[], weightDecays: number[], norm: Optional,
-    learningRate: number, beta1: number, beta2: number, epsilon: number, gradientScale: number,
-    maxNorm: number, step: number): void
+  adamw(
+    params: T[],
+    gradients: T[],
+    m: T[],
+    v: T[],
+    weightDecays: number[],
+    norm: Optional,
+    learningRate: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    gradientScale: number,
+    maxNorm: number,
+    step: number,
+  ): void
 }
 
 /** What the CPU engine found on this machine. */

@@ -5,8 +5,9 @@ import { Tensor, checkShape, dtypes } from './tensor.js'
 import type { Dtype, Values } from './tensor.js'
 
 /**
- * A place where tensors live and ops run, in order, behind the event loop's back: an op enqueues and returns at
- * once; only reading a value waits. A failure while an op runs surfaces at the next `await` on the device.
+ * A place where tensors live and ops run, in order, behind the event loop's back: an op enqueues and
+ * returns at once; only reading a value waits. A failure while an op runs surfaces at the next `await`
+ * on the device.
  */
 export class Device {
   /** @internal */
@@ -54,7 +55,10 @@ export class Device {
   }
 
   /** A float32 tensor of normally distributed numbers, the same for the same seed and stream everywhere. */
-  normal(shape: readonly number[], options: RandomOptions & { mean?: number; deviation?: number }): Tensor {
+  normal(
+    shape: readonly number[],
+    options: RandomOptions & { mean?: number; deviation?: number },
+  ): Tensor {
     const { mean = 0, deviation = 1, seed, stream = 0 } = options
     checkNumber('mean', mean)
     checkNumber('deviation', deviation)
@@ -66,7 +70,10 @@ export class Device {
   }
 
   /** A float32 tensor of numbers uniform in [low, high), the same for the same seed and stream everywhere. */
-  uniform(shape: readonly number[], options: RandomOptions & { low?: number; high?: number }): Tensor {
+  uniform(
+    shape: readonly number[],
+    options: RandomOptions & { low?: number; high?: number },
+  ): Tensor {
     const { low = 0, high = 1, seed, stream = 0 } = options
     checkNumber('low', low)
     checkNumber('high', high)
@@ -110,7 +117,8 @@ let shared: Device | undefined
  *   JavaScript thread shares, on as many threads as the process may use
  */
 export function cpu(options: { threads?: number } = {}): Device {
-  if (options.threads !== undefined) return new Device(checkInteger('threads', options.threads, 1, 1024))
+  if (options.threads !== undefined)
+    return new Device(checkInteger('threads', options.threads, 1, 1024))
   return (shared ??= new Device())
 }
 

@@ -20,8 +20,8 @@ export function ownedBy<R>(owner: Set<Tensor> | null, body: () => R): R {
 }
 
 /**
- * Runs body and disposes every tensor made in it, but for those it returns: a tensor, or an array or plain object of
- * tensors.
+ * Runs body and disposes every tensor made in it, but for those it returns: a tensor, or an array or
+ * plain object of tensors.
  * @throws TypeError when body is asynchronous: what it makes after its first await would escape
  */
 export function scope<R>(body: () => R): R {

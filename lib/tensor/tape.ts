@@ -3,7 +3,10 @@ import { expectTensor } from './ops/check.js'
 import { ownedBy, scope } from './scope.js'
 import type { Tensor } from './tensor.js'
 
-/** Where an op's backward writes the gradient of one input: `tensor += ` when accumulate, else `tensor = `. */
+/**
+ * Where an op's backward writes the gradient of one input: `tensor += ` when accumulate, else
+ * `tensor = `.
+ */
 export interface Slot {
   tensor: Tensor
   accumulate: boolean
@@ -39,8 +42,8 @@ export class Gradients {
   }
 
   /**
-   * Adds a finished gradient to that of x, and owns it from here on; costs nothing when it is the first. A backward
-   * may give its dout away, as its last act.
+   * Adds a finished gradient to that of x, and owns it from here on; costs nothing when it is the
+   * first. A backward may give its dout away, as its last act.
    */
   give(x: Tensor | null, dx: Tensor): void {
     if (dx === this.#passing) this.#passing = null
@@ -83,8 +86,8 @@ export class Gradients {
 }
 
 /**
- * Records the ops of a forward pass, to run them backwards. It owns every tensor made in run(), and frees each as
- * soon as the backward pass is done with it.
+ * Records the ops of a forward pass, to run them backwards. It owns every tensor made in run(), and
+ * frees each as soon as the backward pass is done with it.
  *
  *     using tape = new Tape()
  *     const loss = tape.run(() => model.loss(tokens, targets))
@@ -116,9 +119,11 @@ export class Tape {
    * @param dout the gradient of root, of its shape; default 1, for which root must have one element
    */
   backward(root: Tensor, dout?: Tensor): void {
-    if (root.tape !== this) throw new GptloomError('ERR_DISPOSED', 'backward() needs a tensor made in run(), once')
+    if (root.tape !== this)
+      throw new GptloomError('ERR_DISPOSED', 'backward() needs a tensor made in run(), once')
     if (dout) expectTensor('dout', dout, root.shape)
-    else if (root.size !== 1) throw outOfRange('one element', 'backward() without dout', show(root.shape))
+    else if (root.size !== 1)
+      throw outOfRange('one element', 'backward() without dout', show(root.shape))
     recordingOn(null, () =>
       ownedBy(null, () => {
         const unit = dout ? null : root.device.full(root.shape, 1)
@@ -184,8 +189,9 @@ export function recording(...inputs: (Tensor | null | undefined)[]): Tape | null
 }
 
 /**
- * Runs body without keeping what its backward would need: that is computed again when the backward pass gets there (Chen et
- * al. 2016, activation checkpointing). It saves memory for the time of one more forward.
+ * Runs body without keeping what its backward would need: that is computed again when the backward pass
+ * gets there (Chen et al. 2016, activation checkpointing). It saves memory for the time of one more
+ * forward.
  * @param body a function of tensors; called again in the backward, so it must do the same both times
  */
 export function recompute(body: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {

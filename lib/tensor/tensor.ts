@@ -10,9 +10,9 @@ export type Dtype = (typeof dtypes)[number]
 export type Values = Float32Array | Int32Array
 
 /**
- * A dense row-major array on a device: a handle on a share of its memory. `dispose()` or `using` gives the share back
- * at once, a scope() or a tape does so for everything made inside it, and the garbage collector for what was
- * forgotten.
+ * A dense row-major array on a device: a handle on a share of its memory. `dispose()` or `using` gives
+ * the share back at once, a scope() or a tape does so for everything made inside it, and the garbage
+ * collector for what was forgotten.
  */
 export class Tensor {
   /** Whether backward() fills `grad`: set it on parameters. */
@@ -46,7 +46,10 @@ export class Tensor {
   /** @internal */
   get native(): NativeTensor {
     if (this.#native) return this.#native
-    throw new GptloomError('ERR_DISPOSED', `A tensor of ${show(this.shape)} was used after dispose()`)
+    throw new GptloomError(
+      'ERR_DISPOSED',
+      `A tensor of ${show(this.shape)} was used after dispose()`,
+    )
   }
 
   /**
@@ -76,7 +79,10 @@ export class Tensor {
     return this
   }
 
-  /** Another handle on the same values, with another shape of the same count. Gradients do not flow through. */
+  /**
+   * Another handle on the same values, with another shape of the same count. Gradients do not flow
+   * through.
+   */
   view(shape: readonly number[]): Tensor {
     checkShape(shape)
     if (sizeOf(shape) !== this.size) {
@@ -88,7 +94,13 @@ export class Tensor {
   /** A view of rows [begin, end) along the first dimension. Gradients do not flow through. */
   rows(begin: number, end: number): Tensor {
     const [count = 0, ...rest] = this.shape
-    if (!(Number.isInteger(begin) && Number.isInteger(end) && begin >= 0 && begin <= end && end <= count)) {
+    if (!(
+      Number.isInteger(begin) &&
+      Number.isInteger(end) &&
+      begin >= 0 &&
+      begin <= end &&
+      end <= count
+    )) {
       throw outOfRange(`rows within [0, ${count})`, 'rows()', `[${begin}, ${end})`)
     }
     const shape = [end - begin, ...rest]

@@ -1,5 +1,6 @@
-// Where a run can be taken up again: <output>/checkpoints/step-N/ holds the weights, AdamW's moments and a few integers.
-// Everything else follows from the seed. A checkpoint appears under its name only when it is complete.
+// Where a run can be taken up again: <output>/checkpoints/step-N/ holds the weights, AdamW's moments
+// and a few integers. Everything else follows from the seed. A checkpoint appears under its name only
+// when it is complete.
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GptloomError } from '../errors.js'
@@ -33,7 +34,10 @@ function root(output: string): string {
   return join(output, 'checkpoints')
 }
 
-/** Writes a checkpoint, then removes the older ones. Where there is one of that step, only integers can be new. */
+/**
+ * Writes a checkpoint, then removes the older ones. Where there is one of that step, only integers
+ * can be new.
+ */
 export async function saveCheckpoint(
   output: string,
   model: GPT2,
@@ -64,7 +68,10 @@ export async function saveCheckpoint(
   return folder
 }
 
-/** Removes what a killed run left behind: checkpoints that are not complete, and those older than the newest. */
+/**
+ * Removes what a killed run left behind: checkpoints that are not complete, and those older than
+ * the newest.
+ */
 export async function removeUnfinished(output: string): Promise<void> {
   for (const name of await readdir(root(output)).catch(() => [] as string[])) {
     if (name.endsWith('.tmp')) await rm(join(root(output), name), { recursive: true, force: true })
@@ -90,10 +97,21 @@ export async function newestCheckpoint(output: string): Promise<string | undefin
  * Takes a checkpoint's weights and moments.
  * @throws GptloomError ERR_FORMAT, ERR_FILE naming the file
  */
-export async function loadCheckpoint(folder: string, model: GPT2, optimizer: AdamW): Promise<Progress> {
+export async function loadCheckpoint(
+  folder: string,
+  model: GPT2,
+  optimizer: AdamW,
+): Promise<Progress> {
   const progress = (await readJson(join(folder, STATE))) as Progress
-  if (!Number.isSafeInteger(progress?.step) || !Number.isSafeInteger(progress.tokens) || !Array.isArray(progress.recent)) {
-    throw new GptloomError('ERR_FORMAT', `${join(folder, STATE)} is not the state of a training run`)
+  if (
+    !Number.isSafeInteger(progress?.step) ||
+    !Number.isSafeInteger(progress.tokens) ||
+    !Array.isArray(progress.recent)
+  ) {
+    throw new GptloomError(
+      'ERR_FORMAT',
+      `${join(folder, STATE)} is not the state of a training run`,
+    )
   }
   await readTensors(join(folder, 'model.safetensors'), model.namedParameters())
   await readTensors(join(folder, 'optimizer.safetensors'), optimizer.tensors())
@@ -101,13 +119,19 @@ export async function loadCheckpoint(folder: string, model: GPT2, optimizer: Ada
   return progress
 }
 
-async function readTensors(path: string, tensors: Iterable<readonly [string, Tensor]>): Promise<void> {
+async function readTensors(
+  path: string,
+  tensors: Iterable<readonly [string, Tensor]>,
+): Promise<void> {
   const file = await openSafetensors(path)
   try {
     for (const [name, tensor] of tensors) {
       const values = (await file.read(name)) as Values
       if (values.length !== tensor.size) {
-        throw new GptloomError('ERR_FORMAT', `${path}: ${name} does not have the size that config.json says`)
+        throw new GptloomError(
+          'ERR_FORMAT',
+          `${path}: ${name} does not have the size that config.json says`,
+        )
       }
       tensor.write(values)
       await tensor.device.idle()
@@ -121,6 +145,8 @@ async function steps(output: string): Promise<{ number: number; folder: string }
   const names = await readdir(root(output)).catch(() => [] as string[])
   return names.flatMap((name) => {
     const number = NAME.exec(name)?.[1]
-    return number === undefined ? [] : [{ number: Number(number), folder: join(root(output), name) }]
+    return number === undefined
+      ? []
+      : [{ number: Number(number), folder: join(root(output), name) }]
   })
 }

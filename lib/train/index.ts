@@ -1,5 +1,12 @@
 export type {
-  CheckpointEvent, DoneEvent, EvaluationEvent, PrepareEvent, SampleEvent, StartEvent, StepEvent, TrainEvent,
+  CheckpointEvent,
+  DoneEvent,
+  EvaluationEvent,
+  PrepareEvent,
+  SampleEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
   TrainReport,
 } from './events.js'
 export { optionNames } from './options.js'

@@ -44,8 +44,18 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
   const output = await openOutput(settings)
   let file: TokenFile | undefined
   try {
-    const { tokenizer, config, memory, parameters, batch, seed } = await plan(settings, output, emit)
-    const data = await prepare(settings, tokenizer, config.context, output.earlier !== undefined, emit)
+    const { tokenizer, config, memory, parameters, batch, seed } = await plan(
+      settings,
+      output,
+      emit,
+    )
+    const data = await prepare(
+      settings,
+      tokenizer,
+      config.context,
+      output.earlier !== undefined,
+      emit,
+    )
     file = data.file
     const peak = settings.learningRate ?? defaultLearningRate(parameters)
     const { steps, warmup, accumulate, betas, weightDecay } = settings
@@ -73,7 +83,11 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
       parameters,
       memory,
       tokenizer: { kind: tokenizer.kind, size: tokenizer.size },
-      data: { train: size(data.train), validation: size(data.validation), documents: data.documents },
+      data: {
+        train: size(data.train),
+        validation: size(data.validation),
+        documents: data.documents,
+      },
       step: progress.step,
       steps,
       batch: batch * accumulate,
@@ -83,7 +97,20 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
       epochs: train.epoch(steps),
       seed,
     })
-    return { settings, batch, seed, emit, model, optimizer, tokenizer, data, train, validation, rate, progress }
+    return {
+      settings,
+      batch,
+      seed,
+      emit,
+      model,
+      optimizer,
+      tokenizer,
+      data,
+      train,
+      validation,
+      rate,
+      progress,
+    }
   } catch (error) {
     await file?.close()
     await output.undo()
@@ -93,10 +120,16 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
 
 /** What the run will be of, and whether it fits: nothing large is read or written yet. */
 async function plan(settings: Settings, { earlier }: Output, emit: (event: TrainEvent) => void) {
-  const tokenizer = earlier ? await loadTokenizer(settings.output) : await chooseTokenizer(settings, emit)
+  const tokenizer = earlier
+    ? await loadTokenizer(settings.output)
+    : await chooseTokenizer(settings, emit)
   const config = earlier?.model ?? resolveModel(settings.model, tokenizer.size)
   if (config.vocabulary < tokenizer.size) {
-    throw outOfRange(`at least the tokenizer's ${tokenizer.size}`, 'model.vocabulary', config.vocabulary)
+    throw outOfRange(
+      `at least the tokenizer's ${tokenizer.size}`,
+      'model.vocabulary',
+      config.vocabulary,
+    )
   }
   const { batch = defaultBatch(config.context), seed = earlier?.seed ?? 0, recompute } = settings
   const memory = trainingMemory(config, { batch, recompute })
@@ -123,7 +156,8 @@ async function prepare(
   try {
     return await prepareText({ data, tokenizer, folder, validation, context, signal, onProgress })
   } catch (error) {
-    if (error instanceof AbortError) throw new AbortError('Stopped while the text was encoded', undefined, { cause: error.cause })
+    if (error instanceof AbortError)
+      throw new AbortError('Stopped while the text was encoded', undefined, { cause: error.cause })
     throw error
   }
 }

@@ -7,8 +7,10 @@ import { meanLoss } from './evaluate.js'
 import type { Job } from './job.js'
 
 /**
- * Trains until the last step. Each step is: batches forward and backward, one step of the optimizer, its loss read.
- * @throws AbortError after the step in which the signal came, saved; GptloomError ERR_DIVERGED when the loss is no number
+ * Trains until the last step. Each step is: batches forward and backward, one step of the optimizer,
+ * its loss read.
+ * @throws AbortError after the step in which the signal came, saved; GptloomError ERR_DIVERGED when the
+ *   loss is no number
  */
 export async function trainLoop(job: Job): Promise<void> {
   const { settings, progress } = job
@@ -52,13 +54,19 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   const { context } = model.config
   const { device } = model
   const { step } = progress
-  const batches = await Promise.all(Array.from({ length: accumulate }, (_, micro) => train.batch(step, micro)))
+  const batches = await Promise.all(
+    Array.from({ length: accumulate }, (_, micro) => train.batch(step, micro)),
+  )
   const losses = batches.map(({ tokens, targets, starts }, micro) => {
     using tape = new Tape()
     const loss = tape.run(() => {
       const upload = (values: Int32Array) => device.tensor(values, [batch, context])
       const dropout = { seed, step: step * accumulate + micro }
-      return model.loss(upload(tokens), upload(targets), { starts: starts && upload(starts), dropout, recompute })
+      return model.loss(upload(tokens), upload(targets), {
+        starts: starts && upload(starts),
+        dropout,
+        recompute,
+      })
     })
     tape.backward(loss)
     tape.release(loss)
@@ -100,7 +108,8 @@ async function evaluate(job: Job): Promise<void> {
   const { step } = progress
   const loss = await meanLoss(model, validation, settings.evaluateTokens, () => aborted(job))
   if (aborted(job)) return
-  if (!Number.isFinite(loss)) await diverged(job, `After step ${step} the validation loss is ${loss}`)
+  if (!Number.isFinite(loss))
+    await diverged(job, `After step ${step} the validation loss is ${loss}`)
   if (step === 0) progress.firstLoss = loss
   progress.last = { loss, step }
   const best = loss < (progress.best?.loss ?? Infinity)
@@ -125,7 +134,11 @@ async function sample(job: Job): Promise<void> {
   const { samplePrompt: prompt, sampleTokens: maxTokens } = settings
   const decoder = tokenizer.decoder()
   let text = ''
-  const tokens = generateTokens(model, tokenizer, tokenizer.encode(prompt), { maxTokens, seed, topK: 40 })
+  const tokens = generateTokens(model, tokenizer, tokenizer.encode(prompt), {
+    maxTokens,
+    seed,
+    topK: 40,
+  })
   for await (const token of tokens) {
     if (aborted(job)) return
     text += decoder.push(token)
@@ -150,7 +163,8 @@ async function stop(job: Job): Promise<never> {
   )
 }
 
-// The weights that led here are saved nowhere: from them the same step would fail again. What was saved before is good.
+// The weights that led here are saved nowhere: from them the same step would fail again. What was saved
+// before is good.
 async function diverged({ progress, settings }: Job, what: string): Promise<never> {
   const { output } = settings
   const newest = await newestCheckpoint(output)

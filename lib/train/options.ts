@@ -1,4 +1,12 @@
-import { GptloomError, checkInteger, checkKeys, checkNumber, outOfRange, show, wrongType } from '../errors.js'
+import {
+  GptloomError,
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  outOfRange,
+  show,
+  wrongType,
+} from '../errors.js'
 import { resolveModel } from '../models/index.js'
 import type { ModelOptions, Preset } from '../models/index.js'
 import { scheduleNames } from '../optim/index.js'
@@ -57,8 +65,8 @@ export interface TrainOptions {
   /** Compute activations again in the backward pass, to save memory. Default false. */
   recompute?: boolean
   /**
-   * Names all random numbers: the same seed, data and options give the same weights, bit for bit. Default 0, or that of
-   * the run that is resumed.
+   * Names all random numbers: the same seed, data and options give the same weights, bit for bit.
+   * Default 0, or that of the run that is resumed.
    */
   seed?: number
   /** 'auto' (the default) for the best there is, or 'cpu'. */
@@ -71,10 +79,33 @@ export interface TrainOptions {
 
 /** The names of all options, for messages about unknown ones. */
 export const optionNames = [
-  'data', 'output', 'resume', 'model', 'tokenizer', 'steps', 'batch', 'accumulate', 'learningRate',
-  'minLearningRate', 'schedule', 'warmup', 'betas', 'weightDecay', 'clip', 'validation', 'evaluateEvery',
-  'evaluateTokens', 'checkpointEvery', 'sampleEvery', 'samplePrompt', 'sampleTokens', 'recompute', 'seed',
-  'device', 'threads', 'signal',
+  'data',
+  'output',
+  'resume',
+  'model',
+  'tokenizer',
+  'steps',
+  'batch',
+  'accumulate',
+  'learningRate',
+  'minLearningRate',
+  'schedule',
+  'warmup',
+  'betas',
+  'weightDecay',
+  'clip',
+  'validation',
+  'evaluateEvery',
+  'evaluateTokens',
+  'checkpointEvery',
+  'sampleEvery',
+  'samplePrompt',
+  'sampleTokens',
+  'recompute',
+  'seed',
+  'device',
+  'threads',
+  'signal',
 ] as const satisfies readonly (keyof TrainOptions)[]
 
 type Open = 'signal' | 'threads' | 'learningRate' | 'minLearningRate' | 'model' | 'batch' | 'seed'
@@ -84,12 +115,16 @@ export type Settings = Required<Omit<TrainOptions, Open>> & Pick<TrainOptions, O
 
 /** @throws TypeError, RangeError naming the option */
 export function resolveOptions(options: TrainOptions): Settings {
-  if (typeof options !== 'object' || options === null) throw wrongType('an object of options', 'train()', options)
+  if (typeof options !== 'object' || options === null)
+    throw wrongType('an object of options', 'train()', options)
   checkKeys('train()', options, optionNames)
   const steps = checkInteger('steps', options.steps ?? 1000)
   // The vocabulary does not matter yet: this only finds mistakes before any work is done.
   resolveModel(options.model, 1)
-  const evaluateEvery = checkInteger('evaluateEvery', options.evaluateEvery ?? Math.ceil(steps / 10))
+  const evaluateEvery = checkInteger(
+    'evaluateEvery',
+    options.evaluateEvery ?? Math.ceil(steps / 10),
+  )
   const settings: Settings = {
     data: options.data,
     output: options.output,
@@ -125,20 +160,27 @@ export function resolveOptions(options: TrainOptions): Settings {
 
 function check(s: Settings): void {
   const paths = typeof s.data === 'string' ? [s.data] : s.data
-  if (!Array.isArray(paths) || paths.length === 0 || !paths.every((path) => typeof path === 'string' && path)) {
+  if (
+    !Array.isArray(paths) ||
+    paths.length === 0 ||
+    !paths.every((path) => typeof path === 'string' && path)
+  ) {
     throw wrongType('a path or a list of paths', 'data', s.data)
   }
-  if (typeof s.output !== 'string' || s.output === '') throw wrongType('a folder', 'output', s.output)
+  if (typeof s.output !== 'string' || s.output === '')
+    throw wrongType('a folder', 'output', s.output)
   checkTokenizer(s.tokenizer)
   if (s.batch !== undefined) checkInteger('batch', s.batch, 1, 2 ** 20)
   checkInteger('accumulate', s.accumulate, 1, 2 ** 20)
   if (s.learningRate !== undefined) checkNumber('learningRate', s.learningRate, 0)
-  if (s.minLearningRate !== undefined) checkNumber('minLearningRate', s.minLearningRate, 0, s.learningRate)
+  if (s.minLearningRate !== undefined)
+    checkNumber('minLearningRate', s.minLearningRate, 0, s.learningRate)
   if (!scheduleNames.includes(s.schedule)) {
     throw outOfRange(`one of ${scheduleNames.map(show).join(', ')}`, 'schedule', s.schedule)
   }
   checkInteger('warmup', s.warmup, 0)
-  if (!Array.isArray(s.betas) || s.betas.length !== 2) throw wrongType('two numbers', 'betas', s.betas)
+  if (!Array.isArray(s.betas) || s.betas.length !== 2)
+    throw wrongType('two numbers', 'betas', s.betas)
   s.betas.forEach((beta, i) => checkNumber(`betas[${i}]`, beta, 0, 0.99999))
   checkNumber('weightDecay', s.weightDecay, 0)
   checkNumber('clip', s.clip, 0)
@@ -146,7 +188,8 @@ function check(s: Settings): void {
   if (s.evaluateTokens !== Infinity) checkInteger('evaluateTokens', s.evaluateTokens)
   checkInteger('checkpointEvery', s.checkpointEvery, 0)
   checkInteger('sampleEvery', s.sampleEvery, 0)
-  if (typeof s.samplePrompt !== 'string') throw wrongType('a string', 'samplePrompt', s.samplePrompt)
+  if (typeof s.samplePrompt !== 'string')
+    throw wrongType('a string', 'samplePrompt', s.samplePrompt)
   checkInteger('sampleTokens', s.sampleTokens)
   if (s.seed !== undefined) checkInteger('seed', s.seed, 0)
   for (const name of ['resume', 'recompute'] as const) {
@@ -160,7 +203,8 @@ function check(s: Settings): void {
 function checkTokenizer(tokenizer: Settings['tokenizer']): void {
   const names = ['auto', 'gpt2', 'character', 'bpe']
   if (typeof tokenizer === 'string') {
-    if (!names.includes(tokenizer)) throw outOfRange(`one of ${names.map(show).join(', ')}`, 'tokenizer', tokenizer)
+    if (!names.includes(tokenizer))
+      throw outOfRange(`one of ${names.map(show).join(', ')}`, 'tokenizer', tokenizer)
   } else if (typeof tokenizer !== 'object' || tokenizer === null) {
     throw wrongType('a name, { kind, size } or a Tokenizer', 'tokenizer', tokenizer)
   } else if (!('encode' in tokenizer)) {
@@ -176,7 +220,10 @@ export function defaultBatch(context: number): number {
   return Math.min(64, Math.max(1, Math.floor(4096 / context)))
 }
 
-/** A learning rate that suits a model of that many parameters, after the rates that GPT-3's sizes used (Brown et al. 2020). */
+/**
+ * A learning rate that suits a model of that many parameters, after the rates that GPT-3's sizes
+ * used (Brown et al. 2020).
+ */
 export function defaultLearningRate(parameters: number): number {
   if (parameters < 10e6) return 1e-3
   if (parameters < 200e6) return 6e-4

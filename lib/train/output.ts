@@ -27,27 +27,38 @@ const RUN = 'training.json'
 
 /**
  * Makes the output folder or checks the one that is there.
- * @throws GptloomError ERR_OUTPUT_EXISTS, ERR_FILE, ERR_FORMAT; RangeError for sizes that are not those of the run there
+ * @throws GptloomError ERR_OUTPUT_EXISTS, ERR_FILE, ERR_FORMAT; RangeError for sizes that are not those
+ *   of the run there
  */
 export async function openOutput(settings: Settings): Promise<Output> {
   const { output, resume } = settings
   const made = await guarded(output, 'create', makeFolder(resolve(output)))
   await guarded(output, 'write', access(output, constants.W_OK))
-  const held = (await guarded(output, 'read', readdir(output))).filter((name) => !name.endsWith('.tmp'))
+  const held = (await guarded(output, 'read', readdir(output))).filter(
+    (name) => !name.endsWith('.tmp'),
+  )
   const checkpoint = await newestCheckpoint(output)
   // A run that was killed before its first checkpoint starts again; a folder of something else is refused.
-  const ours = checkpoint !== undefined || held.includes(RUN) || held.every((name) => name === 'data')
+  const ours =
+    checkpoint !== undefined || held.includes(RUN) || held.every((name) => name === 'data')
   if (held.length > 0 && !(resume && ours)) {
     const remedy = ours
       ? 'go on with it (resume: true, --resume), or choose another folder'
       : 'choose another folder, or empty this one'
-    throw new GptloomError('ERR_OUTPUT_EXISTS', `The output folder ${output} is not empty: ${remedy}`)
+    throw new GptloomError(
+      'ERR_OUTPUT_EXISTS',
+      `The output folder ${output} is not empty: ${remedy}`,
+    )
   }
   await removeStale(output)
   await removeStale(join(output, 'data'))
   await removeUnfinished(output)
-  const earlier = checkpoint === undefined ? undefined : { ...(await readRun(settings)), checkpoint }
-  return { earlier, undo: held.length > 0 ? async () => {} : () => empty(output, made !== undefined) }
+  const earlier =
+    checkpoint === undefined ? undefined : { ...(await readRun(settings)), checkpoint }
+  return {
+    earlier,
+    undo: held.length > 0 ? async () => {} : () => empty(output, made !== undefined),
+  }
 }
 
 /** Makes a folder and those above it; returns the first that was made. */
@@ -55,7 +66,8 @@ async function makeFolder(path: string): Promise<string | undefined> {
   try {
     return await mkdir(path, { recursive: true })
   } catch {
-    // With `recursive`, Node says of a read-only disk that the folder does not exist: ask for the true reason.
+    // With `recursive`, Node says of a read-only disk that the folder does not exist: ask for the true
+    // reason.
     let missing = path
     while (!(await exists(dirname(missing)))) missing = dirname(missing)
     await mkdir(missing)
@@ -66,7 +78,8 @@ async function makeFolder(path: string): Promise<string | undefined> {
 
 async function empty(output: string, remove: boolean): Promise<void> {
   try {
-    for (const name of await readdir(output)) await rm(join(output, name), { recursive: true, force: true })
+    for (const name of await readdir(output))
+      await rm(join(output, name), { recursive: true, force: true })
     if (remove) await rmdir(output)
   } catch {
     // What made the run fail is what the user needs to hear of.

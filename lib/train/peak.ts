@@ -1,7 +1,10 @@
 import type { Device } from '../tensor/index.js'
 import { matmul, scope } from '../tensor/index.js'
 
-/** Floating-point operations a second that a large matrix product reaches on this device, measured for about a fifth of a second. */
+/**
+ * Floating-point operations a second that a large matrix product reaches on this device, measured
+ * for about a fifth of a second.
+ */
 export async function peakFlops(device: Device): Promise<number> {
   const n = 768
   using a = device.uniform([n, n], { seed: 1, low: -1 })

@@ -20,8 +20,8 @@ export interface TrainResult {
 }
 
 /**
- * A run in progress: a promise of its result, and an async iterable of what happens. A loop over the events that starts
- * with the run sees all of them, and ends with it; a failure is thrown there too.
+ * A run in progress: a promise of its result, and an async iterable of what happens. A loop over the
+ * events that starts with the run sees all of them, and ends with it; a failure is thrown there too.
  */
 export class TrainRun implements PromiseLike<TrainResult>, AsyncIterable<TrainEvent> {
   readonly #events = new EventLog<TrainEvent>()
@@ -48,7 +48,9 @@ export class TrainRun implements PromiseLike<TrainResult>, AsyncIterable<TrainEv
     return this.#result.then(onFulfilled, onRejected)
   }
 
-  catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<TrainResult | B> {
+  catch<B = never>(
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<TrainResult | B> {
     return this.#result.catch(onRejected)
   }
 
@@ -69,8 +71,8 @@ export class TrainRun implements PromiseLike<TrainResult>, AsyncIterable<TrainEv
  *     for await (const event of run) if (event.type === 'step') console.log(event.step, event.loss)
  *     const { model, report } = await run
  *
- * @throws TypeError, RangeError at once for options that cannot be; the run rejects with GptloomError (ERR_DATA,
- *   ERR_FILE, ERR_OUTPUT_EXISTS, ERR_OUT_OF_MEMORY, ERR_DIVERGED ...) or AbortError
+ * @throws TypeError, RangeError at once for options that cannot be; the run rejects with GptloomError
+ *   (ERR_DATA, ERR_FILE, ERR_OUTPUT_EXISTS, ERR_OUT_OF_MEMORY, ERR_DIVERGED ...) or AbortError
  */
 export function train(options: TrainOptions): TrainRun {
   return new TrainRun(resolveOptions(options))
@@ -86,7 +88,10 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     optimizer.dispose()
     const seconds = (performance.now() - started) / 1000
     const report = await makeReport(job, progress.tokens - before, seconds)
-    await writeFileAtomic(join(settings.output, 'report.json'), JSON.stringify(report, null, 2) + '\n')
+    await writeFileAtomic(
+      join(settings.output, 'report.json'),
+      JSON.stringify(report, null, 2) + '\n',
+    )
     if (report.bestStep !== progress.step) await loadWeights(settings.output, model)
     emit({ type: 'done', report })
     return { model: new LanguageModel(model, tokenizer), report }

@@ -9,8 +9,9 @@ import type { Settings } from './options.js'
 const MOST_BYTES = 100e6
 
 /**
- * The tokenizer that the settings ask for; 'auto' is GPT-2's for the gpt2 presets, and else a BPE vocabulary learned from the
- * data, the larger the more text there is: a small model must not spend its weights on words it sees once.
+ * The tokenizer that the settings ask for; 'auto' is GPT-2's for the gpt2 presets, and else a BPE
+ * vocabulary learned from the data, the larger the more text there is: a small model must not spend its
+ * weights on words it sees once.
  */
 export async function chooseTokenizer(
   settings: Settings,
@@ -19,7 +20,8 @@ export async function chooseTokenizer(
   const { tokenizer, model, data } = settings
   if (typeof tokenizer === 'object' && 'encode' in tokenizer) return tokenizer
   const preset = typeof model === 'string' ? model : (model?.preset ?? '')
-  if (tokenizer === 'gpt2' || (tokenizer === 'auto' && preset.startsWith('gpt2'))) return gpt2Tokenizer()
+  if (tokenizer === 'gpt2' || (tokenizer === 'auto' && preset.startsWith('gpt2')))
+    return gpt2Tokenizer()
   const source = await openText(data)
   const total = Math.min(source.bytes, tokenizer === 'character' ? Infinity : MOST_BYTES)
   const text = chunks(source, total, settings.signal, (progress) => {
@@ -48,7 +50,10 @@ async function* chunks(
   let read = 0
   for await (const { text } of source) {
     for await (const chunk of text) {
-      if (signal?.aborted) throw new AbortError('Stopped while learning the vocabulary', undefined, { cause: signal.reason })
+      if (signal?.aborted)
+        throw new AbortError('Stopped while learning the vocabulary', undefined, {
+          cause: signal.reason,
+        })
       yield chunk
       read += chunk.length
       progress(Math.min(1, read / total))

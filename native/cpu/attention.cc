@@ -162,8 +162,7 @@ void attention_backward(Context& context, float* dqkv, const float* dout, const 
   spread(context, pairs * blocks, flops, [&](int64_t task, int) {
     const int64_t pair = task / blocks, t = task % blocks * block;
     context.kernels.attention.sum_parts(packed_head(qkv, starts, spec, pair), gradient(pair, 0),
-                                        T * D, first_keys.data(), parts, t,
-                                        std::min(t + block, T));
+                                        T * D, first_keys.data(), parts, t, std::min(t + block, T));
   });
 }
 

@@ -1,5 +1,5 @@
-// What every CPU op receives: the threads to spread over, the kernels for this machine's instruction set, and
-// scratch memory that comes from the device's allocator.
+// What every CPU op receives: the threads to spread over, the kernels for this machine's
+// instruction set, and scratch memory that comes from the device's allocator.
 #pragma once
 #include <cstddef>
 #include <cstdint>

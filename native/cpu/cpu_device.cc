@@ -19,7 +19,8 @@ std::shared_ptr<Pool> shared_pool() {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(std::shared_ptr<Pool> pool) : pool_(std::move(pool)), context_{*pool_, kernels(), scratch_} {}
+  explicit CpuDevice(std::shared_ptr<Pool> pool)
+      : pool_(std::move(pool)), context_{*pool_, kernels(), scratch_} {}
 
   std::string name() const override {
     const int threads = pool_->threads();
@@ -43,7 +44,8 @@ class CpuDevice final : public Device {
     if (data) return data;
     const MemoryUse use = memory();
     throw Error("ERR_OUT_OF_MEMORY", "The system has no " + std::to_string(bytes >> 20) +
-                                         " MB left; this device holds " + std::to_string(use.used >> 20) +
+                                         " MB left; this device holds " +
+                                         std::to_string(use.used >> 20) +
                                          " MB in tensors. Use a smaller batch, context or model");
   }
 
@@ -85,26 +87,35 @@ class CpuDevice final : public Device {
     for (const Array& x : tensors) spans.push_back({x.f32(), x.count()});
     push("norm", [=] { cpu::norm(context_, out.f32(), spans); }, {out});
   }
-  void random_normal(Array out, float mean, float deviation, uint64_t seed, uint64_t stream) override {
+  void random_normal(Array out, float mean, float deviation, uint64_t seed,
+                     uint64_t stream) override {
     push("random_normal",
-         [=] { cpu::random_normal(context_, out.f32(), out.count(), mean, deviation, seed, stream); }, {out});
+         [=] {
+           cpu::random_normal(context_, out.f32(), out.count(), mean, deviation, seed, stream);
+         },
+         {out});
   }
   void random_uniform(Array out, float low, float high, uint64_t seed, uint64_t stream) override {
     push("random_uniform",
-         [=] { cpu::random_uniform(context_, out.f32(), out.count(), low, high, seed, stream); }, {out});
+         [=] { cpu::random_uniform(context_, out.f32(), out.count(), low, high, seed, stream); },
+         {out});
   }
 
-  void dropout(Array out, Array x, float p, uint64_t seed, uint64_t stream, bool accumulate) override {
-    push("dropout",
-         [=] { cpu::dropout(context_, out.f32(), x.f32(), x.count(), p, seed, stream, accumulate); }, {out, x});
+  void dropout(Array out, Array x, float p, uint64_t seed, uint64_t stream,
+               bool accumulate) override {
+    push(
+        "dropout",
+        [=] { cpu::dropout(context_, out.f32(), x.f32(), x.count(), p, seed, stream, accumulate); },
+        {out, x});
   }
   void gelu_forward(Array out, Array x) override {
     push("gelu", [=] { cpu::gelu_forward(context_, out.f32(), x.f32(), x.count()); }, {out, x});
   }
   void gelu_backward(Array dx, Array dout, Array x, bool accumulate) override {
-    push("gelu backward",
-         [=] { cpu::gelu_backward(context_, dx.f32(), dout.f32(), x.f32(), x.count(), accumulate); },
-         {dx, dout, x});
+    push(
+        "gelu backward",
+        [=] { cpu::gelu_backward(context_, dx.f32(), dout.f32(), x.f32(), x.count(), accumulate); },
+        {dx, dout, x});
   }
 
   void matmul(Array out, Array pre, Array a, Array b, Array bias, Array residual, bool transpose_a,
@@ -128,7 +139,9 @@ class CpuDevice final : public Device {
   void bias_backward(Array dbias, Array dout, bool accumulate) override {
     const int64_t N = dbias.count();
     push("bias backward",
-         [=] { cpu::bias_backward(context_, dbias.f32(), dout.f32(), dout.count() / N, N, accumulate); },
+         [=] {
+           cpu::bias_backward(context_, dbias.f32(), dout.f32(), dout.count() / N, N, accumulate);
+         },
          {dbias, dout});
   }
 
@@ -137,29 +150,31 @@ class CpuDevice final : public Device {
     const int64_t C = x.shape[-1];
     push("layernorm",
          [=] {
-           cpu::layernorm_forward(context_, out.f32(), mean.f32(), rstd.f32(), x.f32(), weight.f32(), bias.f32(),
-                                  x.count() / C, C, epsilon);
+           cpu::layernorm_forward(context_, out.f32(), mean.f32(), rstd.f32(), x.f32(),
+                                  weight.f32(), bias.f32(), x.count() / C, C, epsilon);
          },
          {out, x, weight});
   }
-  void layernorm_backward(Array dx, Array dweight, Array dbias, Array dout, Array x, Array weight, Array mean,
-                          Array rstd, bool accumulate_dx, bool accumulate_dweight,
+  void layernorm_backward(Array dx, Array dweight, Array dbias, Array dout, Array x, Array weight,
+                          Array mean, Array rstd, bool accumulate_dx, bool accumulate_dweight,
                           bool accumulate_dbias) override {
     const int64_t C = x.shape[-1];
     push("layernorm backward",
          [=] {
-           cpu::layernorm_backward(context_, dx.f32(), dweight.f32(), dbias.f32(), dout.f32(), x.f32(),
-                                   weight.f32(), mean.f32(), rstd.f32(), x.count() / C, C, accumulate_dx,
-                                   accumulate_dweight, accumulate_dbias);
+           cpu::layernorm_backward(context_, dx.f32(), dweight.f32(), dbias.f32(), dout.f32(),
+                                   x.f32(), weight.f32(), mean.f32(), rstd.f32(), x.count() / C, C,
+                                   accumulate_dx, accumulate_dweight, accumulate_dbias);
          },
          {dout, x, weight});
   }
 
-  void embedding_forward(Array out, Array tokens, Array starts, Array wte, Array wpe, int64_t past) override {
+  void embedding_forward(Array out, Array tokens, Array starts, Array wte, Array wpe,
+                         int64_t past) override {
     const Embedding spec = embedding(out, wte, wpe, past);
     push("embedding",
          [=] {
-           cpu::embedding_forward(context_, out.f32(), tokens.i32(), starts.i32(), wte.f32(), wpe.f32(), spec);
+           cpu::embedding_forward(context_, out.f32(), tokens.i32(), starts.i32(), wte.f32(),
+                                  wpe.f32(), spec);
          },
          {out, tokens, wte});
   }
@@ -167,25 +182,29 @@ class CpuDevice final : public Device {
     const Embedding spec = embedding(dout, dwte, dwpe, 0);
     push("embedding backward",
          [=] {
-           cpu::embedding_backward(context_, dwte.f32(), dwpe.f32(), dout.f32(), tokens.i32(), starts.i32(), spec);
+           cpu::embedding_backward(context_, dwte.f32(), dwpe.f32(), dout.f32(), tokens.i32(),
+                                   starts.i32(), spec);
          },
          {dout, tokens});
   }
 
-  void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads, float dropout,
-                         uint64_t seed, uint64_t stream) override {
+  void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads,
+                         float dropout, uint64_t seed, uint64_t stream) override {
     const Attention spec = attention(out, heads, dropout, seed, stream);
     push("attention",
-         [=] { cpu::attention_forward(context_, out.f32(), lse.f32(), qkv.f32(), starts.i32(), spec); },
+         [=] {
+           cpu::attention_forward(context_, out.f32(), lse.f32(), qkv.f32(), starts.i32(), spec);
+         },
          {out, qkv});
   }
-  void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse, Array starts, int64_t heads,
-                          float dropout, uint64_t seed, uint64_t stream, bool accumulate) override {
+  void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse, Array starts,
+                          int64_t heads, float dropout, uint64_t seed, uint64_t stream,
+                          bool accumulate) override {
     const Attention spec = attention(out, heads, dropout, seed, stream);
     push("attention backward",
          [=] {
-           cpu::attention_backward(context_, dqkv.f32(), dout.f32(), qkv.f32(), out.f32(), lse.f32(),
-                                   starts.i32(), spec, accumulate);
+           cpu::attention_backward(context_, dqkv.f32(), dout.f32(), qkv.f32(), out.f32(),
+                                   lse.f32(), starts.i32(), spec, accumulate);
          },
          {dqkv, dout, qkv});
   }
@@ -195,8 +214,8 @@ class CpuDevice final : public Device {
     const int64_t capacity = k_cache.shape[2];
     push("cached attention",
          [=] {
-           cpu::attention_cached(context_, out.f32(), k_cache.f32(), v_cache.f32(), qkv.f32(), spec, past,
-                                 capacity);
+           cpu::attention_cached(context_, out.f32(), k_cache.f32(), v_cache.f32(), qkv.f32(), spec,
+                                 past, capacity);
          },
          {out, k_cache, qkv});
   }
@@ -204,8 +223,8 @@ class CpuDevice final : public Device {
   void crossentropy(Array losses, Array dlogits, Array logits, Array targets) override {
     push("crossentropy",
          [=] {
-           cpu::crossentropy(context_, losses.f32(), dlogits.f32(), logits.f32(), targets.i32(), losses.count(),
-                             logits.shape[-1]);
+           cpu::crossentropy(context_, losses.f32(), dlogits.f32(), logits.f32(), targets.i32(),
+                             losses.count(), logits.shape[-1]);
          },
          {logits, targets});
   }
@@ -213,20 +232,21 @@ class CpuDevice final : public Device {
                            Array targets) override {
     push("linear crossentropy",
          [=] {
-           cpu::linear_crossentropy(context_, losses.f32(), dx.f32(), dweight.f32(), x.f32(), weight.f32(),
-                                    targets.i32(), losses.count(), weight.shape[1], weight.shape[0]);
+           cpu::linear_crossentropy(context_, losses.f32(), dx.f32(), dweight.f32(), x.f32(),
+                                    weight.f32(), targets.i32(), losses.count(), weight.shape[1],
+                                    weight.shape[0]);
          },
          {x, weight, targets});
   }
 
   void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
-             std::vector<Array> v, std::vector<double> weight_decays, Array norm, float learning_rate,
-             float beta1, float beta2, float epsilon, float gradient_scale, float max_norm,
-             int64_t step) override {
+             std::vector<Array> v, std::vector<double> weight_decays, Array norm,
+             float learning_rate, float beta1, float beta2, float epsilon, float gradient_scale,
+             float max_norm, int64_t step) override {
     std::vector<AdamwTensor> tensors;
     for (size_t i = 0; i < params.size(); i++) {
-      tensors.push_back({params[i].f32(), gradients[i].f32(), m[i].f32(), v[i].f32(), params[i].count(),
-                         static_cast<float>(weight_decays[i])});
+      tensors.push_back({params[i].f32(), gradients[i].f32(), m[i].f32(), v[i].f32(),
+                         params[i].count(), static_cast<float>(weight_decays[i])});
     }
     Adamw spec{};
     spec.learning_rate = learning_rate;
@@ -236,7 +256,10 @@ class CpuDevice final : public Device {
     spec.gradient_scale = gradient_scale;
     spec.max_norm = max_norm;
     spec.step = step;
-    push("adamw", [this, tensors = std::move(tensors), norm, spec] { cpu::adamw(context_, tensors, norm.f32(), spec); },
+    push("adamw",
+         [this, tensors = std::move(tensors), norm, spec] {
+           cpu::adamw(context_, tensors, norm.f32(), spec);
+         },
          {norm});
   }
 
@@ -253,7 +276,8 @@ class CpuDevice final : public Device {
     return spec;
   }
 
-  static Attention attention(const Array& out, int64_t heads, float dropout, uint64_t seed, uint64_t stream) {
+  static Attention attention(const Array& out, int64_t heads, float dropout, uint64_t seed,
+                             uint64_t stream) {
     Attention spec{};
     spec.B = out.shape[0];
     spec.T = out.shape[1];
@@ -268,7 +292,8 @@ class CpuDevice final : public Device {
   void push(const char* op, std::function<void()> work, std::initializer_list<Array> arrays) {
     queue_.push(std::move(work), [op, shapes = std::vector<Array>(arrays), this] {
       std::string text = op;
-      for (size_t i = 0; i < shapes.size(); i++) text += (i ? ", " : " of ") + shapes[i].shape.text();
+      for (size_t i = 0; i < shapes.size(); i++)
+        text += (i ? ", " : " of ") + shapes[i].shape.text();
       return text + " on " + name();
     });
   }
@@ -283,7 +308,8 @@ class CpuDevice final : public Device {
 }  // namespace
 
 std::shared_ptr<Device> open_device(int threads) {
-  return std::make_shared<CpuDevice>(threads == 0 ? shared_pool() : std::make_shared<Pool>(threads));
+  return std::make_shared<CpuDevice>(threads == 0 ? shared_pool()
+                                                  : std::make_shared<Pool>(threads));
 }
 
 }  // namespace gptloom::cpu

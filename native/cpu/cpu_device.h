@@ -9,8 +9,8 @@
 
 namespace gptloom::cpu {
 
-// threads 0: as many as the process may use, in the pool that all such devices share. Any other number gives
-// the device a pool of its own.
+// threads 0: as many as the process may use, in the pool that all such devices share. Any other
+// number gives the device a pool of its own.
 std::shared_ptr<Device> open_device(int threads);
 
 }  // namespace gptloom::cpu

@@ -1,6 +1,7 @@
-// Plan: a region publishes {function, count}, moves the generation on and takes part itself; threads draw indices from
-// one atomic counter. A waiting thread first spins, since regions follow each other within microseconds during a step,
-// then sleeps, so that an idle process costs nothing. Bound: about 1 us a region while threads are spinning.
+// Plan: a region publishes {function, count}, moves the generation on and takes part itself;
+// threads draw indices from one atomic counter. A waiting thread first spins, since regions follow
+// each other within microseconds during a step, then sleeps, so that an idle process costs nothing.
+// Bound: about 1 us a region while threads are spinning.
 #include "cpu/pool.h"
 
 #include <chrono>
@@ -19,8 +20,8 @@ namespace gptloom::cpu {
 
 namespace {
 
-// How long a thread spins before it sleeps: longer than the gap between two ops of a step, shorter than
-// anything that a person or a battery would notice.
+// How long a thread spins before it sleeps: longer than the gap between two ops of a step, shorter
+// than anything that a person or a battery would notice.
 constexpr auto kSpin = std::chrono::microseconds(60);
 
 void relax() {
@@ -122,14 +123,16 @@ void Pool::work(int thread) {
   }
 }
 
-// ---- how many threads -----------------------------------------------------------------------------------------
+// ---- how many threads
+// -----------------------------------------------------------------------------------------
 
 namespace {
 
 #if defined(__linux__)
 // Processors that a cgroup's quota is worth, rounded up; 0 without a quota.
 int quota_threads() {
-  // The process's own group: its path stands in /proc/self/cgroup, "0::/path" for v2 and "N:cpu,...:/path" for v1.
+  // The process's own group: its path stands in /proc/self/cgroup, "0::/path" for v2 and
+  // "N:cpu,...:/path" for v1.
   std::string v2 = "/", v1 = "/", line;
   std::ifstream groups("/proc/self/cgroup");
   while (std::getline(groups, line)) {
@@ -143,7 +146,8 @@ int quota_threads() {
   }
   double processors = 0;
   const auto take = [&](double quota, double period) {
-    if (quota > 0 && period > 0 && (processors == 0 || quota / period < processors)) processors = quota / period;
+    if (quota > 0 && period > 0 && (processors == 0 || quota / period < processors))
+      processors = quota / period;
   };
   // Every group on the way up to the root may set a tighter limit.
   for (std::string path = v2;; path = path.substr(0, path.rfind('/'))) {

@@ -1,8 +1,10 @@
-// The threads that an op is spread over. One pool serves the whole process, so that several devices (one for
-// each JavaScript thread) share the cores instead of fighting over them: parallel regions run one at a time.
+// The threads that an op is spread over. One pool serves the whole process, so that several devices
+// (one for each JavaScript thread) share the cores instead of fighting over them: parallel regions
+// run one at a time.
 //
-// Work is handed out in index order to whichever thread is free. Bits must not depend on the number of threads,
-// so a region's indices must name independent outputs or chunks of a fixed size, never "one share per thread".
+// Work is handed out in index order to whichever thread is free. Bits must not depend on the number
+// of threads, so a region's indices must name independent outputs or chunks of a fixed size, never
+// "one share per thread".
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -26,9 +28,10 @@ class Pool {
   // Threads that take part in a region, the caller included.
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls f(index, thread) for every index in [0, count), and returns when all are done. thread is in
-  // [0, threads()), 0 being the caller. The first exception thrown by f is rethrown here, once all threads have
-  // stopped; indices not yet handed out are then skipped. Regions must not be nested.
+  // Calls f(index, thread) for every index in [0, count), and returns when all are done. thread is
+  // in [0, threads()), 0 being the caller. The first exception thrown by f is rethrown here, once
+  // all threads have stopped; indices not yet handed out are then skipped. Regions must not be
+  // nested.
   template <class F>
   void run(int64_t count, F&& f) {
     struct Call {
@@ -39,7 +42,8 @@ class Pool {
     run_erased(count, &Call::one, const_cast<void*>(static_cast<const void*>(std::addressof(f))));
   }
 
-  // Calls f(begin, end, thread) over [0, count) in pieces of `grain` indices (the last may be shorter).
+  // Calls f(begin, end, thread) over [0, count) in pieces of `grain` indices (the last may be
+  // shorter).
   template <class F>
   void run_ranges(int64_t count, int64_t grain, F&& f) {
     run((count + grain - 1) / grain, [&](int64_t piece, int thread) {
@@ -74,8 +78,8 @@ class Pool {
   std::atomic<bool> stop_{false};
 };
 
-// Threads that this process may really use: processors in its affinity mask, bounded by the cgroup's quota
-// (v2 cpu.max, v1 cpu.cfs_quota_us). At least 1. GPTLOOM_THREADS overrides it.
+// Threads that this process may really use: processors in its affinity mask, bounded by the
+// cgroup's quota (v2 cpu.max, v1 cpu.cfs_quota_us). At least 1. GPTLOOM_THREADS overrides it.
 int available_threads();
 
 }  // namespace gptloom::cpu

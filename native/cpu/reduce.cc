@@ -54,7 +54,8 @@ void norm(Context& context, float* out, const std::vector<Span>& tensors) {
   *out = static_cast<float>(std::sqrt(squares));
 }
 
-// ---- columns -------------------------------------------------------------------------------------
+// ---- columns
+// -------------------------------------------------------------------------------------
 
 void bias_backward(Context& context, float* dbias, const float* dout, int64_t M, int64_t N,
                    bool accumulate) {

@@ -1,4 +1,5 @@
-// The addon's export table; no logic. A method of Device becomes callable from TypeScript by one line here.
+// The addon's export table; no logic. A method of Device becomes callable from TypeScript by one
+// line here.
 #include "cpu/cpu_device.h"
 #include "glue/binder.h"
 #include "glue/device_handle.h"
@@ -53,7 +54,8 @@ Napi::Value cpu_info(const Napi::CallbackInfo& info) {
   });
 }
 
-// The whole addon is one function of the error class, so that nothing can be called before that is known.
+// The whole addon is one function of the error class, so that nothing can be called before that is
+// known.
 Napi::Value open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsFunction()) throw Napi::TypeError::New(env, "Expected the error class");

@@ -1,5 +1,6 @@
-// Turns a method of Device into a JavaScript function: bound<&Device::add> takes the method's own arguments, in
-// order, as JavaScript values. Types have been checked by the caller; what is checked here is state.
+// Turns a method of Device into a JavaScript function: bound<&Device::add> takes the method's own
+// arguments, in order, as JavaScript values. Types have been checked by the caller; what is checked
+// here is state.
 #pragma once
 #include <tuple>
 #include <utility>
@@ -12,7 +13,9 @@ namespace gptloom::glue {
 
 template <class T>
 struct From {
-  static T get(const Device&, Napi::Value value) { return static_cast<T>(value.As<Napi::Number>().DoubleValue()); }
+  static T get(const Device&, Napi::Value value) {
+    return static_cast<T>(value.As<Napi::Number>().DoubleValue());
+  }
 };
 template <>
 struct From<bool> {
@@ -38,7 +41,8 @@ struct From<std::vector<T>> {
 Device& device_of(const Napi::CallbackInfo& info);
 
 template <class... Arguments, size_t... I>
-void call(void (Device::*method)(Arguments...), const Napi::CallbackInfo& info, std::index_sequence<I...>) {
+void call(void (Device::*method)(Arguments...), const Napi::CallbackInfo& info,
+          std::index_sequence<I...>) {
   Device& device = device_of(info);
   (device.*method)(From<Arguments>::get(device, info[I])...);
 }

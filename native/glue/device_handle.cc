@@ -19,17 +19,16 @@ Device& device_of(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function DeviceHandle::define(Napi::Env env) {
-  return DefineClass(
-      env, "NativeDevice",
-      {
-          InstanceMethod<&DeviceHandle::name>("name"),
-          InstanceMethod<&DeviceHandle::memory>("memory"),
-          InstanceMethod<&DeviceHandle::tensor>("tensor"),
-          InstanceMethod<&DeviceHandle::upload>("upload"),
-          InstanceMethod<&DeviceHandle::download>("download"),
-          InstanceMethod<&DeviceHandle::idle>("idle"),
-          InstanceMethod<&DeviceHandle::close>("close"),
-      });
+  return DefineClass(env, "NativeDevice",
+                     {
+                         InstanceMethod<&DeviceHandle::name>("name"),
+                         InstanceMethod<&DeviceHandle::memory>("memory"),
+                         InstanceMethod<&DeviceHandle::tensor>("tensor"),
+                         InstanceMethod<&DeviceHandle::upload>("upload"),
+                         InstanceMethod<&DeviceHandle::download>("download"),
+                         InstanceMethod<&DeviceHandle::idle>("idle"),
+                         InstanceMethod<&DeviceHandle::close>("close"),
+                     });
 }
 
 DeviceHandle::DeviceHandle(const Napi::CallbackInfo& info)
@@ -37,7 +36,8 @@ DeviceHandle::DeviceHandle(const Napi::CallbackInfo& info)
   guarded(info.Env(), [&] { device_ = cpu::open_device(info[0].As<Napi::Number>().Int32Value()); });
   mark<DeviceHandle>(info.This().As<Napi::Object>());
   const auto label = Napi::String::New(info.Env(), "gptloom device");
-  napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this, settle, &to_loop_);
+  napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this,
+                                  settle, &to_loop_);
   napi_unref_threadsafe_function(env_, to_loop_);  // only a pending promise keeps the process alive
   napi_add_env_cleanup_hook(env_, shut, this);
 }
@@ -47,8 +47,8 @@ DeviceHandle::~DeviceHandle() {
   shut(this);
 }
 
-// Runs when the thread's environment goes down, before that takes the way to the loop away, or when the handle is
-// collected; whichever is first.
+// Runs when the thread's environment goes down, before that takes the way to the loop away, or when
+// the handle is collected; whichever is first.
 void DeviceHandle::shut(void* self) {
   auto* handle = static_cast<DeviceHandle*>(self);
   if (!handle->to_loop_) return;
@@ -82,8 +82,8 @@ Napi::Value DeviceHandle::tensor(const Napi::CallbackInfo& info) {
   });
 }
 
-// V8 counts what the device holds from the system. That is level once the first step has run, so a training step
-// never makes V8 believe that memory is piling up.
+// V8 counts what the device holds from the system. That is level once the first step has run, so a
+// training step never makes V8 believe that memory is piling up.
 void DeviceHandle::report_memory(Napi::Env env) {
   const auto reserved = static_cast<int64_t>(device_->memory().reserved);
   if (reserved == reported_) return;
@@ -99,7 +99,8 @@ void DeviceHandle::upload(const Napi::CallbackInfo& info) {
   });
 }
 
-// download(tensor, typed array): a promise, fulfilled once the array is filled. Nobody else may hold the array.
+// download(tensor, typed array): a promise, fulfilled once the array is filled. Nobody else may
+// hold the array.
 Napi::Value DeviceHandle::download(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto target = info[1].As<Napi::TypedArray>();
@@ -123,8 +124,10 @@ Napi::Value DeviceHandle::wait(Napi::Env env, const Array& x, void* target, Napi
   }
   device_->download(x, target, [pending, to_loop = to_loop_](std::exception_ptr failure) {
     pending->failure = std::move(failure);
-    // Refused only while the thread's environment is going down, and then nobody is left to be told.
-    if (napi_call_threadsafe_function(to_loop, pending, napi_tsfn_nonblocking) != napi_ok) delete pending;
+    // Refused only while the thread's environment is going down, and then nobody is left to be
+    // told.
+    if (napi_call_threadsafe_function(to_loop, pending, napi_tsfn_nonblocking) != napi_ok)
+      delete pending;
   });
   return Napi::Value(env, promise);
 }

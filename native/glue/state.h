@@ -1,4 +1,5 @@
-// What one JavaScript thread's copy of the addon remembers, and how native failures become JavaScript errors.
+// What one JavaScript thread's copy of the addon remembers, and how native failures become
+// JavaScript errors.
 #pragma once
 #include "error.h"
 #include "glue/common.h"
@@ -13,7 +14,8 @@ struct State {
 inline State& state(Napi::Env env) { return *env.GetInstanceData<State>(); }
 
 inline Napi::Value to_js(Napi::Env env, const Error& error) {
-  return state(env).error.New({Napi::String::New(env, error.code), Napi::String::New(env, error.what())});
+  return state(env).error.New(
+      {Napi::String::New(env, error.code), Napi::String::New(env, error.what())});
 }
 
 // Runs `body` and turns what it throws into what JavaScript can catch.
@@ -24,7 +26,8 @@ auto guarded(Napi::Env env, Body&& body) {
   } catch (const Error& error) {
     throw Napi::Error(env, to_js(env, error));
   } catch (const std::bad_alloc&) {
-    throw Napi::Error(env, to_js(env, Error("ERR_OUT_OF_MEMORY", "The process has no memory left")));
+    throw Napi::Error(env,
+                      to_js(env, Error("ERR_OUT_OF_MEMORY", "The process has no memory left")));
   }
 }
 

@@ -1,5 +1,5 @@
-// Marks our objects, so that another object, or one of a second copy of this addon in the same process, is
-// refused and not misread.
+// Marks our objects, so that another object, or one of a second copy of this addon in the same
+// process, is refused and not misread.
 #pragma once
 #include "glue/common.h"
 
@@ -23,8 +23,10 @@ template <class Handle>
 Handle* handle_of(Napi::Value value, const char* expected) {
   const napi_type_tag tag = tag_of<Handle>();
   bool ours = false;
-  if (!value.IsObject() || napi_check_object_type_tag(value.Env(), value, &tag, &ours) != napi_ok || !ours) {
-    throw Napi::TypeError::New(value.Env(), std::string("Expected ") + expected + " of this copy of gptloom");
+  if (!value.IsObject() || napi_check_object_type_tag(value.Env(), value, &tag, &ours) != napi_ok ||
+      !ours) {
+    throw Napi::TypeError::New(value.Env(),
+                               std::string("Expected ") + expected + " of this copy of gptloom");
   }
   return Napi::ObjectWrap<Handle>::Unwrap(value.As<Napi::Object>());
 }

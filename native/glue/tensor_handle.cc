@@ -6,8 +6,9 @@
 namespace gptloom::glue {
 
 Napi::Function Tensor::define(Napi::Env env) {
-  return DefineClass(env, "NativeTensor",
-                     {InstanceMethod<&Tensor::view>("view"), InstanceMethod<&Tensor::dispose>("dispose")});
+  return DefineClass(
+      env, "NativeTensor",
+      {InstanceMethod<&Tensor::view>("view"), InstanceMethod<&Tensor::dispose>("dispose")});
 }
 
 Napi::Object Tensor::create(Napi::Env env, std::shared_ptr<Storage> storage, const Array& array) {
@@ -24,7 +25,8 @@ const Array& Tensor::array(Napi::Value value, const Device* device) {
   if (!tensor->storage_) throw Error("ERR_DISPOSED", "A tensor was used after dispose()");
   if (device && tensor->storage_->device.get() != device) {
     throw Error("ERR_DEVICE", "A tensor of " + tensor->storage_->device->name() + ", shape " +
-                                  tensor->array_.shape.text() + ", was given to an op on another device");
+                                  tensor->array_.shape.text() +
+                                  ", was given to an op on another device");
   }
   return tensor->array_;
 }
@@ -35,7 +37,8 @@ Napi::Value Tensor::view(const Napi::CallbackInfo& info) {
     Array array = Tensor::array(info.This(), nullptr);
     array.shape = shape_of(info[0]);
     const int64_t offset = info[1].As<Napi::Number>().Int64Value();
-    array.data = static_cast<char*>(array.data) + offset * static_cast<int64_t>(dtype_size(array.dtype));
+    array.data =
+        static_cast<char*>(array.data) + offset * static_cast<int64_t>(dtype_size(array.dtype));
     return create(info.Env(), storage_, array);
   });
 }
@@ -45,7 +48,8 @@ void Tensor::dispose(const Napi::CallbackInfo&) { storage_.reset(); }
 Shape shape_of(Napi::Value value) {
   const auto list = value.As<Napi::Array>();
   Shape shape;
-  if (list.Length() > Shape::kMaxRank) throw Napi::RangeError::New(value.Env(), "Expected at most 6 dimensions");
+  if (list.Length() > Shape::kMaxRank)
+    throw Napi::RangeError::New(value.Env(), "Expected at most 6 dimensions");
   shape.rank = static_cast<int>(list.Length());
   for (int i = 0; i < shape.rank; i++) {
     shape.sizes[i] = list.Get(static_cast<uint32_t>(i)).As<Napi::Number>().Int64Value();

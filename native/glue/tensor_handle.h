@@ -24,8 +24,8 @@ class Tensor : public Napi::ObjectWrap<Tensor> {
  public:
   static Napi::Function define(Napi::Env env);
   static Napi::Object create(Napi::Env env, std::shared_ptr<Storage> storage, const Array& array);
-  // The array behind a handle, which must be of `device` unless that is null. Throws ERR_DISPOSED after dispose(),
-  // ERR_DEVICE for another device's, a TypeError for what is no handle.
+  // The array behind a handle, which must be of `device` unless that is null. Throws ERR_DISPOSED
+  // after dispose(), ERR_DEVICE for another device's, a TypeError for what is no handle.
   static const Array& array(Napi::Value value, const Device* device);
 
   explicit Tensor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Tensor>(info) {}

@@ -33,7 +33,8 @@ export const adamwCase: OpCase<AdamwInstance> = {
       sizes.flatMap((n, i) =>
         parts.map((part) => {
           const input = random.normal([n], part === 'm' ? 0.1 : 1)
-          if (part === 'v') input.values = input.values.map((x) => 0.01 + 0.1 * x * x) as Float32Array
+          if (part === 'v')
+            input.values = input.values.map((x) => 0.01 + 0.1 * x * x) as Float32Array
           if (part === 'gradient' && diverged) input.values[n - 1] = NaN
           return [`${part}${i}`, input]
         }),
@@ -41,14 +42,28 @@ export const adamwCase: OpCase<AdamwInstance> = {
     )
   },
   run(tensors, { sizes, step, weightDecay, gradientScale = 1, maxNorm = 0 }) {
-    const [params, gradients, m, v] = parts.map((part) => sizes.map((_, i) => tensors[`${part}${i}`]!))
+    const [params, gradients, m, v] = parts.map((part) =>
+      sizes.map((_, i) => tensors[`${part}${i}`]!),
+    )
     const { device } = params![0]!
     const natives = [params!, gradients!, m!, v!].map((list) => list.map((tensor) => tensor.native))
     const norm = maxNorm > 0 ? device.empty([1]) : null
     if (norm) device.native.norm(norm.native, natives[1]!)
-    device.native.adamw(natives[0]!, natives[1]!, natives[2]!, natives[3]!, sizes.map(() => weightDecay),
-      norm?.native ?? null, rates.learningRate, rates.beta1, rates.beta2, rates.epsilon, gradientScale,
-      maxNorm, step)
+    device.native.adamw(
+      natives[0]!,
+      natives[1]!,
+      natives[2]!,
+      natives[3]!,
+      sizes.map(() => weightDecay),
+      norm?.native ?? null,
+      rates.learningRate,
+      rates.beta1,
+      rates.beta2,
+      rates.epsilon,
+      gradientScale,
+      maxNorm,
+      step,
+    )
     return sizes.flatMap((_, i) => [params![i]!, m![i]!, v![i]!])
   },
   oracle(values, { sizes, step, weightDecay, gradientScale = 1, maxNorm = 0, diverged }) {
@@ -57,7 +72,12 @@ export const adamwCase: OpCase<AdamwInstance> = {
     return sizes.flatMap((_, i) => {
       const [param, gradient, m, v] = parts.map((part) => values[`${part}${i}`]!)
       if (diverged) return [param!, m!, v!]
-      return oracle.adamw(param!, gradient!, m!, v!, { ...rates, weightDecay, gradientFactor, step })
+      return oracle.adamw(param!, gradient!, m!, v!, {
+        ...rates,
+        weightDecay,
+        gradientFactor,
+        step,
+      })
     })
   },
   tolerance: () => ({ atol: 1e-7, rtol: 5e-6 }),

@@ -35,14 +35,20 @@ export const attentionCase: OpCase<AttentionInstance> = {
     const mask = dropout && maskOf(B * H * T * T, dropout)
     return [oracle.attention(qkv!, { B, T, H, D }, starts, mask)]
   },
-  tolerance: ({ T, deviation = 1 }) => ({ atol: 1e-6 * (5 + Math.sqrt(T)) * deviation ** 2, rtol: 2e-5 }),
+  tolerance: ({ T, deviation = 1 }) => ({
+    atol: 1e-6 * (5 + Math.sqrt(T)) * deviation ** 2,
+    rtol: 2e-5,
+  }),
   cost: ({ B, T, H, D }) => ({ bytes: 16 * B * T * H * D, flops: 2 * B * H * D * T * (T + 1) }),
 }
 
 // Finite differences ask for the same mask again and again.
 let kept: { key: string; mask: Float64Array } | undefined
 
-function maskOf(n: number, { p, seed, stream }: { p: number; seed: number; stream: number }): Float64Array {
+function maskOf(
+  n: number,
+  { p, seed, stream }: { p: number; seed: number; stream: number },
+): Float64Array {
   const key = [n, p, seed, stream].join()
   if (kept?.key !== key) kept = { key, mask: oracle.dropoutMask(n, p, seed, stream) }
   return kept.mask
@@ -75,7 +81,8 @@ export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
   run({ qkv, keys, values }, { H, past }) {
     return [attentionCached(qkv!, keys!, values!, H, past), keys!, values!]
   },
-  oracle: ({ qkv, keys, values }, instance) => oracle.attentionCached(qkv!, keys!, values!, instance),
+  oracle: ({ qkv, keys, values }, instance) =>
+    oracle.attentionCached(qkv!, keys!, values!, instance),
   tolerance: () => ({ atol: 1e-5, rtol: 1e-5 }),
   cost: ({ B, T, H, D, past }) => ({
     bytes: 4 * B * H * D * (4 * T + 2 * (past + T)),

@@ -73,7 +73,10 @@ export class Random {
 
   /** An int32 input of integers in [low, high). */
   integers(shape: number[], high: number, low = 0): Input {
-    return { shape, values: Int32Array.from({ length: product(shape) }, () => this.below(high, low)) }
+    return {
+      shape,
+      values: Int32Array.from({ length: product(shape) }, () => this.below(high, low)),
+    }
   }
 
   /** int32 [B, T]: where each position's document starts, with documents of all lengths. */

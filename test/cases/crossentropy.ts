@@ -15,7 +15,9 @@ export interface CrossEntropyInstance {
 
 function targetsOf(rows: number[], V: number, ignored: number, random: Random): Input {
   const targets = random.integers(rows, V)
-  const values = targets.values.map((target) => (random.next() < ignored ? -1 : target)) as Int32Array
+  const values = targets.values.map((target) =>
+    random.next() < ignored ? -1 : target,
+  ) as Int32Array
   return { ...targets, values }
 }
 

@@ -39,5 +39,8 @@ export const embeddingCase: OpCase<EmbeddingInstance> = {
     return [oracle.embedding(tokens!, weight!, { T, C, positions, starts, past })]
   },
   tolerance: ({ B, T }) => ({ atol: 1e-6 * (1 + Math.sqrt(B * T)), rtol: 1e-5 }),
-  cost: ({ B, T, C, P }) => ({ bytes: 4 * B * T * (1 + C * (P ? 3 : 2)), flops: P ? B * T * C : 0 }),
+  cost: ({ B, T, C, P }) => ({
+    bytes: 4 * B * T * (1 + C * (P ? 3 : 2)),
+    flops: P ? B * T * C : 0,
+  }),
 }

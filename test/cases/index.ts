@@ -10,6 +10,17 @@ import { normCase, sumCase } from './reduce.js'
 
 // Each has a type of instance of its own, which only it needs to know.
 export const cases: OpCase<any>[] = [
-  addCase, geluCase, dropoutCase, matmulCase, layerNormCase, embeddingCase, attentionCase,
-  attentionCachedCase, crossEntropyCase, linearCrossEntropyCase, adamwCase, sumCase, normCase,
+  addCase,
+  geluCase,
+  dropoutCase,
+  matmulCase,
+  layerNormCase,
+  embeddingCase,
+  attentionCase,
+  attentionCachedCase,
+  crossEntropyCase,
+  linearCrossEntropyCase,
+  adamwCase,
+  sumCase,
+  normCase,
 ]

@@ -52,7 +52,10 @@ export const matmulCase: OpCase<MatmulInstance> = {
     return [oracle.matmul(a!, b!, { ...rest, M: count(rows), bias, residual })]
   },
   // Gradients of weights are sums over M, those of a over N.
-  tolerance: ({ rows, N, K }) => ({ atol: 1e-6 * (4 + Math.sqrt(Math.max(count(rows), N, K))), rtol: 1e-5 }),
+  tolerance: ({ rows, N, K }) => ({
+    atol: 1e-6 * (4 + Math.sqrt(Math.max(count(rows), N, K))),
+    rtol: 1e-5,
+  }),
   cost({ rows, N, K, bias, gelu, residual }) {
     const M = count(rows)
     const elements = M * K + K * N + M * N * (residual ? 2 : 1) + (bias ? N : 0)

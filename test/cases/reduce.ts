@@ -27,12 +27,16 @@ export const normCase: OpCase<ReduceInstance> = {
   name: 'norm',
   forwardOnly: true,
   instances: [{ sizes: [1] }, { sizes: [31, 33, 127] }, { sizes: [5, 200_003, 1] }],
-  inputs: ({ sizes }, random) => Object.fromEntries(sizes.map((n, i) => [`x${i}`, random.normal([n])])),
+  inputs: ({ sizes }, random) =>
+    Object.fromEntries(sizes.map((n, i) => [`x${i}`, random.normal([n])])),
   run(tensors) {
     const list = Object.values(tensors)
     const { device } = list[0]!
     const out = device.empty([1])
-    device.native.norm(out.native, list.map((tensor) => tensor.native))
+    device.native.norm(
+      out.native,
+      list.map((tensor) => tensor.native),
+    )
     return [out]
   },
   oracle: (values) => [[oracle.norm(Object.values(values))]],

@@ -28,8 +28,15 @@ function rows({ tokens }: Batch, context: number): number[] {
 
 test('an epoch visits windows that do not overlap, each once, the next one others', async () => {
   for (const [start, end, context] of [
-    [0, 1000, 31], [7, 999, 17], [3, 35, 31], [3, 36, 31], [0, 63, 31], [5, 68, 31], [0, 127, 1],
-    [10, 12, 1], [0, 2049, 33],
+    [0, 1000, 31],
+    [7, 999, 17],
+    [3, 35, 31],
+    [3, 36, 31],
+    [0, 63, 31],
+    [5, 68, 31],
+    [0, 127, 1],
+    [10, 12, 1],
+    [0, 2049, 33],
   ] as const) {
     const file = await counting(end + 5)
     const loader = new Loader(file, { start, end }, { batch: 1, context, seed: 3 })
@@ -42,8 +49,14 @@ test('an epoch visits windows that do not overlap, each once, the next one other
         const { tokens, targets, starts, targetCount } = await loader.batch(epoch * count + i)
         const begin = tokens[0]!
         assert.ok(begin >= start && begin + context < end, `${begin} in [${start}, ${end})`)
-        assert.equal(tokens, Int32Array.from({ length: context }, (_, t) => begin + t))
-        assert.equal(targets, Int32Array.from({ length: context }, (_, t) => begin + t + 1))
+        assert.equal(
+          tokens,
+          Int32Array.from({ length: context }, (_, t) => begin + t),
+        )
+        assert.equal(
+          targets,
+          Int32Array.from({ length: context }, (_, t) => begin + t + 1),
+        )
         assert.is(starts, null)
         assert.is(targetCount, context)
         begins.push(begin)
@@ -116,7 +129,10 @@ test('documents: where each position began', async () => {
       return Math.max(0, ids.subarray(row, i).lastIndexOf(END) + 1)
     })
     assert.equal(starts ?? new Int32Array(14), expected)
-    assert.is(starts === null, expected.every((begin) => begin === 0))
+    assert.is(
+      starts === null,
+      expected.every((begin) => begin === 0),
+    )
   }
   const none = new Loader(file, range, options)
   assert.is((await none.batch(0)).starts, null)
@@ -132,7 +148,12 @@ test('documents: where each position began', async () => {
 
 test('windows cover every target of a range once', async () => {
   for (const [start, end, context, batch] of [
-    [0, 2, 5, 3], [4, 9, 5, 1], [0, 100, 9, 4], [1, 101, 9, 4], [3, 131, 127, 2], [0, 129, 1, 7],
+    [0, 2, 5, 3],
+    [4, 9, 5, 1],
+    [0, 100, 9, 4],
+    [1, 101, 9, 4],
+    [3, 131, 127, 2],
+    [0, 129, 1, 7],
   ] as const) {
     const file = await counting(end + 1)
     const loader = new Loader(file, { start, end }, { batch, context, seed: 0 })
@@ -141,11 +162,16 @@ test('windows cover every target of a range once', async () => {
     for await (const { tokens, targets, targetCount } of loader.windows()) {
       assert.is(tokens.length, batch * context)
       assert.is(targets.filter((target) => target !== IGNORED).length, targetCount)
-      targets.forEach((target, i) => { if (target !== IGNORED) assert.is(target, tokens[i]! + 1) })
+      targets.forEach((target, i) => {
+        if (target !== IGNORED) assert.is(target, tokens[i]! + 1)
+      })
       seen.push(...targets.filter((target) => target !== IGNORED))
       count += targetCount
     }
-    assert.equal(seen, Array.from({ length: end - start - 1 }, (_, i) => start + 1 + i))
+    assert.equal(
+      seen,
+      Array.from({ length: end - start - 1 }, (_, i) => start + 1 + i),
+    )
     assert.is(count, end - start - 1)
     await file.close()
   }
@@ -162,7 +188,10 @@ test('windows with a limit are the same every time, apart, and spread over the r
     return begins
   }
   const some = await collect(73)
-  assert.equal(some, [0, 1, 2, 3, 4, 5, 6].map((i) => Math.floor((i * 1000) / 7) * 10))
+  assert.equal(
+    some,
+    [0, 1, 2, 3, 4, 5, 6].map((i) => Math.floor((i * 1000) / 7) * 10),
+  )
   assert.equal(await collect(73), some)
   assert.is((await collect(1)).length, 1)
   assert.is((await collect(9990)).length, 999)
@@ -178,7 +207,7 @@ test('mistakes', async () => {
   const whole = { start: 0, end: 20 }
   assert.is((await new Loader(file, whole, options).batch(0)).tokens.length, 19)
   const long = new Loader(file, whole, { ...options, context: 20 })
-  const error = await long.batch(0).catch((reason: unknown) => reason) as GptloomError
+  const error = (await long.batch(0).catch((reason: unknown) => reason)) as GptloomError
   assert.is(error.code, 'ERR_DATA')
   assert.match(error.message, /a range of 20 tokens, expected at least 21/)
   assert.throws(() => new Loader(file, { start: 4, end: 5 }, options), /holds nothing to predict/)
@@ -187,7 +216,11 @@ test('mistakes', async () => {
   assert.throws(() => new Loader(file, whole, { ...options, batch: 0 }), /for batch/)
   assert.throws(() => new Loader(file, whole, { ...options, seed: -1 }), /for seed/)
   const loader = new Loader(file, whole, options)
-  for (const [step, micro] of [[-1, 0], [0.5, 0], [0, 1]] as const) {
+  for (const [step, micro] of [
+    [-1, 0],
+    [0.5, 0],
+    [0, 1],
+  ] as const) {
     const thrown = await loader.batch(step, micro).catch((reason: unknown) => reason)
     assert.instance(thrown, RangeError)
   }

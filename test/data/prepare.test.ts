@@ -1,5 +1,12 @@
 import {
-  closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +18,9 @@ import type { PrepareOptions, Prepared, PrepareProgress } from '../../lib/data/p
 import { AbortError, GptloomError } from '../../lib/errors.js'
 
 let folder = ''
-test.before.each(() => { folder = mkdtempSync(join(tmpdir(), 'gptloom-prepare-')) })
+test.before.each(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gptloom-prepare-'))
+})
 test.after.each(() => rmSync(folder, { recursive: true, force: true }))
 
 /**
@@ -54,10 +63,17 @@ test('several documents: separated, split, every byte counted', async () => {
   const marks = ['', '\uFEFF', '']
   texts.forEach((text, i) => writeFileSync(join(data, `${i}.txt`), marks[i] + text))
   const seen: PrepareProgress[] = []
-  const onProgress = (progress: PrepareProgress) => { seen.push(progress) }
+  const onProgress = (progress: PrepareProgress) => {
+    seen.push(progress)
+  }
   const tokenizer = pairs(END)
   const prepared = await prepareText({
-    data, tokenizer, folder: join(folder, 'a', 'b'), validation: 0.3, context: 17, onProgress,
+    data,
+    tokenizer,
+    folder: join(folder, 'a', 'b'),
+    validation: 0.3,
+    context: 17,
+    onProgress,
   })
   const tokens = await tokensOf(prepared)
   // The oracle encodes each whole text at once.
@@ -98,11 +114,11 @@ test('without an end of text, documents follow one another; one document gets no
   writeFileSync(join(folder, 'b.txt'), 'de')
   const data = [join(folder, 'a.txt'), join(folder, 'b.txt')]
   const joined = await prepareText({ data, tokenizer: pairs(), folder, validation: 0 })
-  assert.equal([...await tokensOf(joined)], [97, 98, 100, 101])
+  assert.equal([...(await tokensOf(joined))], [97, 98, 100, 101])
   assert.equal(joined.validation, { start: 4, end: 4, bytes: 0 })
   await joined.file.close()
   const one = await prepareText({ data: data[0]!, tokenizer: pairs(END), folder, validation: 0 })
-  assert.equal([...await tokensOf(one)], [97, 98])
+  assert.equal([...(await tokensOf(one))], [97, 98])
   await one.file.close()
 })
 
@@ -110,7 +126,11 @@ test('too short: the numbers are said and nothing is left', async () => {
   writeFileSync(join(folder, 'a.txt'), 'a'.repeat(99))
   const options = { data: join(folder, 'a.txt'), tokenizer: pairs(), folder: join(folder, 'out') }
   for (const [context, validation, fits] of [
-    [8, 0.1, true], [9, 0.1, true], [10, 0.1, false], [98, 0, true], [99, 0, false],
+    [8, 0.1, true],
+    [9, 0.1, true],
+    [10, 0.1, false],
+    [98, 0, true],
+    [99, 0, false],
     [49, 0.5, false],
   ] as const) {
     const result = await prepareText({ ...options, context, validation }).catch((e: unknown) => e)
@@ -132,7 +152,7 @@ test('bad text, bad options and a signal leave nothing', async () => {
   const out = join(folder, 'out')
   writeFileSync(path, Buffer.concat([Buffer.alloc(200_000, 'a'), Buffer.of(0xff)]))
   const options = { data: path, tokenizer: pairs(), folder: out }
-  const bad = await prepareText(options).catch((error: unknown) => error) as GptloomError
+  const bad = (await prepareText(options).catch((error: unknown) => error)) as GptloomError
   assert.match(bad.message, /byte 0xFF at offset 200000/)
   assert.equal(readdirSync(out), [])
   const missing = await prepareText({ ...options, data: out + 'x' }).catch((e: unknown) => e)
@@ -147,8 +167,9 @@ test('bad text, bad options and a signal leave nothing', async () => {
   const onProgress = ({ bytes }: PrepareProgress) => {
     if (bytes > 100_000) controller.abort(reason)
   }
-  const stopped = await prepareText({ ...options, signal: controller.signal, onProgress })
-    .catch((error: unknown) => error) as AbortError
+  const stopped = (await prepareText({ ...options, signal: controller.signal, onProgress }).catch(
+    (error: unknown) => error,
+  )) as AbortError
   assert.instance(stopped, AbortError)
   assert.is(stopped.name, 'AbortError')
   assert.is(stopped.cause, reason)
@@ -162,13 +183,19 @@ test('openPrepared refuses what does not fit together', async () => {
   const record = JSON.parse(readFileSync(join(folder, 'text.json'), 'utf8')) as Prepared
   const { train, validation } = record
   for (const wrong of [
-    null, 7, [], {}, { ...record, train: null }, { ...record, tokens: 98 },
-    { ...record, train: { ...train, end: 88 } }, { ...record, train: { ...train, start: -1 } },
+    null,
+    7,
+    [],
+    {},
+    { ...record, train: null },
+    { ...record, tokens: 98 },
+    { ...record, train: { ...train, end: 88 } },
+    { ...record, train: { ...train, start: -1 } },
     { ...record, validation: { ...validation, bytes: 11 } },
     { ...record, validation: { ...validation, start: '89' } },
   ]) {
     writeFileSync(join(folder, 'text.json'), JSON.stringify(wrong))
-    const error = await openPrepared(folder).catch((reason: unknown) => reason) as GptloomError
+    const error = (await openPrepared(folder).catch((reason: unknown) => reason)) as GptloomError
     assert.is(error.code, 'ERR_FORMAT')
     assert.match(error.message, /does not describe the text\.tokens beside it/)
   }
@@ -184,7 +211,9 @@ test('memory does not grow with the text', async () => {
   }
   const peak = async (data: string) => {
     let most = 0
-    const onProgress = () => { most = Math.max(most, process.memoryUsage.rss()) }
+    const onProgress = () => {
+      most = Math.max(most, process.memoryUsage.rss())
+    }
     const prepared = await prepareText({ data, tokenizer: pairs(END), folder, onProgress })
     await prepared.file.close()
     return most / 2 ** 20

@@ -1,6 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import {
-  existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +18,9 @@ import { GptloomError } from '../../lib/errors.js'
 import { Random } from '../../lib/random.js'
 
 let folder = ''
-test.before.each(() => { folder = mkdtempSync(join(tmpdir(), 'gptloom-sources-')) })
+test.before.each(() => {
+  folder = mkdtempSync(join(tmpdir(), 'gptloom-sources-'))
+})
 test.after.each(() => rmSync(folder, { recursive: true, force: true }))
 
 async function readAll(data: string | string[]): Promise<[string, string][]> {
@@ -30,7 +38,10 @@ async function readAll(data: string | string[]): Promise<[string, string][]> {
 }
 
 async function refusal(data: string | string[]): Promise<GptloomError> {
-  const error = await readAll(data).then(() => null, (reason: unknown) => reason)
+  const error = await readAll(data).then(
+    () => null,
+    (reason: unknown) => reason,
+  )
   assert.instance(error, GptloomError, `expected a refusal, received ${error}`)
   return error as GptloomError
 }
@@ -44,9 +55,19 @@ function put(name: string, contents: string | Uint8Array = name): string {
 
 test('a folder: text files in one order, the rest left out', async () => {
   for (const name of [
-    'b.txt', 'B.md', 'a/z.txt', 'a.txt', 'a-b.TXT', 'c.jsonl', '.hidden.txt', 'x/y/ü.txt',
-    'x/.git/no.txt', 'noextension', 'dir.md/in.txt',
-  ]) put(name)
+    'b.txt',
+    'B.md',
+    'a/z.txt',
+    'a.txt',
+    'a-b.TXT',
+    'c.jsonl',
+    '.hidden.txt',
+    'x/y/ü.txt',
+    'x/.git/no.txt',
+    'noextension',
+    'dir.md/in.txt',
+  ])
+    put(name)
   put('empty.txt', '')
   symlinkSync(folder, join(folder, 'x', 'loop'))
   symlinkSync(join(folder, 'x', 'y'), join(folder, 'x', 'twice'))
@@ -55,11 +76,20 @@ test('a folder: text files in one order, the rest left out', async () => {
   const others = ['B.md', 'a-b.TXT', 'a.txt', 'a/z.txt', 'b.txt', 'dir.md/in.txt']
   const expected = [...others, 'x/twice/ü.txt']
   const all = await readAll(folder)
-  assert.equal(all.map(([file]) => file.slice(folder.length + 1)), expected)
-  assert.equal(all.map(([, text]) => text), [...others, 'x/y/ü.txt'])
+  assert.equal(
+    all.map(([file]) => file.slice(folder.length + 1)),
+    expected,
+  )
+  assert.equal(
+    all.map(([, text]) => text),
+    [...others, 'x/y/ü.txt'],
+  )
   const source = await openText([folder, join(folder, 'c.jsonl')])
   assert.is(source.files.length, expected.length + 1)
-  assert.is(source.bytes, source.files.reduce((sum, { bytes }) => sum + bytes, 0))
+  assert.is(
+    source.bytes,
+    source.files.reduce((sum, { bytes }) => sum + bytes, 0),
+  )
   symlinkSync(join(folder, 'nowhere'), join(folder, 'broken.txt'))
   assert.match((await refusal(folder)).message, /broken\.txt: there is no such file/)
 })
@@ -111,7 +141,8 @@ test('files that are something else', async () => {
     [Buffer.from('hello', 'utf16le'), /a NUL byte at offset 1 says it is a binary file, or UTF-16/],
     [Buffer.concat([Buffer.from('x'.repeat(7999)), Buffer.alloc(1)]), /NUL byte at offset 7999/],
     [Uint8Array.of(0x1f, 0x8b, 8, 0), /compressed \(gzip\)/],
-    ['PK\u0003\u0004xx', /zip archive/], ['%PDF-1.7', /PDF/],
+    ['PK\u0003\u0004xx', /zip archive/],
+    ['%PDF-1.7', /PDF/],
     [Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 13, 10), /byte 0x89 at offset 0, line 1, after ""/],
     [Buffer.from('na\nïve café\n', 'latin1'), /byte 0xEF at offset 3, line 2, after ""/],
     [Buffer.from('naive\r\ncafé\n', 'latin1'), /byte 0xE9 at offset 10, line 2, after "caf"\. C/],
@@ -151,7 +182,12 @@ test('firstInvalid agrees with the decoder of the platform', () => {
   const random = new Random(4)
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const valid = (bytes: Uint8Array) => {
-    try { decoder.decode(bytes); return true } catch { return false }
+    try {
+      decoder.decode(bytes)
+      return true
+    } catch {
+      return false
+    }
   }
   const parts = [
     0x00, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed,

@@ -14,13 +14,18 @@ test.after(() => rmSync(folder, { recursive: true, force: true }))
 async function write(tokens: Int32Array, size: number, pieces: number[] = []): Promise<void> {
   const writer = await TokenWriter.create(path, size)
   let at = 0
-  for (const length of pieces) await writer.write(tokens.subarray(at, at += length))
+  for (const length of pieces) await writer.write(tokens.subarray(at, (at += length)))
   await writer.write(tokens.subarray(at))
   assert.is(writer.count, tokens.length)
   await writer.finish(tokens.length * 3)
 }
 
-for (const [size, width] of [[50257, 2], [65536, 2], [65537, 4], [2 ** 31, 4]] as const) {
+for (const [size, width] of [
+  [50257, 2],
+  [65536, 2],
+  [65537, 4],
+  [2 ** 31, 4],
+] as const) {
   test(`a vocabulary of ${size}: ${width} bytes a token, any part of it`, async () => {
     const random = new Random(1)
     const tokens = Int32Array.from({ length: 1_200_001 }, () => random.integer(size))
@@ -35,13 +40,24 @@ for (const [size, width] of [[50257, 2], [65536, 2], [65537, 4], [2 ** 31, 4]] a
     await file.read(0, tokens.length, into)
     assert.equal(into.subarray(0, -1), tokens)
     const end = tokens.length
-    for (const [offset, length] of [[0, 0], [1, 31], [end - 33, 33], [end, 0]] as const) {
+    for (const [offset, length] of [
+      [0, 0],
+      [1, 31],
+      [end - 33, 33],
+      [end, 0],
+    ] as const) {
       const part = new Int32Array(33).fill(-1)
       await file.read(offset, length, part)
       assert.equal(part.subarray(0, length), tokens.subarray(offset, offset + length))
       assert.ok(part.subarray(length).every((token) => token === -1))
     }
-    const mistakes = [[-1, 1], [0, -1], [tokens.length, 1], [0, 40], [0.5, 1]] as const
+    const mistakes = [
+      [-1, 1],
+      [0, -1],
+      [tokens.length, 1],
+      [0, 40],
+      [0.5, 1],
+    ] as const
     for (const [offset, length] of mistakes) {
       const read = file.read(offset, length, new Int32Array(33))
       const error = await read.catch((reason: unknown) => reason)
@@ -72,7 +88,8 @@ test('damaged files are refused', async () => {
     return bytes
   }
   const cases: [Uint8Array, RegExp][] = [
-    [Buffer.alloc(0), /64-byte header/], [valid.subarray(0, 63), /64-byte header/],
+    [Buffer.alloc(0), /64-byte header/],
+    [valid.subarray(0, 63), /64-byte header/],
     [changed((b) => b.write('x')), /64-byte header/],
     [changed((b) => b.writeUInt32LE(2, 8)), /version is 2, expected 1/],
     [changed((b) => b.writeUInt32LE(3, 12)), /vocabulary of 7 does not go with 3 bytes/],
@@ -85,18 +102,21 @@ test('damaged files are refused', async () => {
   ]
   for (const [bytes, pattern] of cases) {
     writeFileSync(path, bytes)
-    const error = await TokenFile.open(path).catch((reason: unknown) => reason) as GptloomError
+    const error = (await TokenFile.open(path).catch((reason: unknown) => reason)) as GptloomError
     assert.is(error.code, 'ERR_FORMAT')
     assert.match(error.message, pattern)
   }
-  writeFileSync(path, changed((b) => b.writeUInt16LE(7, 66)))
+  writeFileSync(
+    path,
+    changed((b) => b.writeUInt16LE(7, 66)),
+  )
   const file = await TokenFile.open(path)
   const read = file.read(1, 2, new Int32Array(2))
-  const error = await read.catch((reason: unknown) => reason) as GptloomError
+  const error = (await read.catch((reason: unknown) => reason)) as GptloomError
   assert.match(error.message, /token 1 is 7, expected 0 to 6/)
   await file.close()
   const none = TokenFile.open(join(folder, 'none'))
-  const missing = await none.catch((reason: unknown) => reason) as GptloomError
+  const missing = (await none.catch((reason: unknown) => reason)) as GptloomError
   assert.is(missing.code, 'ERR_FILE')
 })
 

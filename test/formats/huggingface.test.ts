@@ -1,6 +1,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readModel, writeModel } from '../../lib/formats/huggingface.js'
@@ -27,9 +35,13 @@ interface Input {
   data: ArrayBufferView
 }
 
-// The tensors of a GPT2LMHeadModel with two layers, as `save_pretrained` of Transformers names and shapes them.
+// The tensors of a GPT2LMHeadModel with two layers, as `save_pretrained` of Transformers names and
+// shapes them.
 function tensors(prefix: string): Input[] {
-  const list: [string, number[]][] = [['wte.weight', [V, C]], ['wpe.weight', [T, C]]]
+  const list: [string, number[]][] = [
+    ['wte.weight', [V, C]],
+    ['wpe.weight', [T, C]],
+  ]
   for (const i of [0, 1]) {
     const add = (name: string, ...shape: number[]) => list.push([`h.${i}.${name}`, shape])
     add('ln_1.weight', C)
@@ -47,23 +59,44 @@ function tensors(prefix: string): Input[] {
   }
   list.push(['ln_f.weight', [C]], ['ln_f.bias', [C]])
   return list.map(([name, shape], n) => {
-    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(n + i) / 4)
+    const data = Float32Array.from(
+      { length: shape.reduce((a, b) => a * b) },
+      (_, i) => Math.sin(n + i) / 4,
+    )
     return { name: prefix + name, dtype: 'F32', shape, data }
   })
 }
 
 // What the published GPT-2 has in config.json, with these sizes.
 const published = {
-  activation_function: 'gelu_new', architectures: ['GPT2LMHeadModel'], attn_pdrop: 0.1, bos_token_id: 50256,
-  embd_pdrop: 0.1, eos_token_id: 50256, initializer_range: 0.02, layer_norm_epsilon: 1e-5, model_type: 'gpt2',
-  n_ctx: T, n_embd: C, n_head: 3, n_layer: 2, n_positions: T, resid_pdrop: 0.1, summary_activation: null,
-  summary_first_dropout: 0.1, summary_proj_to_labels: true, summary_type: 'cls_index', summary_use_proj: true,
-  task_specific_params: { 'text-generation': { do_sample: true, max_length: 50 } }, vocab_size: V,
+  activation_function: 'gelu_new',
+  architectures: ['GPT2LMHeadModel'],
+  attn_pdrop: 0.1,
+  bos_token_id: 50256,
+  embd_pdrop: 0.1,
+  eos_token_id: 50256,
+  initializer_range: 0.02,
+  layer_norm_epsilon: 1e-5,
+  model_type: 'gpt2',
+  n_ctx: T,
+  n_embd: C,
+  n_head: 3,
+  n_layer: 2,
+  n_positions: T,
+  resid_pdrop: 0.1,
+  summary_activation: null,
+  summary_first_dropout: 0.1,
+  summary_proj_to_labels: true,
+  summary_type: 'cls_index',
+  summary_use_proj: true,
+  task_specific_params: { 'text-generation': { do_sample: true, max_length: 50 } },
+  vocab_size: V,
 }
 
 async function checkpoint(list: Input[], config: unknown = published): Promise<string> {
   const folder = mkdtempSync(join(root, `${counter++}-`))
-  for (const [name, text] of Object.entries(tokenizer.files())) writeFileSync(join(folder, name), text)
+  for (const [name, text] of Object.entries(tokenizer.files()))
+    writeFileSync(join(folder, name), text)
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config))
   const inputs = list.map((input) => ({ ...input, data: () => input.data }))
   await writeSafetensors(join(folder, 'model.safetensors'), inputs, { format: 'pt' })
@@ -94,14 +127,20 @@ for (const prefix of ['transformer.', '']) {
     assert.is(model.config.tied, true)
     const state = await model.state()
     assert.is(state.size, list.length)
-    for (const { name, data } of list) assert.equal(state.get(name.slice(prefix.length)), data, name)
+    for (const { name, data } of list)
+      assert.equal(state.get(name.slice(prefix.length)), data, name)
     model.dispose()
   })
 }
 
 test('what else a checkpoint holds is left alone: masks of attention, a tied head written out', async () => {
   const list = tensors('')
-  list.push({ name: 'h.0.attn.bias', dtype: 'F32', shape: [1, 1, T, T], data: new Float32Array(T * T) })
+  list.push({
+    name: 'h.0.attn.bias',
+    dtype: 'F32',
+    shape: [1, 1, T, T],
+    data: new Float32Array(T * T),
+  })
   list.push({ name: 'h.0.attn.masked_bias', dtype: 'F32', shape: [], data: new Float32Array(1) })
   list.push({ name: 'lm_head.weight', dtype: 'F32', shape: [V, C], data: list[0]!.data })
   const { model } = await readModel(await checkpoint(list), cpu())
@@ -116,7 +155,12 @@ test('half-precision weights are read', async () => {
   assert.ok((await model.wpe.weight.data()).every((x) => x === 1.5))
 })
 
-for (const options of [{}, { tied: false }, { bias: false }, { dropout: 0.2, epsilon: 1e-6 }] as ModelOptions[]) {
+for (const options of [
+  {},
+  { tied: false },
+  { bias: false },
+  { dropout: 0.2, epsilon: 1e-6 },
+] as ModelOptions[]) {
   test(`what is written has the names and shapes of Transformers: ${JSON.stringify(options)}`, async () => {
     const model = new GPT2(resolveModel({ ...sizes, ...options }), cpu(), 3)
     const folder = join(root, `${counter++}`, 'new')
@@ -132,10 +176,16 @@ for (const options of [{}, { tied: false }, { bias: false }, { dropout: 0.2, eps
       assert.ok(bias.every((x) => x === 0))
     }
     await file.close()
-    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>
-    const { model_type, activation_function, n_embd, n_head, n_layer, n_positions, vocab_size } = config
-    assert.equal([model_type, activation_function, n_embd, n_head, n_layer, n_positions, vocab_size],
-      ['gpt2', 'gelu_new', C, 3, 2, T, V])
+    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >
+    const { model_type, activation_function, n_embd, n_head, n_layer, n_positions, vocab_size } =
+      config
+    assert.equal(
+      [model_type, activation_function, n_embd, n_head, n_layer, n_positions, vocab_size],
+      ['gpt2', 'gelu_new', C, 3, 2, T, V],
+    )
     assert.is(config.tie_word_embeddings, options.tied ?? true)
     assert.is(config.layer_norm_epsilon, options.epsilon ?? 1e-5)
     assert.is(config.resid_pdrop, options.dropout ?? 0)
@@ -170,7 +220,10 @@ test('a config.json that cannot be is refused, naming the field', async () => {
   await with_({ resid_pdrop: 2 }, /dropout, received 2/)
   await with_({ gptloom: { bias: 1 } }, /bias, received 1/)
   await with_({ scale_attn_weights: false }, /scale_attn_weights.*not supported/)
-  await with_({ scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx.*not supported/)
+  await with_(
+    { scale_attn_by_inverse_layer_idx: true },
+    /scale_attn_by_inverse_layer_idx.*not supported/,
+  )
   for (const text of ['', '{', '[]', 'null', '"gpt2"', '3', '\xff']) {
     writeFileSync(join(good, 'config.json'), Buffer.from(text, 'latin1'))
     await refused(good, 'ERR_FORMAT', /config\.json/)
@@ -200,7 +253,11 @@ test('huge sizes fail before anything is allocated', async () => {
 })
 
 test('weights that do not fit are refused, naming the tensor', async () => {
-  const change = async (name: string, edit: (input: Input) => Input | undefined, pattern: RegExp) => {
+  const change = async (
+    name: string,
+    edit: (input: Input) => Input | undefined,
+    pattern: RegExp,
+  ) => {
     const list = tensors('transformer.').flatMap((input) => {
       return input.name === `transformer.${name}` ? (edit(input) ?? []) : input
     })
@@ -213,17 +270,29 @@ test('weights that do not fit are refused, naming the tensor', async () => {
     }
     assert.unreachable(name)
   }
-  await change('wte.weight', (x) => ({ ...x, shape: [C, V] }),
-    /expected floats \[\d+, 12\] for transformer\.wte\.weight.*received F32 \[12, \d+\]/)
+  await change(
+    'wte.weight',
+    (x) => ({ ...x, shape: [C, V] }),
+    /expected floats \[\d+, 12\] for transformer\.wte\.weight.*received F32 \[12, \d+\]/,
+  )
   await change('h.1.ln_2.bias', () => undefined, /holds no tensor "transformer\.h\.1\.ln_2\.bias"/)
-  await change('h.0.attn.c_attn.weight', (x) => ({ ...x, shape: [3 * C, C] }),
-    /\[12, 36\] for transformer\.h\.0\.attn\.c_attn\.weight/)
-  await change('ln_f.bias', (x) => ({ ...x, dtype: 'I32', data: new Int32Array(C) }),
-    /expected floats \[12\].*received I32/)
+  await change(
+    'h.0.attn.c_attn.weight',
+    (x) => ({ ...x, shape: [3 * C, C] }),
+    /\[12, 36\] for transformer\.h\.0\.attn\.c_attn\.weight/,
+  )
+  await change(
+    'ln_f.bias',
+    (x) => ({ ...x, dtype: 'I32', data: new Int32Array(C) }),
+    /expected floats \[12\].*received I32/,
+  )
 })
 
 test('a head of its own must be there when the config says so', async () => {
-  const folder = await checkpoint(tensors('transformer.'), { ...published, tie_word_embeddings: false })
+  const folder = await checkpoint(tensors('transformer.'), {
+    ...published,
+    tie_word_embeddings: false,
+  })
   try {
     await readModel(folder, cpu())
     assert.unreachable()
@@ -237,7 +306,11 @@ test('a tokenizer larger than the vocabulary is refused', async () => {
   const small = V - 1
   list[0] = { ...list[0]!, shape: [small, C], data: new Float32Array(small * C) }
   const folder = await checkpoint(list, { ...published, vocab_size: small })
-  await refused(folder, 'ERR_FORMAT', new RegExp(`tokenizer has ${V} tokens, the model's vocabulary only ${small}`))
+  await refused(
+    folder,
+    'ERR_FORMAT',
+    new RegExp(`tokenizer has ${V} tokens, the model's vocabulary only ${small}`),
+  )
 })
 
 test('missing files are named', async () => {

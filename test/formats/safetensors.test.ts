@@ -1,5 +1,12 @@
 import {
-  closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync,
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -28,7 +35,10 @@ function pack(header: unknown, data: Uint8Array = new Uint8Array(0), length?: bi
 async function refusal(bytes: Uint8Array): Promise<string> {
   writeFileSync(path, bytes)
   const opened = openSafetensors(path)
-  const error = await opened.then((file) => file.close(), (reason: unknown) => reason)
+  const error = await opened.then(
+    (file) => file.close(),
+    (reason: unknown) => reason,
+  )
   assert.instance(error, GptloomError, `expected a refusal, received ${error}`)
   assert.is((error as GptloomError).code, 'ERR_FORMAT')
   assert.ok((error as GptloomError).message.includes(path))
@@ -36,15 +46,21 @@ async function refusal(bytes: Uint8Array): Promise<string> {
 }
 
 type Dtype = SafetensorsInput['dtype']
-const input = (name: string, dtype: Dtype, shape: number[], data: ArrayBufferView) =>
-  ({ name, dtype, shape, data: () => data })
+const input = (name: string, dtype: Dtype, shape: number[], data: ArrayBufferView) => ({
+  name,
+  dtype,
+  shape,
+  data: () => data,
+})
 
 test('reads a file that our writer did not make, bit for bit', async () => {
   const file = await openSafetensors(GOLDEN)
   const bytes = readFileSync(GOLDEN)
   const headerLength = Number(bytes.readBigUInt64LE())
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as
-    Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<
+    string,
+    { dtype: string; shape: number[]; data_offsets: [number, number] }
+  >
   assert.is(file.tensors.size, Object.keys(header).length - 1)
   for (const [name, { dtype, shape }] of file.tensors) {
     const [begin, end] = header[name]!.data_offsets
@@ -108,8 +124,15 @@ test('written and read again: every type, empty and 0-d tensors, odd names', asy
 test('half floats: known values, and the order of all positive ones', () => {
   // IEEE 754-2008, binary16.
   const known = [
-    [0x0001, 2 ** -24], [0x03ff, 1023 * 2 ** -24], [0x0400, 2 ** -14], [0x3c00, 1],
-    [0x3c01, 1 + 2 ** -10], [0xc000, -2], [0x7bff, 65504], [0x7c00, Infinity], [0x8000, -0],
+    [0x0001, 2 ** -24],
+    [0x03ff, 1023 * 2 ** -24],
+    [0x0400, 2 ** -14],
+    [0x3c00, 1],
+    [0x3c01, 1 + 2 ** -10],
+    [0xc000, -2],
+    [0x7bff, 65504],
+    [0x7c00, Infinity],
+    [0x8000, -0],
   ] as const
   for (const [bits, value] of known) assert.ok(Object.is(halfToFloat(bits), value), String(value))
   assert.ok(Number.isNaN(halfToFloat(0x7c01)))
@@ -120,8 +143,13 @@ test('data is asked for one tensor at a time; mistakes leave nothing behind', as
   const target = join(folder, 'one.safetensors')
   const order: string[] = []
   const lazy = (name: string) => ({
-    name, dtype: 'F32' as const, shape: [2],
-    data: async () => { order.push(name); return Float32Array.of(1, 2) },
+    name,
+    dtype: 'F32' as const,
+    shape: [2],
+    data: async () => {
+      order.push(name)
+      return Float32Array.of(1, 2)
+    },
   })
   await writeSafetensors(target, [lazy('b'), lazy('a')])
   assert.equal(order, ['b', 'a'])
@@ -129,10 +157,14 @@ test('data is asked for one tensor at a time; mistakes leave nothing behind', as
   const bad: [SafetensorsInput[], RegExp][] = [
     [[lazy('a'), lazy('a')], /Expected a name of its own for the tensor, received "a"/],
     [[lazy('__metadata__')], /a name of its own/],
-    [[input('a', 'F32', [3], new Float32Array(2))], 
-      /Expected 12 bytes for the data of a, shape \[3\], received 8/],
-    [[input('a', 'F32', [2], new Int32Array(2))],
-      /Expected Float32Array or Uint8Array for the data of a/],
+    [
+      [input('a', 'F32', [3], new Float32Array(2))],
+      /Expected 12 bytes for the data of a, shape \[3\], received 8/,
+    ],
+    [
+      [input('a', 'F32', [2], new Int32Array(2))],
+      /Expected Float32Array or Uint8Array for the data of a/,
+    ],
     [[input('a', 'F32', [-1], new Float32Array(0))], /shape of a/],
     [[input('a', 'F99' as 'F32', [1], new Float32Array(1))], /element type/],
     [[input('a', 'F32', [2 ** 40, 2 ** 40], new Float32Array(1))], /the size of the file/],
@@ -142,7 +174,10 @@ test('data is asked for one tensor at a time; mistakes leave nothing behind', as
     assert.match(String(error), pattern)
   }
   assert.ok(readFileSync(target).equals(before))
-  assert.equal(readdirSync(folder).filter((name) => name.endsWith('.tmp')), [])
+  assert.equal(
+    readdirSync(folder).filter((name) => name.endsWith('.tmp')),
+    [],
+  )
 })
 
 test('hostile headers are refused by name', async () => {
@@ -163,8 +198,10 @@ test('hostile headers are refused by name', async () => {
     [pack({ a: null }), /tensor "a": expected an object/],
     [pack({ a: [] }), /tensor "a": expected an object/],
     [pack({ __metadata__: { a: 1 } }), /__metadata__": expected an object of strings/],
-    [pack({ a: { ...f32([2], [0, 8]), dtype: 'F31' } }, data),
-      /"a": expected one of .* for dtype, received "F31"/],
+    [
+      pack({ a: { ...f32([2], [0, 8]), dtype: 'F31' } }, data),
+      /"a": expected one of .* for dtype, received "F31"/,
+    ],
     [pack({ a: { ...f32([2], [0, 8]), dtype: 'toString' } }, data), /for dtype/],
     [pack({ a: f32([-2], [0, 8]) }, data), /"a": expected a list of integers of at least 0/],
     [pack({ a: f32([1.5], [0, 8]) }, data), /for shape/],
@@ -180,9 +217,13 @@ test('hostile headers are refused by name', async () => {
     [pack({ a: f32([1], [4, 8]) }, data), /"a": it begins at 4 and leaves a gap .* expected 0/],
     [pack({ a: f32([2], [0, 8]), b: f32([1], [4, 8]) }, data), /"b": it begins at 4 and overlaps/],
     [pack({ a: f32([2], [0, 8]), b: f32([2], [0, 8]) }, data), /overlaps/],
-    [pack('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},' +
-      '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
-      /the name "a" stands twice/],
+    [
+      pack(
+        '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},' +
+          '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
+      ),
+      /the name "a" stands twice/,
+    ],
     [Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'), /Git LFS pointer/],
     [Buffer.from('PK\x03\x04abcdefghijkl'), /PyTorch archive/],
     [readFileSync(GOLDEN).subarray(0, -1), /inside the data/],
@@ -192,7 +233,8 @@ test('hostile headers are refused by name', async () => {
 })
 
 test('unusual and valid: no tensors, padding, unaligned data, the name __proto__', async () => {
-  const header = '{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},' +
+  const header =
+    '{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},' +
     '"e":{"dtype":"F32","shape":[0,9007199254740991,9],"data_offsets":[0,0],"more":1}}     '
   writeFileSync(path, pack(header, new Uint8Array(Float32Array.of(2.5).buffer)))
   const file = await openSafetensors(path)
@@ -207,9 +249,12 @@ test('unusual and valid: no tensors, padding, unaligned data, the name __proto__
 })
 
 test('missing files and folders', async () => {
-  const cases = [[join(folder, 'no'), /no such file/], [folder, /not a regular/]] as const
+  const cases = [
+    [join(folder, 'no'), /no such file/],
+    [folder, /not a regular/],
+  ] as const
   for (const [place, pattern] of cases) {
-    const error = await openSafetensors(place).catch((reason: unknown) => reason) as GptloomError
+    const error = (await openSafetensors(place).catch((reason: unknown) => reason)) as GptloomError
     assert.is(error.code, 'ERR_FILE')
     assert.match(error.message, pattern)
   }
@@ -219,7 +264,7 @@ test('a file that shrinks while it is open', async () => {
   await writeSafetensors(path, [input('a', 'F32', [100], new Float32Array(100))])
   const file = await openSafetensors(path)
   writeFileSync(path, readFileSync(path).subarray(0, 200))
-  const error = await file.read('a').catch((reason: GptloomError) => reason) as GptloomError
+  const error = (await file.read('a').catch((reason: GptloomError) => reason)) as GptloomError
   assert.match(error.message, /"a": the file became shorter meanwhile/)
   await file.close()
 })
@@ -227,10 +272,12 @@ test('a file that shrinks while it is open', async () => {
 test('beyond 4 GB, on a sparse file', async () => {
   const large = join(folder, 'large.safetensors')
   const hole = 4.5 * 2 ** 30 + 3
-  const header = Buffer.from(JSON.stringify({
-    hole: { dtype: 'U8', shape: [hole], data_offsets: [0, hole] },
-    last: { dtype: 'BF16', shape: [3], data_offsets: [hole, hole + 6] },
-  }))
+  const header = Buffer.from(
+    JSON.stringify({
+      hole: { dtype: 'U8', shape: [hole], data_offsets: [0, hole] },
+      last: { dtype: 'BF16', shape: [3], data_offsets: [hole, hole + 6] },
+    }),
+  )
   const file = openSync(large, 'w')
   writeSync(file, pack(header.toString()))
   writeSync(file, Uint8Array.of(0x80, 0x3f, 0, 0x40, 0x40, 0x40), 0, 6, 8 + header.length + hole)
@@ -245,8 +292,10 @@ test('beyond 4 GB, on a sparse file', async () => {
 test('random damage is refused or harmless', async () => {
   const random = new Random(11)
   const inputs = [
-    input('w', 'F32', [5, 3], new Float32Array(15)), input('i', 'I64', [3], new BigInt64Array(3)),
-    input('h', 'BF16', [7], new Uint16Array(7)), input('e', 'F16', [0], new Uint16Array(0)),
+    input('w', 'F32', [5, 3], new Float32Array(15)),
+    input('i', 'I64', [3], new BigInt64Array(3)),
+    input('h', 'BF16', [7], new Uint16Array(7)),
+    input('e', 'F16', [0], new Uint16Array(0)),
   ]
   await writeSafetensors(path, inputs, { format: 'pt' })
   const valid = readFileSync(path)

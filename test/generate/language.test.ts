@@ -10,7 +10,8 @@ import { GPT2, resolveModel } from '../../lib/models/index.js'
 import { cpu, keep, scope } from '../../lib/tensor/index.js'
 import { characterTokenizer, trainTokenizer } from '../../lib/tokenizer/index.js'
 
-const text = 'Call me Ishmael. Some years ago 🐳🐋 never mind how long précisément 鯨 と 海 '.repeat(20)
+const text =
+  'Call me Ishmael. Some years ago 🐳🐋 never mind how long précisément 鯨 と 海 '.repeat(20)
 const character = await characterTokenizer([text])
 const bpe = await trainTokenizer([text], { size: 300 })
 const folder = mkdtempSync(join(tmpdir(), 'gptloom-generate-'))
@@ -19,10 +20,19 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 const sizes = { layers: 2, heads: 2, width: 16, context: 12 }
 
 /** A model whose weights are large enough that its choices depend on what it read. */
-async function build(tokenizer: Tokenizer = character, change: object = {}, device = cpu()): Promise<LanguageModel> {
+async function build(
+  tokenizer: Tokenizer = character,
+  change: object = {},
+  device = cpu(),
+): Promise<LanguageModel> {
   const model = new GPT2(resolveModel({ ...sizes, ...change }, tokenizer.size), device, 4)
   const state = await model.state()
-  for (const [name, values] of state) if (!/ln_|bias/.test(name)) state.set(name, values.map((x) => x * 40))
+  for (const [name, values] of state)
+    if (!/ln_|bias/.test(name))
+      state.set(
+        name,
+        values.map((x) => x * 40),
+      )
   model.loadState(state)
   return new LanguageModel(model, tokenizer)
 }
@@ -36,13 +46,18 @@ async function lastLogits(model: GPT2, tokens: readonly number[]): Promise<numbe
   return [...(await logits.data())].slice(-model.config.vocabulary)
 }
 
-async function tokensOf(model: LanguageModel, prompt: number[], options: GenerateOptions): Promise<number[]> {
+async function tokensOf(
+  model: LanguageModel,
+  prompt: number[],
+  options: GenerateOptions,
+): Promise<number[]> {
   const tokens: number[] = []
-  for await (const token of generateTokens(model.network, model.tokenizer, prompt, options)) tokens.push(token)
+  for await (const token of generateTokens(model.network, model.tokenizer, prompt, options))
+    tokens.push(token)
   return tokens
 }
 
-test('temperature 0 takes the likeliest token of a forward pass over everything, also beyond the context', async () => {
+test('temperature 0 takes the likeliest token of a whole forward pass, also beyond the context', async () => {
   const model = await build(character, { tied: false })
   const { context } = model.config
   const seen = new Set<number>()
@@ -58,8 +73,15 @@ test('temperature 0 takes the likeliest token of a forward pass over everything,
       expected.push(next)
       read.push(next)
     }
-    assert.equal(await tokensOf(model, prompt, { temperature: 0, maxTokens: 40 }), expected, `a prompt of ${length}`)
-    assert.equal(await tokensOf(model, prompt, { topK: 1, maxTokens: 40, temperature: 2 }), expected)
+    assert.equal(
+      await tokensOf(model, prompt, { temperature: 0, maxTokens: 40 }),
+      expected,
+      `a prompt of ${length}`,
+    )
+    assert.equal(
+      await tokensOf(model, prompt, { topK: 1, maxTokens: 40, temperature: 2 }),
+      expected,
+    )
     for (const token of expected) seen.add(token)
   }
   assert.ok(seen.size > 8, 'the text varies')
@@ -101,16 +123,20 @@ test('no piece ends within a character', async () => {
 
 test('a character that the vocabulary lacks is an error at once', async () => {
   const model = await build()
-  assert.throws(() => model.generate('Zebra'), (error: Error & { code?: string }) => {
-    assert.is(error.code, 'ERR_INDEX')
-    assert.match(error.message, /Z/)
-    return true
-  })
+  assert.throws(
+    () => model.generate('Zebra'),
+    (error: Error & { code?: string }) => {
+      assert.is(error.code, 'ERR_INDEX')
+      assert.match(error.message, /Z/)
+      return true
+    },
+  )
 })
 
 test('mistakes are thrown at once', async () => {
   const model = await build()
-  const fails = (options: object, pattern: RegExp) => assert.throws(() => model.generate('a', options), pattern)
+  const fails = (options: object, pattern: RegExp) =>
+    assert.throws(() => model.generate('a', options), pattern)
   fails({ maxToken: 3 }, /"maxToken".*did you mean "maxTokens"/)
   fails({ maxTokens: 0 }, /maxTokens, received 0/)
   fails({ temperature: -1 }, /temperature, received -1/)
@@ -129,7 +155,10 @@ test('<|endoftext|> ends the text and is not part of it', async () => {
   const other = greedy[Math.min(5, greedy.length - 1)]!
   const tokens: number[] = []
   const stopping = { endOfText: other, size: bpe.size }
-  for await (const token of generateTokens(model.network, stopping, prompt, { temperature: 0, maxTokens: 30 })) {
+  for await (const token of generateTokens(model.network, stopping, prompt, {
+    temperature: 0,
+    maxTokens: 30,
+  })) {
     tokens.push(token)
   }
   assert.equal(tokens, greedy.slice(0, greedy.indexOf(other)))
@@ -184,14 +213,21 @@ test('several texts at once do not disturb each other', async () => {
   const model = await build()
   const options = (seed: number) => ({ seed, maxTokens: 30 })
   const alone = [await model.complete('Call', options(1)), await model.complete('Some', options(2))]
-  const together = await Promise.all([model.complete('Call', options(1)), model.complete('Some', options(2))])
+  const together = await Promise.all([
+    model.complete('Call', options(1)),
+    model.complete('Some', options(2)),
+  ])
   assert.equal(together, alone)
 })
 
 for (const [name, tokenizer, change] of [
   ['characters', character, {}],
   ['BPE, output layer of its own', bpe, { tied: false }],
-  ['no biases, padded vocabulary', bpe, { bias: false, vocabulary: 320, epsilon: 1e-6, dropout: 0.25 }],
+  [
+    'no biases, padded vocabulary',
+    bpe,
+    { bias: false, vocabulary: 320, epsilon: 1e-6, dropout: 0.25 },
+  ],
 ] as const) {
   test(`save() and load() are a round trip: ${name}`, async () => {
     const model = await build(tokenizer, change)
@@ -232,7 +268,10 @@ test('load() of what is no model folder', async () => {
     }
     assert.unreachable()
   }
-  await fails(join(folder, 'missing'), /missing does not exist: expected a model folder with config\.json/)
+  await fails(
+    join(folder, 'missing'),
+    /missing does not exist: expected a model folder with config\.json/,
+  )
   await fails(folder, /holds no config\.json/)
   await fails('', /a folder for folder/)
   await fails(undefined, /a folder for folder, received undefined/)

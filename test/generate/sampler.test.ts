@@ -7,7 +7,10 @@ import { Random } from '../../lib/random.js'
 const logits = Float32Array.of(1, 3, -2, 2.5, 0, 3, 2)
 
 /** Probabilities by the definition: softmax of logits / temperature, cut to the top k, then to the top p. */
-function expected(values: Float32Array, { temperature = 0.8, topK = Infinity, topP = 1 }: SamplingOptions): number[] {
+function expected(
+  values: Float32Array,
+  { temperature = 0.8, topK = Infinity, topP = 1 }: SamplingOptions,
+): number[] {
   const order = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b)
   const powers = [...values].map((x) => Math.exp((x - Math.max(...values)) / temperature))
   const allowed = order.slice(0, topK)
@@ -30,8 +33,15 @@ function counts(values: Float32Array, options: SamplingOptions, draws: number): 
 }
 
 const cases: SamplingOptions[] = [
-  {}, { temperature: 1 }, { temperature: 3 }, { temperature: 0.2 }, { topK: 3 }, { topK: 100 }, { topP: 0.5 },
-  { topP: 0.9, temperature: 2 }, { topK: 4, topP: 0.7, temperature: 1.5 },
+  {},
+  { temperature: 1 },
+  { temperature: 3 },
+  { temperature: 0.2 },
+  { topK: 3 },
+  { topK: 100 },
+  { topP: 0.5 },
+  { topP: 0.9, temperature: 2 },
+  { topK: 4, topP: 0.7, temperature: 1.5 },
 ]
 for (const options of cases) {
   test(`tokens come as often as they should: ${JSON.stringify(options)}`, () => {
@@ -46,7 +56,12 @@ for (const options of cases) {
 }
 
 test('temperature 0, top 1 and top p 0 are the likeliest token, of equals the first', () => {
-  for (const options of [{ temperature: 0 }, { topK: 1 }, { topP: 0 }, { topK: 1, temperature: 50 }]) {
+  for (const options of [
+    { temperature: 0 },
+    { topK: 1 },
+    { topP: 0 },
+    { topK: 1, temperature: 50 },
+  ]) {
     const sampler = new Sampler(options)
     for (let i = 0; i < 20; i++) assert.is(sampler.choose(logits), 1)
   }
@@ -55,18 +70,30 @@ test('temperature 0, top 1 and top p 0 are the likeliest token, of equals the fi
 test('large vocabularies are cut as small ones are', () => {
   const random = new Random(3)
   const large = Float32Array.from({ length: 5000 }, () => random.uniform() * 8)
-  for (const options of [{ topK: 2000 }, { topK: 50 }, { topP: 0.3 }, { topP: 0.95, temperature: 2 }]) {
+  for (const options of [
+    { topK: 2000 },
+    { topK: 50 },
+    { topP: 0.3 },
+    { topP: 0.95, temperature: 2 },
+  ]) {
     const p = expected(large, options)
     const sampler = new Sampler({ ...options, seed: 2 })
     const chosen = new Set(Array.from({ length: 300 }, () => sampler.choose(large)))
-    for (const token of chosen) assert.ok(p[token]! > 0, `token ${token} of ${JSON.stringify(options)} is cut`)
+    for (const token of chosen)
+      assert.ok(p[token]! > 0, `token ${token} of ${JSON.stringify(options)} is cut`)
     assert.ok(chosen.size > 20)
   }
 })
 
 test('extreme logits', () => {
   const far = Float32Array.of(-1e38, 1e38, -Infinity, 0)
-  for (const options of [{}, { topP: 0.9 }, { topK: 2 }, { temperature: 1e-3 }, { temperature: 100 }]) {
+  for (const options of [
+    {},
+    { topP: 0.9 },
+    { topK: 2 },
+    { temperature: 1e-3 },
+    { temperature: 100 },
+  ]) {
     assert.is(new Sampler(options).choose(far), 1)
   }
   assert.is(new Sampler({ topP: 0.5 }).choose(Float32Array.of(7)), 0)
@@ -83,7 +110,8 @@ test('a seed names the draws; without one they differ', () => {
 })
 
 test('mistakes are named', () => {
-  const fails = (options: object, pattern: RegExp) => assert.throws(() => new Sampler(options), pattern)
+  const fails = (options: object, pattern: RegExp) =>
+    assert.throws(() => new Sampler(options), pattern)
   fails({ temperature: -1 }, /temperature, received -1/)
   fails({ temperature: NaN }, /temperature, received NaN/)
   fails({ topK: 0 }, /topK, received 0/)

@@ -1,4 +1,5 @@
-// The whole model against PyTorch: test/fixtures/gpt2-golden.safetensors was made by gpt2-golden.py beside it.
+// The whole model against PyTorch: test/fixtures/gpt2-golden.safetensors was made by gpt2-golden.py
+// beside it.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fileURLToPath } from 'node:url'
@@ -9,15 +10,24 @@ import { AdamW } from '../../lib/optim/index.js'
 import { Tape, cpu, scope, keep } from '../../lib/tensor/index.js'
 import type { Device } from '../../lib/tensor/index.js'
 
-const file = await openSafetensors(fileURLToPath(new URL('../fixtures/gpt2-golden.safetensors', import.meta.url)))
+const file = await openSafetensors(
+  fileURLToPath(new URL('../fixtures/gpt2-golden.safetensors', import.meta.url)),
+)
 const golden = new Map<string, Float32Array | Int32Array>()
 for (const name of file.tensors.keys()) golden.set(name, (await file.read(name)) as Float32Array)
 await file.close()
 const [B, T] = file.tensors.get('tokens')!.shape as [number, number]
 const [V, C] = file.tensors.get('wte.weight')!.shape as [number, number]
 const config = checkConfig({
-  vocabulary: V, width: C, context: file.tensors.get('wpe.weight')!.shape[0]!, layers: 2, heads: 3,
-  bias: true, tied: true, dropout: 0, epsilon: 1e-5,
+  vocabulary: V,
+  width: C,
+  context: file.tensors.get('wpe.weight')!.shape[0]!,
+  layers: 2,
+  heads: 3,
+  bias: true,
+  tied: true,
+  dropout: 0,
+  epsilon: 1e-5,
 })
 const targets = golden.get('targets') as Int32Array
 const count = targets.filter((target) => target >= 0).length
@@ -35,19 +45,27 @@ function lossOf(model: GPT2, options: { packed?: boolean; recompute?: boolean } 
   return model.loss(upload('tokens'), upload('targets'), { starts, recompute: options.recompute })
 }
 
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, what: string, atol = 2e-6, rtol = 2e-4) {
+function close(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  what: string,
+  atol = 2e-6,
+  rtol = 2e-4,
+) {
   assert.is(actual.length, expected.length, what)
   for (let i = 0; i < expected.length; i++) {
     const bound = atol + rtol * Math.abs(expected[i]!)
     const error = Math.abs(actual[i]! - expected[i]!)
-    if (!(error <= bound)) assert.unreachable(`${what}[${i}]: ${actual[i]} is not ${expected[i]} within ${bound}`)
+    if (!(error <= bound))
+      assert.unreachable(`${what}[${i}]: ${actual[i]} is not ${expected[i]} within ${bound}`)
   }
 }
 
 for (const threads of [1, 2]) {
   for (const packed of [false, true]) {
     for (const recompute of [false, true]) {
-      const title = `${packed ? 'packed documents' : 'whole rows'}, ${recompute ? 'recomputed, ' : ''}${threads} threads`
+      const rows = packed ? 'packed documents' : 'whole rows'
+      const title = `${rows}, ${recompute ? 'recomputed, ' : ''}${threads} threads`
       test(`loss and every gradient equal PyTorch's: ${title}`, async () => {
         const model = build(cpu({ threads }))
         using tape = new Tape()
@@ -76,13 +94,25 @@ test('logits equal those of PyTorch, read whole and token by token through the c
   const cache = model.cache(B)
   for (let t = 0; t < T; t += t < 5 ? 5 : 1) {
     const step = t < 5 ? 5 : 1
-    const column = Int32Array.from({ length: B * step }, (_, i) => tokens[Math.floor(i / step) * T + t + (i % step)]!)
-    const logits = scope(() => keep(model.logits(model.continue(model.device.tensor(column, [B, step]), cache))))
+    const column = Int32Array.from(
+      { length: B * step },
+      (_, i) => tokens[Math.floor(i / step) * T + t + (i % step)]!,
+    )
+    const logits = scope(() =>
+      keep(model.logits(model.continue(model.device.tensor(column, [B, step]), cache))),
+    )
     const values = await logits.data()
     for (let b = 0; b < B; b++) {
       for (let s = 0; s < step; s++) {
-        const expected = golden.get('logits')!.subarray((b * T + t + s) * V, (b * T + t + s + 1) * V)
-        close(values.subarray((b * step + s) * V, (b * step + s + 1) * V), expected, `row ${b}, position ${t + s}`, 1e-5)
+        const expected = golden
+          .get('logits')!
+          .subarray((b * T + t + s) * V, (b * T + t + s + 1) * V)
+        close(
+          values.subarray((b * step + s) * V, (b * step + s + 1) * V),
+          expected,
+          `row ${b}, position ${t + s}`,
+          1e-5,
+        )
       }
     }
   }
@@ -92,7 +122,10 @@ test('logits equal those of PyTorch, read whole and token by token through the c
 test('AdamW with clipping goes where PyTorch goes', async () => {
   const model = build(cpu())
   const optimizer = new AdamW(model.namedParameters(), {
-    learningRate: 1e-3, betas: [0.9, 0.99], epsilon: 1e-8, weightDecay: 0.1,
+    learningRate: 1e-3,
+    betas: [0.9, 0.99],
+    epsilon: 1e-8,
+    weightDecay: 0.1,
   })
   const losses: number[] = []
   const norms: number[] = []
@@ -109,8 +142,8 @@ test('AdamW with clipping goes where PyTorch goes', async () => {
   close(norms, golden.get('adamw.norms')!, 'norms', 1e-5, 1e-4)
   for (const [name, parameter] of model.namedParameters()) {
     const [actual, expected] = [await parameter.data(), golden.get(`adamw.${name}`)!]
-    // A bias of the keys moves all scores of a row alike, so that its true gradient is 0, and Adam turns what rounding
-    // leaves of it into whole steps: nothing to compare.
+    // A bias of the keys moves all scores of a row alike, so that its true gradient is 0, and Adam
+    // turns what rounding leaves of it into whole steps: nothing to compare.
     if (name.endsWith('c_attn.bias')) for (const x of [actual, expected]) x.fill(0, C, 2 * C)
     // Where a gradient is near zero, the same happens in part: hence the wider atol.
     close(actual, expected, name, 2e-4, 1e-4)
@@ -128,7 +161,12 @@ test('the parameter count is that of the model, tied or not, with biases or with
 
 test('presets have the published sizes', () => {
   // Radford et al. 2019 as released: 124M, 355M, 774M, 1558M.
-  const sizes = { gpt2: 124439808, 'gpt2-medium': 354823168, 'gpt2-large': 774030080, 'gpt2-xl': 1557611200 }
+  const sizes = {
+    gpt2: 124439808,
+    'gpt2-medium': 354823168,
+    'gpt2-large': 774030080,
+    'gpt2-xl': 1557611200,
+  }
   for (const [preset, size] of Object.entries(sizes)) {
     const config = resolveModel(preset as Preset, 50257)
     assert.is(parameterCount(config), size)

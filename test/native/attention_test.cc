@@ -170,8 +170,8 @@ TEST(attention_splits_long_sequences_of_few_heads) {
 TEST(attention_keeps_many_heads_whole) { compare({8, 100, 8, 8}); }
 
 TEST(attention_stays_within_documents) {
-  for (const Shape& shape : {Shape{2, 1, 1, 3, true}, Shape{3, 50, 2, 9, true},
-                             Shape{3, 211, 1, 32, true}}) {
+  for (const Shape& shape :
+       {Shape{2, 1, 1, 3, true}, Shape{3, 50, 2, 9, true}, Shape{3, 211, 1, 32, true}}) {
     compare(shape);
   }
 }

@@ -67,8 +67,8 @@ void compare_linear(int64_t N, int64_t C, int64_t V, const std::vector<int32_t>&
   const Floats weight(normals(V * C, 2, 1 / std::sqrt(static_cast<double>(C))));
   const std::vector<double> expected =
       linear_reference(doubles(x.vector()), doubles(weight.vector()), targets, C, V);
-  const std::string what = format("N %d, C %d, V %d", static_cast<int>(N), static_cast<int>(C),
-                                  static_cast<int>(V));
+  const std::string what =
+      format("N %d, C %d, V %d", static_cast<int>(N), static_cast<int>(C), static_cast<int>(V));
   for_each_result(
       N + N * C + V * C,
       [&](cpu::Context& context, float* out) {

@@ -27,7 +27,8 @@ TEST(elementwise_add_also_in_place) {
     std::vector<float> expected(static_cast<size_t>(n)), kept = a.vector();
     for (int64_t i = 0; i < n; i++) expected[static_cast<size_t>(i)] = a[i] + b[i];
     const auto check = [&](const float* out) { same_bits(out, expected.data(), n, "add"); };
-    for_each_result(n, [&](cpu::Context& c, float* out) { cpu::add(c, out, a, b, n); }, check);
+    for_each_result(
+        n, [&](cpu::Context& c, float* out) { cpu::add(c, out, a, b, n); }, check);
     for_each_result(
         n, [&](cpu::Context& c, float* out) { cpu::add(c, out, out, b, n); }, check, &kept);
     for_each_result(

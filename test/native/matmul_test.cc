@@ -155,8 +155,9 @@ TEST(matmul_without_depth_or_rows) {
         [&](cpu::Context& context, float* out) { cpu::matmul(context, out, none, none, spec); },
         [&](const float* out) { close(out, expected, 0, 0, "K = 0"); });
   }
-  for_each_context(
-      [&](cpu::Context& context) { cpu::matmul(context, nullptr, none, none, {0, 5, 3}); });
+  for_each_context([&](cpu::Context& context) {
+    cpu::matmul(context, nullptr, none, none, {0, 5, 3});
+  });
 }
 
 TEST(matmul_rows_do_not_depend_on_the_other_rows) {

@@ -1,5 +1,5 @@
-// Everything with threads in it: the pool, the queue, the allocator and the CPU device. Written to be
-// run under ThreadSanitizer too, where GPTLOOM_TEST_ROUNDS asks for fewer rounds.
+// Everything with threads in it: the pool, the queue, the allocator and the CPU device. Written to
+// be run under ThreadSanitizer too, where GPTLOOM_TEST_ROUNDS asks for fewer rounds.
 #include "queue.h"
 
 #include <atomic>
@@ -52,8 +52,8 @@ Array array_of(float* data, int64_t n) {
   return out;
 }
 
-// Throws what the device reports. The failure is read on the queue's thread, since ThreadSanitizer does not
-// see the counter inside the library that says who frees an exception.
+// Throws what the device reports. The failure is read on the queue's thread, since ThreadSanitizer
+// does not see the counter inside the library that says who frees an exception.
 void wait_for(Device& device, const Array& x, float* target) {
   struct Answer {
     const char* code;
@@ -106,14 +106,15 @@ TEST(pool_ranges_cover_everything) {
   }
 }
 
-// Plain memory, written in one region and read in the next by whichever thread: a missing barrier is a
-// data race.
+// Plain memory, written in one region and read in the next by whichever thread: a missing barrier
+// is a data race.
 TEST(pool_many_small_regions_see_each_other) {
   cpu::Pool pool(3);
   std::vector<int64_t> a(7, 0), b(7, 0);
   const int regions = rounds(20000);
   for (int round = 0; round < regions; round++) {
-    pool.run(7, [&](int64_t i, int) { b[static_cast<size_t>(i)] = a[static_cast<size_t>(6 - i)] + 1; });
+    pool.run(
+        7, [&](int64_t i, int) { b[static_cast<size_t>(i)] = a[static_cast<size_t>(6 - i)] + 1; });
     std::swap(a, b);
   }
   for (const int64_t value : a) CHECK(value == regions);
@@ -191,7 +192,8 @@ TEST(pool_may_end_at_any_time) {
 TEST(queue_runs_in_order) {
   Queue queue;
   std::vector<int> order;
-  for (int i = 0; i < 1000; i++) queue.push([&order, i] { order.push_back(i); }, [] { return "push"; });
+  for (int i = 0; i < 1000; i++)
+    queue.push([&order, i] { order.push_back(i); }, [] { return "push"; });
   CHECK(report(queue).empty());
   CHECK(order.size() == 1000);
   for (int i = 0; i < 1000; i++) CHECK(order[static_cast<size_t>(i)] == i);
@@ -273,7 +275,8 @@ TEST(allocator_reuses_blocks_and_counts_them) {
   void* first = allocator.allocate(100000);
   CHECK(reinterpret_cast<uintptr_t>(first) % 64 == 0);
   const MemoryUse use = allocator.use();
-  CHECK(use.used >= 100000 && use.used <= 113000 && use.peak == use.used && use.reserved == use.used);
+  CHECK(use.used >= 100000 && use.used <= 113000 && use.peak == use.used &&
+        use.reserved == use.used);
   allocator.release(first, 100000);
   CHECK(allocator.use().used == 0);
   // A little smaller takes the same block, and gives all of it back.

@@ -61,7 +61,10 @@ TEST(reduce_norm_shows_what_is_not_finite) {
       values[static_cast<size_t>(at)] = odd;
       const Floats x = values;
       for_each_result(
-          1, [&](cpu::Context& context, float* out) { cpu::norm(context, out, {{x, x.size()}}); },
+          1,
+          [&](cpu::Context& context, float* out) {
+            cpu::norm(context, out, {{x, x.size()}});
+          },
           [&](const float* out) { CHECK(!std::isfinite(*out)); });
     }
   }

@@ -29,28 +29,65 @@ test('parameters are found in order, a shared one once', () => {
 
 test('a GPT-2 has the names of the Hugging Face checkpoints', () => {
   const config = checkConfig({
-    vocabulary: 7, context: 4, layers: 1, heads: 2, width: 8, bias: true, tied: false, dropout: 0, epsilon: 1e-5,
+    vocabulary: 7,
+    context: 4,
+    layers: 1,
+    heads: 2,
+    width: 8,
+    bias: true,
+    tied: false,
+    dropout: 0,
+    epsilon: 1e-5,
   })
   const block = [
-    'ln_1.weight', 'ln_1.bias', 'attn.c_attn.weight', 'attn.c_attn.bias', 'attn.c_proj.weight', 'attn.c_proj.bias',
-    'ln_2.weight', 'ln_2.bias', 'mlp.c_fc.weight', 'mlp.c_fc.bias', 'mlp.c_proj.weight', 'mlp.c_proj.bias',
+    'ln_1.weight',
+    'ln_1.bias',
+    'attn.c_attn.weight',
+    'attn.c_attn.bias',
+    'attn.c_proj.weight',
+    'attn.c_proj.bias',
+    'ln_2.weight',
+    'ln_2.bias',
+    'mlp.c_fc.weight',
+    'mlp.c_fc.bias',
+    'mlp.c_proj.weight',
+    'mlp.c_proj.bias',
   ].map((name) => `h.0.${name}`)
   const head = ['ln_f.weight', 'ln_f.bias', 'lm_head.weight']
   assert.equal(names(new GPT2(config, device)), ['wte.weight', 'wpe.weight', ...block, ...head])
   const bare = names(new GPT2({ ...config, bias: false, tied: true }, device))
-  assert.equal(bare, ['wte.weight', 'wpe.weight', ...block, ...head].filter((name) => {
-    return !name.endsWith('bias') && !name.startsWith('lm_head')
-  }))
+  assert.equal(
+    bare,
+    ['wte.weight', 'wpe.weight', ...block, ...head].filter((name) => {
+      return !name.endsWith('bias') && !name.startsWith('lm_head')
+    }),
+  )
 })
 
 test('weights start as GPT-2 does: normal, projections smaller by sqrt(2 L), biases 0, norms 1', async () => {
   const config = checkConfig({
-    vocabulary: 300, context: 64, layers: 8, heads: 2, width: 64, bias: true, tied: true, dropout: 0, epsilon: 1e-5,
+    vocabulary: 300,
+    context: 64,
+    layers: 8,
+    heads: 2,
+    width: 64,
+    bias: true,
+    tied: true,
+    dropout: 0,
+    epsilon: 1e-5,
   })
   const model = new GPT2(config, device, 5)
   for (const [name, values] of await model.state()) {
-    if (name.endsWith('.bias')) assert.ok(values.every((x) => x === 0), name)
-    else if (/ln_/.test(name)) assert.ok(values.every((x) => x === 1), name)
+    if (name.endsWith('.bias'))
+      assert.ok(
+        values.every((x) => x === 0),
+        name,
+      )
+    else if (/ln_/.test(name))
+      assert.ok(
+        values.every((x) => x === 1),
+        name,
+      )
     else {
       const deviation = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length)
       const expected = name.endsWith('c_proj.weight') ? 0.02 / 4 : 0.02
@@ -96,11 +133,14 @@ test('state() and loadState() are a round trip', async () => {
 test('loadState() names what is missing or of another size', async () => {
   const linear = new Linear(3, 2, init)
   const fails = (state: [string, Float32Array][], pattern: RegExp) => {
-    assert.throws(() => linear.loadState(state), (error: Error & { code?: string }) => {
-      assert.is(error.code, 'ERR_FORMAT')
-      assert.match(error.message, pattern)
-      return true
-    })
+    assert.throws(
+      () => linear.loadState(state),
+      (error: Error & { code?: string }) => {
+        assert.is(error.code, 'ERR_FORMAT')
+        assert.match(error.message, pattern)
+        return true
+      },
+    )
   }
   fails([['weight', new Float32Array(6)]], /2 values \[2\] for bias, received none/)
   fails([['weight', new Float32Array(5)]], /6 values \[3, 2\] for weight, received 5 values/)

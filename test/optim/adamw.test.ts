@@ -6,7 +6,12 @@ import { cpu } from '../../lib/tensor/index.js'
 import type { Tensor, Values } from '../../lib/tensor/index.js'
 import { adamw, norm } from '../oracle.js'
 
-const shapes: [string, number[]][] = [['matrix', [33, 7]], ['bias', [31]], ['one', [1]], ['table', [127, 3]]]
+const shapes: [string, number[]][] = [
+  ['matrix', [33, 7]],
+  ['bias', [31]],
+  ['one', [1]],
+  ['table', [127, 3]],
+]
 const hyper = { learningRate: 3e-3, betas: [0.9, 0.99] as const, epsilon: 1e-8, weightDecay: 0.1 }
 
 function values(count: number, seed: number, scale: number): Float32Array {
@@ -16,7 +21,14 @@ function values(count: number, seed: number, scale: number): Float32Array {
 
 function build(): [string, Tensor][] {
   return shapes.map(([name, shape], i) => {
-    const tensor = cpu().tensor(values(shape.reduce((a, b) => a * b), i + 1, 1), shape)
+    const tensor = cpu().tensor(
+      values(
+        shape.reduce((a, b) => a * b),
+        i + 1,
+        1,
+      ),
+      shape,
+    )
     tensor.requiresGrad = true
     return [name, tensor]
   })
@@ -31,7 +43,12 @@ function setGradients(parameters: [string, Tensor][], step: number, scale = 1): 
   })
 }
 
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, what: string, rtol = 2e-5): void {
+function close(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  what: string,
+  rtol = 2e-5,
+): void {
   assert.is(actual.length, expected.length, what)
   for (let i = 0; i < expected.length; i++) {
     const error = Math.abs(actual[i]! - expected[i]!)
@@ -41,14 +58,20 @@ function close(actual: ArrayLike<number>, expected: ArrayLike<number>, what: str
   }
 }
 
-async function everything(optimizer: AdamW, parameters: [string, Tensor][]): Promise<Map<string, Values>> {
+async function everything(
+  optimizer: AdamW,
+  parameters: [string, Tensor][],
+): Promise<Map<string, Values>> {
   const all = new Map<string, Values>()
-  for (const [name, tensor] of [...parameters, ...optimizer.tensors()]) all.set(name, await tensor.data())
+  for (const [name, tensor] of [...parameters, ...optimizer.tensors()])
+    all.set(name, await tensor.data())
   return all
 }
 
 for (const { maxNorm, gradientScale } of [
-  { maxNorm: 0, gradientScale: 1 }, { maxNorm: 1, gradientScale: 1 / 64 }, { maxNorm: 0.05, gradientScale: 1 / 3 },
+  { maxNorm: 0, gradientScale: 1 },
+  { maxNorm: 1, gradientScale: 1 / 64 },
+  { maxNorm: 0.05, gradientScale: 1 / 3 },
 ]) {
   test(`20 steps equal float64's: clipped to ${maxNorm}, scaled by ${gradientScale}`, async () => {
     const parameters = build()
@@ -65,17 +88,28 @@ for (const { maxNorm, gradientScale } of [
       const reported = await optimizer.step({ learningRate, gradientScale, maxNorm }).item()
       const total = norm(gradients)
       close([reported], [total], 'norm')
-      const clip = maxNorm > 0 && total * gradientScale > maxNorm ? maxNorm / (total * gradientScale) : 1
+      const clip =
+        maxNorm > 0 && total * gradientScale > maxNorm ? maxNorm / (total * gradientScale) : 1
       if (clip < 1) clipped++
       for (const [i, [name, tensor]] of parameters.entries()) {
-        expected.set(name, adamw(...(() => {
-          const [p, m, v] = expected.get(name)!
-          return [p, gradients[i]!, m, v] as const
-        })(), {
-          learningRate, beta1: hyper.betas[0], beta2: hyper.betas[1], epsilon: hyper.epsilon,
-          weightDecay: tensor.shape.length >= 2 ? hyper.weightDecay : 0,
-          gradientFactor: gradientScale * clip, step: step + 1,
-        }))
+        expected.set(
+          name,
+          adamw(
+            ...(() => {
+              const [p, m, v] = expected.get(name)!
+              return [p, gradients[i]!, m, v] as const
+            })(),
+            {
+              learningRate,
+              beta1: hyper.betas[0],
+              beta2: hyper.betas[1],
+              epsilon: hyper.epsilon,
+              weightDecay: tensor.shape.length >= 2 ? hyper.weightDecay : 0,
+              gradientFactor: gradientScale * clip,
+              step: step + 1,
+            },
+          ),
+        )
       }
     }
     assert.is(optimizer.steps, 20)
@@ -98,7 +132,12 @@ test('matrices decay, vectors do not', async () => {
   const after = await everything(optimizer, parameters)
   for (const [name, { shape }] of parameters) {
     const factor = shape.length >= 2 ? 1 - hyper.learningRate * hyper.weightDecay : 1
-    close(after.get(name)!, before.get(name)!.map((x) => x * factor), name, 1e-6)
+    close(
+      after.get(name)!,
+      before.get(name)!.map((x) => x * factor),
+      name,
+      1e-6,
+    )
     if (shape.length < 2) assert.equal(after.get(name), before.get(name))
   }
 })
@@ -146,7 +185,10 @@ test('state taken back goes on bit for bit', async () => {
   for (const [name, tensor] of copies) tensor.write(state.get(name)!)
   other.loadState(optimizer.steps, state)
   assert.is(other.steps, 3)
-  for (const [of, list] of [[optimizer, parameters], [other, copies]] as const) {
+  for (const [of, list] of [
+    [optimizer, parameters],
+    [other, copies],
+  ] as const) {
     setGradients(list, 3)
     of.step({ maxNorm: 1 }).dispose()
   }
@@ -156,16 +198,27 @@ test('state taken back goes on bit for bit', async () => {
 test('loadState() names what is missing or of another size', () => {
   const parameters = build()
   const optimizer = new AdamW(parameters, hyper)
-  const state = [...optimizer.tensors()].map(([name, { size }]) => [name, new Float32Array(size)] as const)
+  const state = [...optimizer.tensors()].map(
+    ([name, { size }]) => [name, new Float32Array(size)] as const,
+  )
   const fails = (given: typeof state, pattern: RegExp) => {
-    assert.throws(() => optimizer.loadState(1, given), (error: Error & { code?: string }) => {
-      assert.is(error.code, 'ERR_FORMAT')
-      assert.match(error.message, pattern)
-      return true
-    })
+    assert.throws(
+      () => optimizer.loadState(1, given),
+      (error: Error & { code?: string }) => {
+        assert.is(error.code, 'ERR_FORMAT')
+        assert.match(error.message, pattern)
+        return true
+      },
+    )
   }
-  fails(state.filter(([name]) => name !== 'v.bias'), /31 values \[31\] for v\.bias/)
-  fails(state.map(([name, x]) => [name, name === 'm.one' ? new Float32Array(2) : x]), /m\.one/)
+  fails(
+    state.filter(([name]) => name !== 'v.bias'),
+    /31 values \[31\] for v\.bias/,
+  )
+  fails(
+    state.map(([name, x]) => [name, name === 'm.one' ? new Float32Array(2) : x]),
+    /m\.one/,
+  )
 })
 
 test('mistakes are named', () => {

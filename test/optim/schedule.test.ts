@@ -42,7 +42,7 @@ test('cosine is half-way in the middle and at the minimum in the end', () => {
   near(rate(1050), 5.5e-4)
   near(rate(2000), 1e-4)
   // nanoGPT's get_lr at iteration 575, a quarter of the way: 1e-4 + (1 + cos(pi / 4)) / 2 * 9e-4.
-  near(rate(575), 1e-4 + (1 + Math.SQRT1_2) / 2 * 9e-4)
+  near(rate(575), 1e-4 + ((1 + Math.SQRT1_2) / 2) * 9e-4)
   for (let step = 101; step < 2000; step++) assert.ok(rate(step) < rate(step - 1))
   assert.ok(rate(1999) > 1e-4 && rate(1999) < 1.00001e-4)
 })
@@ -79,7 +79,10 @@ test('one step', () => {
 
 test('mistakes are named', () => {
   const good: ScheduleOptions = { kind: 'cosine', peak: 1, steps: 10 }
-  assert.throws(() => schedule({ ...good, kind: 'cosin' as 'cosine' }), /"cosine".*for schedule, received "cosin"/)
+  assert.throws(
+    () => schedule({ ...good, kind: 'cosin' as 'cosine' }),
+    /"cosine".*for schedule, received "cosin"/,
+  )
   assert.throws(() => schedule({ ...good, peak: -1 }), /learningRate, received -1/)
   assert.throws(() => schedule({ ...good, peak: NaN }), /learningRate, received NaN/)
   assert.throws(() => schedule({ ...good, minimum: 2 }), /minLearningRate, received 2/)

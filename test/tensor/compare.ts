@@ -39,7 +39,9 @@ export function sameBits(actual: Values, expected: Values, what: string): void {
   const [a, b] = [bits(actual), bits(expected)]
   const at = a.findIndex((word, i) => word !== b[i])
   if (a.length === b.length && at < 0) return
-  throw new Error(`${what}: element ${at} of ${a.length} is ${actual[at]}, and ${expected[at]} elsewhere`)
+  throw new Error(
+    `${what}: element ${at} of ${a.length} is ${actual[at]}, and ${expected[at]} elsewhere`,
+  )
 }
 
 /** Inputs as tensors; those that gradients flow to become parameters. */
@@ -54,9 +56,12 @@ export function upload(device: Device, inputs: Record<string, Input>): Record<st
 }
 
 /** The values of every parameter's gradient, by name. */
-export async function gradientsOf(tensors: Record<string, Tensor>): Promise<Record<string, Values>> {
+export async function gradientsOf(
+  tensors: Record<string, Tensor>,
+): Promise<Record<string, Values>> {
   const out: Record<string, Values> = {}
-  for (const [name, tensor] of Object.entries(tensors)) if (tensor.grad) out[name] = await tensor.grad.data()
+  for (const [name, tensor] of Object.entries(tensors))
+    if (tensor.grad) out[name] = await tensor.grad.data()
   return out
 }
 
@@ -65,7 +70,9 @@ export function disposeAll(tensors: Record<string, Tensor> | Tensor[]): void {
 }
 
 /** What throws, rejects or does not: the error, or undefined. */
-export async function failure(body: () => unknown): Promise<(Error & { code?: string }) | undefined> {
+export async function failure(
+  body: () => unknown,
+): Promise<(Error & { code?: string }) | undefined> {
   try {
     await body()
   } catch (error) {

@@ -1,7 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  add, cpu, crossEntropy, embedding, linearCrossEntropy, matmul, openDevice,
+  add,
+  cpu,
+  crossEntropy,
+  embedding,
+  linearCrossEntropy,
+  matmul,
+  openDevice,
 } from '../../lib/tensor/index.js'
 import type { Device } from '../../lib/tensor/index.js'
 import { addon } from '../../lib/tensor/binding.js'
@@ -39,7 +45,7 @@ test('openDevice() knows cpu and auto, and says why there is no cuda', async () 
   assert.is((await failure(() => openDevice('cuda')))?.code, 'ERR_NO_DRIVER')
   assert.is((await failure(() => openDevice('cuda:1')))?.code, 'ERR_NO_DRIVER')
   const error = await failure(() => openDevice('gpu'))
-  assert.is(error!.message, 'Expected \'auto\' or \'cpu\' for device, received "gpu"')
+  assert.is(error!.message, "Expected 'auto' or 'cpu' for device, received \"gpu\"")
 })
 
 test('shapes are lists of up to 6 whole numbers', async () => {
@@ -77,7 +83,11 @@ test('random numbers have the mean and deviation asked for, on every device the 
   assert.ok(uniform.every((value) => value >= -1 && value < 1))
   assert.ok(Math.abs(moments(uniform).deviation - 1 / Math.sqrt(3)) < 0.01)
   for (const threads of [1, 3]) {
-    sameBits(await cpu({ threads }).normal([n], options).data(), normal, `normal on ${threads} threads`)
+    sameBits(
+      await cpu({ threads }).normal([n], options).data(),
+      normal,
+      `normal on ${threads} threads`,
+    )
   }
 })
 
@@ -88,26 +98,49 @@ test('normal numbers are Box-Muller on Philox words', async () => {
   const expected = Array.from({ length: n }, (_, i) => {
     const [first, second] = [words[i - (i % 2)]!, words[i - (i % 2) + 1]!]
     const angle = (2 * Math.PI * second) / 2 ** 32
-    return Math.sqrt(-2 * Math.log((first + 0.5) / 2 ** 32)) * (i % 2 ? Math.sin(angle) : Math.cos(angle))
+    return (
+      Math.sqrt(-2 * Math.log((first + 0.5) / 2 ** 32)) *
+      (i % 2 ? Math.sin(angle) : Math.cos(angle))
+    )
   })
-  close(await device.normal([n], { seed, stream }).data(), expected, { atol: 2e-6, rtol: 1e-6 }, 'normal')
+  close(
+    await device.normal([n], { seed, stream }).data(),
+    expected,
+    { atol: 2e-6, rtol: 1e-6 },
+    'normal',
+  )
   const uniform = words.slice(0, n).map((word) => (word >>> 8) / 2 ** 24)
-  close(await device.uniform([n], { seed, stream }).data(), uniform, { atol: 1e-7, rtol: 0 }, 'uniform')
+  close(
+    await device.uniform([n], { seed, stream }).data(),
+    uniform,
+    { atol: 1e-7, rtol: 0 },
+    'uniform',
+  )
 })
 
 test('options of random numbers are checked', async () => {
   for (const seed of [undefined, -1, 0.5, NaN, 2 ** 53, '1']) {
-    assert.ok((await failure(() => device.normal([3], { seed } as never))) instanceof Error, `seed ${seed}`)
-    assert.ok((await failure(() => device.uniform([3], { seed } as never))) instanceof Error, `seed ${seed}`)
+    assert.ok(
+      (await failure(() => device.normal([3], { seed } as never))) instanceof Error,
+      `seed ${seed}`,
+    )
+    assert.ok(
+      (await failure(() => device.uniform([3], { seed } as never))) instanceof Error,
+      `seed ${seed}`,
+    )
   }
-  assert.ok((await failure(() => device.normal([3], { seed: 1, stream: -1 }))) instanceof Error, 'stream')
+  assert.ok(
+    (await failure(() => device.normal([3], { seed: 1, stream: -1 }))) instanceof Error,
+    'stream',
+  )
   assert.instance(await failure(() => device.normal([3], { seed: 1, deviation: NaN })), RangeError)
 })
 
 // ---- failures while an op runs ------------------------------------------------------------------
 
 const fresh = () => cpu({ threads: 2 })
-const tokens = (on: Device, ...values: number[]) => on.tensor(new Int32Array(values), [1, values.length])
+const tokens = (on: Device, ...values: number[]) =>
+  on.tensor(new Int32Array(values), [1, values.length])
 
 test('a bad token is reported at the await, with op, place, shapes and device', async () => {
   const on = fresh()
@@ -124,12 +157,23 @@ test('so are a negative token, a position beyond the table and a target beyond t
   const on = fresh()
   const failing: [() => unknown, RegExp][] = [
     [() => embedding(tokens(on, -1), on.zeros([7, 2])), /received -1, in embedding of/],
-    [() => embedding(tokens(on, 1), on.zeros([7, 2]), { positions: on.zeros([5, 2]), starts: tokens(on, 3) }),
-      /position.*received -3, in embedding of/],
-    [() => crossEntropy(on.zeros([2, 3]), on.tensor(new Int32Array([0, 3]))),
-      /target 3 .*, in crossentropy of \[2, 3\], \[2\] on CPU/],
-    [() => linearCrossEntropy(on.zeros([2, 3]), on.zeros([5, 3]), on.tensor(new Int32Array([5, 0]))),
-      /target 5 .*, in linear crossentropy of \[2, 3\], \[5, 3\], \[2\] on CPU/],
+    [
+      () =>
+        embedding(tokens(on, 1), on.zeros([7, 2]), {
+          positions: on.zeros([5, 2]),
+          starts: tokens(on, 3),
+        }),
+      /position.*received -3, in embedding of/,
+    ],
+    [
+      () => crossEntropy(on.zeros([2, 3]), on.tensor(new Int32Array([0, 3]))),
+      /target 3 .*, in crossentropy of \[2, 3\], \[2\] on CPU/,
+    ],
+    [
+      () =>
+        linearCrossEntropy(on.zeros([2, 3]), on.zeros([5, 3]), on.tensor(new Int32Array([5, 0]))),
+      /target 5 .*, in linear crossentropy of \[2, 3\], \[5, 3\], \[2\] on CPU/,
+    ],
   ]
   for (const [op, message] of failing) {
     op()

@@ -13,13 +13,17 @@ async function mask(p: number, seed: number, stream: number): Promise<Float32Arr
   return Float32Array.from(await out.data())
 }
 
-const kept = (values: Float32Array) => values.reduce((count, value) => count + Number(value !== 0), 0)
+const kept = (values: Float32Array) =>
+  values.reduce((count, value) => count + Number(value !== 0), 0)
 
 test('drops the part p, within four standard deviations, and keeps the mean', async () => {
   for (const p of [0.01, 0.1, 0.5, 0.9]) {
     const values = await mask(p, 1, 2)
     const allowed = 4 * Math.sqrt(n * p * (1 - p))
-    assert.ok(Math.abs(kept(values) - n * (1 - p)) < allowed, `${kept(values)} of ${n} kept at p = ${p}`)
+    assert.ok(
+      Math.abs(kept(values) - n * (1 - p)) < allowed,
+      `${kept(values)} of ${n} kept at p = ${p}`,
+    )
     const scale = Math.fround(1 / (1 - p))
     const fits = (value: number) => value === 0 || Math.abs(value - scale) <= 2e-7 * scale
     assert.ok(values.every(fits), `scale at p = ${p}`)
@@ -32,17 +36,29 @@ test('neighbours are dropped independently of each other', async () => {
     let both = 0
     for (let i = lag; i < n; i++) both += Number(values[i] !== 0 && values[i - lag] !== 0)
     const pairs = n - lag
-    assert.ok(Math.abs(both - pairs / 4) < 5 * Math.sqrt((pairs * 3) / 16), `${both} pairs at lag ${lag}`)
+    assert.ok(
+      Math.abs(both - pairs / 4) < 5 * Math.sqrt((pairs * 3) / 16),
+      `${both} pairs at lag ${lag}`,
+    )
   }
 })
 
 test('the mask depends on seed and stream, and on nothing else', async () => {
   const first = await mask(0.5, 5, 6)
   sameBits(await mask(0.5, 5, 6), first, 'the same seed and stream')
-  for (const [seed, stream] of [[5, 7], [6, 6], [5 + 2 ** 32, 6], [5, 6 + 2 ** 32], [6, 5]]) {
+  for (const [seed, stream] of [
+    [5, 7],
+    [6, 6],
+    [5 + 2 ** 32, 6],
+    [5, 6 + 2 ** 32],
+    [6, 5],
+  ]) {
     const other = await mask(0.5, seed!, stream!)
     const same = other.reduce((count, value, i) => count + Number(value === first[i]), 0)
-    assert.ok(Math.abs(same - n / 2) < 5 * Math.sqrt(n / 4), `${same} of ${n} as with another seed or stream`)
+    assert.ok(
+      Math.abs(same - n / 2) < 5 * Math.sqrt(n / 4),
+      `${same} of ${n} as with another seed or stream`,
+    )
   }
 })
 
@@ -51,7 +67,10 @@ test('the backward is the mask times dout', async () => {
   x.requiresGrad = true
   using dout = device.normal([31, 33], { seed: 2 })
   using tape = new Tape()
-  tape.backward(tape.run(() => dropout(x, { p: 0.3, seed: 9, stream: 1 })), dout)
+  tape.backward(
+    tape.run(() => dropout(x, { p: 0.3, seed: 9, stream: 1 })),
+    dout,
+  )
   const [gradient, factor] = [await x.grad!.data(), await mask(0.3, 9, 1)]
   const expected = (await dout.data()).map((value, i) => value * factor[i]!)
   close(gradient, expected, { atol: 0, rtol: 1e-6 }, 'dx')

@@ -3,7 +3,17 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  Tape, add, attention, cpu, crossEntropy, dropout, embedding, gelu, layerNorm, linearCrossEntropy, matmul,
+  Tape,
+  add,
+  attention,
+  cpu,
+  crossEntropy,
+  dropout,
+  embedding,
+  gelu,
+  layerNorm,
+  linearCrossEntropy,
+  matmul,
   recompute,
 } from '../../lib/tensor/index.js'
 import type { Device, Tensor, Values } from '../../lib/tensor/index.js'
@@ -84,11 +94,19 @@ function block(w: Tensors, x: Tensor): Tensor {
   const qkv = matmul(layerNorm(x, w.n1!, w.m1), w.wqkv!, { transposeB: true, bias: w.bqkv })
   const mixed = attention(qkv, H, { starts: w.starts })
   const middle = matmul(mixed, w.wo!, { transposeB: true, bias: w.bo, residual: x })
-  const hidden = matmul(layerNorm(middle, w.n2!), w.w1!, { transposeB: true, bias: w.b1, gelu: true })
+  const hidden = matmul(layerNorm(middle, w.n2!), w.w1!, {
+    transposeB: true,
+    bias: w.b1,
+    gelu: true,
+  })
   return matmul(hidden, w.w2!, { transposeB: true, bias: w.b2, residual: middle })
 }
 
-async function gradients(device: Device, inputs: Record<string, Input>, loss: (tensors: Tensors) => Tensor) {
+async function gradients(
+  device: Device,
+  inputs: Record<string, Input>,
+  loss: (tensors: Tensors) => Tensor,
+) {
   const tensors = upload(device, inputs)
   using tape = new Tape()
   const root = tape.run(() => loss(tensors))
@@ -121,7 +139,8 @@ for (const [name, graph] of Object.entries({ mlp, transformer })) {
     }
     for (const device of devices.slice(1)) {
       const other = await gradients(device, inputs, graph.loss)
-      for (const name of Object.keys(other)) sameBits(other[name]!, actual[name]!, `${name}, ${device.name}`)
+      for (const name of Object.keys(other))
+        sameBits(other[name]!, actual[name]!, `${name}, ${device.name}`)
     }
   })
 }
@@ -134,14 +153,30 @@ test('recompute() changes no bit of any gradient', async () => {
     for (let layer = 0; layer < 3; layer++) x = wrap((x) => dropout(block(w, x), options), x)
     return linearCrossEntropy(x, w.wte!, w.targets!)
   }
-  const plain = await gradients(devices[0]!, inputs, wrapped((body, x) => body(x)))
-  const again = await gradients(devices[0]!, inputs, wrapped((body, x) => recompute(body, x)))
-  const nested = await gradients(devices[0]!, inputs, wrapped((body, x) =>
-    recompute((x) => add(x, recompute(body, x)), x)))
+  const plain = await gradients(
+    devices[0]!,
+    inputs,
+    wrapped((body, x) => body(x)),
+  )
+  const again = await gradients(
+    devices[0]!,
+    inputs,
+    wrapped((body, x) => recompute(body, x)),
+  )
+  const nested = await gradients(
+    devices[0]!,
+    inputs,
+    wrapped((body, x) => recompute((x) => add(x, recompute(body, x)), x)),
+  )
   assert.equal(Object.keys(again), Object.keys(plain))
   for (const [name, values] of Object.entries(again)) sameBits(values, plain[name]!, name)
-  const nestedPlain = await gradients(devices[0]!, inputs, wrapped((body, x) => add(x, body(x))))
-  for (const [name, values] of Object.entries(nested)) sameBits(values, nestedPlain[name]!, `${name}, nested`)
+  const nestedPlain = await gradients(
+    devices[0]!,
+    inputs,
+    wrapped((body, x) => add(x, body(x))),
+  )
+  for (const [name, values] of Object.entries(nested))
+    sameBits(values, nestedPlain[name]!, `${name}, nested`)
 })
 
 test('recompute() of several inputs, and as the root', async () => {
@@ -149,7 +184,8 @@ test('recompute() of several inputs, and as the root', async () => {
   const inputs = mlp.inputs(new Random('several'))
   const plain = await gradients(device, inputs, mlp.loss)
   const whole = await gradients(device, inputs, (w) =>
-    recompute((x, w1) => mlp.loss({ ...w, x: x!, w1: w1! }), w.x!, w.w1!))
+    recompute((x, w1) => mlp.loss({ ...w, x: x!, w1: w1! }), w.x!, w.w1!),
+  )
   for (const [name, values] of Object.entries(plain)) sameBits(whole[name]!, values, name)
 })
 
@@ -162,7 +198,11 @@ test('recompute() holds less memory until the backward', () => {
     const before = device.memory().used
     tape.run(() => {
       const x = embedding(w.tokens!, w.wte!)
-      return linearCrossEntropy(wrap((x) => block(w, x!), x), w.wte!, w.targets!)
+      return linearCrossEntropy(
+        wrap((x) => block(w, x!), x),
+        w.wte!,
+        w.targets!,
+      )
     })
     const used = device.memory().used - before
     tape.dispose()

@@ -11,7 +11,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const library = new URL('../../lib/tensor/index.ts', import.meta.url).href
 
 /** Runs a program that has `device`, and matmul, add ... in scope, to its end. */
-function run(body: string): { code: number | null; signal: string | null; out: string; error: string } {
+function run(body: string): {
+  code: number | null
+  signal: string | null
+  out: string
+  error: string
+} {
   const program = `import * as tensor from ${JSON.stringify(library)}
 const { cpu, matmul, add, embedding, Tape } = tensor
 const device = cpu()
@@ -20,7 +25,9 @@ const busy = () => { for (let i = 0; i < 30; i++) matmul(x, x) }
 ${body}`
   const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', program]
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
-    cwd: root, encoding: 'utf8', timeout: 60_000,
+    cwd: root,
+    encoding: 'utf8',
+    timeout: 60_000,
   })
   return { code: status, signal, out: stdout, error: stderr }
 }
@@ -72,7 +79,9 @@ test('close() rejects the pending reads, and what comes after it', async () => {
   const reads = Array.from({ length: 20 }, () => matmul(x, x).data())
   device.close()
   const results = await Promise.allSettled([...reads, device.idle(), x.data()])
-  const failures = results.filter((result) => result.status === 'rejected') as PromiseRejectedResult[]
+  const failures = results.filter(
+    (result) => result.status === 'rejected',
+  ) as PromiseRejectedResult[]
   assert.ok(failures.length >= 20, `${failures.length} rejected`)
   for (const { reason } of failures) {
     assert.is(reason.code, 'ERR_DEVICE')
@@ -85,7 +94,9 @@ test('close() rejects the pending reads, and what comes after it', async () => {
 })
 
 test('the process ends by itself when nothing is pending, devices and tensors or not', () => {
-  const { code, signal, error } = run('const kept = [x, cpu({ threads: 2 }).zeros([5])]; await device.idle()')
+  const { code, signal, error } = run(
+    'const kept = [x, cpu({ threads: 2 }).zeros([5])]; await device.idle()',
+  )
   assert.equal({ code, signal, error }, { code: 0, signal: null, error: '' })
 })
 
@@ -157,7 +168,9 @@ test('a thread may be terminated, exit or throw with work in the queue', async (
     await busy.terminate()
     const ended = new Promise((resolve) => start('exit', 2).on('exit', resolve))
     assert.is(await ended, 0)
-    const thrown = new Promise((resolve) => start('throw', 3).on('error', (error) => resolve(error.message)))
+    const thrown = new Promise((resolve) =>
+      start('throw', 3).on('error', (error) => resolve(error.message)),
+    )
     assert.is(await thrown, 'thrown on purpose')
   }
   const device = cpu()

@@ -14,7 +14,9 @@ const STEP = 1e-5
 
 type Inputs = Record<string, Input>
 const numbersOf = (inputs: Inputs): Numbers =>
-  Object.fromEntries(Object.entries(inputs).map(([name, { values }]) => [name, Float64Array.from(values)]))
+  Object.fromEntries(
+    Object.entries(inputs).map(([name, { values }]) => [name, Float64Array.from(values)]),
+  )
 
 for (const opCase of cases) {
   for (const instance of opCase.instances) {
@@ -154,7 +156,12 @@ test('a loss without dout has the gradient of dout = 1', async () => {
       for (const name of Object.keys(inputs).filter((name) => isParameter(inputs[name]!))) {
         const sample = sampled(inputs[name]!.values.length, new Random(name))
         const expected = differences(opCase, instance, inputs, name, sample, new Float32Array([1]))
-        close(pick(gradients[name]!, sample), expected, opCase.tolerance(instance), `${opCase.name} d${name}`)
+        close(
+          pick(gradients[name]!, sample),
+          expected,
+          opCase.tolerance(instance),
+          `${opCase.name} d${name}`,
+        )
       }
       disposeAll(tensors)
     }
@@ -180,8 +187,13 @@ test('an input that is no parameter gets no gradient, and changes none', async (
     const all = await gradients()
     for (const constant of names) {
       const rest = await gradients(constant)
-      assert.equal(Object.keys(rest), names.filter((name) => name !== constant), opCase.name)
-      for (const name of Object.keys(rest)) sameBits(rest[name]!, all[name]!, `${opCase.name} d${name}`)
+      assert.equal(
+        Object.keys(rest),
+        names.filter((name) => name !== constant),
+        opCase.name,
+      )
+      for (const name of Object.keys(rest))
+        sameBits(rest[name]!, all[name]!, `${opCase.name} d${name}`)
     }
   }
 })
@@ -205,9 +217,15 @@ test('no rows is no work', async () => {
     const output = tape.run(() => opCase.run(tensors, {})[0]!)
     using dout = device.full(output.shape, 1)
     tape.backward(output, dout)
-    assert.ok((await output.data()).every((value) => value === 0), name)
+    assert.ok(
+      (await output.data()).every((value) => value === 0),
+      name,
+    )
     for (const values of Object.values(await gradientsOf(tensors))) {
-      assert.ok(values.every((value) => value === 0), `gradients of ${name}`)
+      assert.ok(
+        values.every((value) => value === 0),
+        `gradients of ${name}`,
+      )
     }
     disposeAll(tensors)
   }

@@ -20,11 +20,21 @@ test('disposes what was made in it, and returns the rest', () => {
 })
 
 test('returns tensors within arrays and objects', () => {
-  const { list, deep, number } = scope(() => ({ list: [made(), made()], deep: { x: made() }, number: 5 }))
+  const { list, deep, number } = scope(() => ({
+    list: [made(), made()],
+    deep: { x: made() },
+    number: 5,
+  }))
   for (const tensor of [...list, deep.x]) assert.not(tensor.disposed)
   assert.is(number, 5)
-  assert.is(scope(() => null), null)
-  assert.is(scope(() => undefined), undefined)
+  assert.is(
+    scope(() => null),
+    null,
+  )
+  assert.is(
+    scope(() => undefined),
+    undefined,
+  )
 })
 
 test('a returned tensor belongs to the scope around', () => {
@@ -53,10 +63,14 @@ test('keep() takes a tensor out of every scope', () => {
 
 test('disposes on an exception too, and the scope is over', () => {
   let inner!: Tensor
-  assert.throws(() => scope(() => {
-    inner = made()
-    throw new Error('on the way')
-  }), 'on the way')
+  assert.throws(
+    () =>
+      scope(() => {
+        inner = made()
+        throw new Error('on the way')
+      }),
+    'on the way',
+  )
   assert.ok(inner.disposed)
   assert.not(made().disposed)
 })
@@ -68,11 +82,16 @@ test('views are tensors of their own', async () => {
 
 test('refuses asynchronous functions', async () => {
   let inner!: Tensor
-  const error = await failure(() => scope(async () => {
-    inner = made()
-  }))
+  const error = await failure(() =>
+    scope(async () => {
+      inner = made()
+    }),
+  )
   assert.instance(error, TypeError)
-  assert.is(error!.message, 'Expected a synchronous function for scope(), received an instance of Promise')
+  assert.is(
+    error!.message,
+    'Expected a synchronous function for scope(), received an instance of Promise',
+  )
   assert.ok(inner.disposed)
 })
 

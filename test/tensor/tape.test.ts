@@ -1,7 +1,16 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  Tape, add, attention, cpu, crossEntropy, dropout, gelu, layerNorm, matmul, recompute,
+  Tape,
+  add,
+  attention,
+  cpu,
+  crossEntropy,
+  dropout,
+  gelu,
+  layerNorm,
+  matmul,
+  recompute,
 } from '../../lib/tensor/index.js'
 import type { Tensor } from '../../lib/tensor/index.js'
 import { failure } from './compare.js'
@@ -88,15 +97,21 @@ test('backward() needs one element, or a dout of the shape of the root', async (
   assert.instance(error, RangeError)
   assert.is(error!.message, 'Expected one element for backward() without dout, received "[2]"')
   assert.instance(await failure(() => tape.backward(out, device.zeros([3]))), RangeError)
-  assert.instance(await failure(() => tape.backward(out, device.tensor(new Int32Array(2)))), RangeError)
+  assert.instance(
+    await failure(() => tape.backward(out, device.tensor(new Int32Array(2)))),
+    RangeError,
+  )
   assert.is(x.grad, null)
 })
 
-test('dout stays the caller\'s', async () => {
+test("dout stays the caller's", async () => {
   const x = parameter([1, 2])
   const dout = device.tensor([3, 4])
   using tape = new Tape()
-  tape.backward(tape.run(() => add(x, x)), dout)
+  tape.backward(
+    tape.run(() => add(x, x)),
+    dout,
+  )
   assert.equal(await dout.data(), new Float32Array([3, 4]))
   assert.equal(await x.grad!.data(), new Float32Array([6, 8]))
 })
@@ -153,9 +168,13 @@ test('run() may be called several times, and tapes may be nested', async () => {
 test('an exception in run() leaves nothing recording', () => {
   const x = parameter([1])
   using tape = new Tape()
-  assert.throws(() => tape.run(() => {
-    throw new Error('in the body')
-  }), 'in the body')
+  assert.throws(
+    () =>
+      tape.run(() => {
+        throw new Error('in the body')
+      }),
+    'in the body',
+  )
   const out = add(x, x)
   assert.is(out.tape, null)
   assert.not(out.disposed)
@@ -166,7 +185,9 @@ test('a dropout of 0 and a recompute that returns its input pass gradients throu
   const plain = device.tensor([1, 2, 3, 4, 5, 6], [1, 2, 3])
   plain.requiresGrad = true
   backward(() => gelu(attention(qkv, 1)))
-  backward(() => gelu(recompute((x) => dropout(x!, { p: 0, seed: 0, stream: 0 }), attention(plain, 1))))
+  backward(() =>
+    gelu(recompute((x) => dropout(x!, { p: 0, seed: 0, stream: 0 }), attention(plain, 1))),
+  )
   assert.equal(await plain.grad!.data(), await qkv.grad!.data())
 })
 

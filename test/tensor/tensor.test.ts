@@ -1,7 +1,16 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  add, attention, attentionCached, cpu, crossEntropy, dropout, embedding, gelu, layerNorm, linearCrossEntropy,
+  add,
+  attention,
+  attentionCached,
+  cpu,
+  crossEntropy,
+  dropout,
+  embedding,
+  gelu,
+  layerNorm,
+  linearCrossEntropy,
   matmul,
 } from '../../lib/tensor/index.js'
 import type { Tensor } from '../../lib/tensor/index.js'
@@ -65,7 +74,10 @@ test('write() wants the type and count of the tensor', async () => {
   assert.is(error!.message, 'Expected 6 values for shape [2, 3] for values, received 5')
   assert.instance(await failure(() => floats(2).write(new Int32Array(2))), TypeError)
   assert.instance(await failure(() => integers(2).write(new Float32Array(2))), TypeError)
-  assert.instance(await failure(() => floats(2).write([1, 2] as unknown as Float32Array)), TypeError)
+  assert.instance(
+    await failure(() => floats(2).write([1, 2] as unknown as Float32Array)),
+    TypeError,
+  )
   assert.instance(await failure(() => device.tensor([1, 2, 3], [2])), RangeError)
   assert.instance(await failure(() => device.tensor(new Float64Array(2) as never)), TypeError)
 })
@@ -88,10 +100,25 @@ test('view() and rows() stay within the tensor', async () => {
   const x = floats(3, 2)
   const error = await failure(() => x.view([7]))
   assert.is(error!.message, 'Expected a shape of 6 elements for view(), received "[7]"')
-  for (const [begin, end] of [[-1, 2], [2, 1], [0, 4], [0.5, 1], [NaN, 1], [0, Infinity]]) {
-    assert.instance(await failure(() => x.rows(begin!, end!)), RangeError, `rows ${begin} to ${end}`)
+  for (const [begin, end] of [
+    [-1, 2],
+    [2, 1],
+    [0, 4],
+    [0.5, 1],
+    [NaN, 1],
+    [0, Infinity],
+  ]) {
+    assert.instance(
+      await failure(() => x.rows(begin!, end!)),
+      RangeError,
+      `rows ${begin} to ${end}`,
+    )
   }
-  for (const shape of [[-2, -3], [0.5, 12], [1, 1, 1, 1, 1, 1, 6]]) {
+  for (const shape of [
+    [-2, -3],
+    [0.5, 12],
+    [1, 1, 1, 1, 1, 1, 6],
+  ]) {
     assert.ok((await failure(() => x.view(shape))) instanceof Error, `view of ${shape}`)
   }
 })
@@ -103,7 +130,10 @@ test('a disposed tensor says so', async () => {
   x.dispose()
   assert.ok(x.disposed)
   const uses = [
-    () => x.data(), () => x.write(new Float32Array(6)), () => x.view([6]), () => add(x, other),
+    () => x.data(),
+    () => x.write(new Float32Array(6)),
+    () => x.view([6]),
+    () => add(x, other),
     () => add(other, x),
   ]
   for (const use of uses) {
@@ -142,44 +172,90 @@ test('using disposes, and the gradient goes with its tensor', () => {
 
 test('ops refuse shapes that do not fit, before anything runs', async () => {
   const calls: [() => unknown, string][] = [
-    [() => add(floats(2, 3), floats(3, 2)),
-      'Expected a float32 tensor [2, 3] for b, received "float32 [3, 2]"'],
-    [() => add(integers(2), integers(2)), 'Expected a float32 tensor [..., C] for a, received "int32 [2]"'],
-    [() => gelu(device.tensor([1], [])), 'Expected a float32 tensor [..., C] for x, received "float32 []"'],
-    [() => matmul(floats(2, 3), floats(4, 5)),
-      'Expected K = 3 in b, as in a [2, 3] for matmul(), received "b [4, 5]"'],
-    [() => matmul(floats(1, 2, 3), floats(3, 2), { transposeA: true }),
-      'Expected a float32 tensor [K, M] for a, received "float32 [1, 2, 3]"'],
-    [() => matmul(floats(2, 3), floats(3, 4), { bias: floats(3) }),
-      'Expected a float32 tensor [4] for bias, received "float32 [3]"'],
-    [() => matmul(floats(2, 3), floats(3, 4), { residual: floats(4, 2) }),
-      'Expected a float32 tensor [2, 4] for residual, received "float32 [4, 2]"'],
-    [() => layerNorm(floats(2, 3), floats(2)),
-      'Expected a float32 tensor [3] for weight, received "float32 [2]"'],
-    [() => layerNorm(floats(2, 3), floats(3), floats(1)),
-      'Expected a float32 tensor [3] for bias, received "float32 [1]"'],
-    [() => embedding(floats(2, 3), floats(5, 4)),
-      'Expected a int32 tensor [B, T] for tokens, received "float32 [2, 3]"'],
-    [() => embedding(integers(2, 3), floats(5, 4), { positions: floats(2, 4) }),
-      'Expected at most 2 positions for embedding(), received 3'],
-    [() => embedding(integers(2, 3), floats(5, 4), { starts: integers(2, 2) }),
-      'Expected a int32 tensor [2, 3] for starts, received "int32 [2, 2]"'],
-    [() => embedding(integers(2, 3), floats(5, 4), { past: -1 }),
-      'Expected an integer of at least 0 for past, received -1'],
-    [() => attention(floats(1, 2, 10), 1), 'Expected 3 x 1 heads x D channels for qkv, received 10'],
-    [() => attention(floats(1, 2, 12), 0), 'Expected an integer of at least 1 for heads, received 0'],
-    [() => attention(floats(1, 2, 12), 2, { dropout: { p: 1, seed: 0, stream: 0 } }),
-      'Expected a number from 0 to 0.999 for dropout.p, received 1'],
-    [() => attentionCached(floats(1, 2, 6), floats(1, 2, 4, 1), floats(1, 2, 4, 1), 2, 3),
-      'Expected at most 4 positions in the cache for past, received 5'],
-    [() => crossEntropy(floats(2, 3), integers(3)),
-      'Expected a int32 tensor [2] for targets, received "int32 [3]"'],
-    [() => linearCrossEntropy(floats(2, 3), floats(5, 4), integers(2)),
-      'Expected a float32 tensor [V, 3] for weight, received "float32 [5, 4]"'],
-    [() => dropout(floats(2), { p: -0.1, seed: 0, stream: 0 }),
-      'Expected a number from 0 to 0.999 for p, received -0.1'],
-    [() => dropout(floats(2), { p: 0.1, seed: 0.5, stream: 0 }),
-      'Expected an integer of at least 0 for seed, received 0.5'],
+    [
+      () => add(floats(2, 3), floats(3, 2)),
+      'Expected a float32 tensor [2, 3] for b, received "float32 [3, 2]"',
+    ],
+    [
+      () => add(integers(2), integers(2)),
+      'Expected a float32 tensor [..., C] for a, received "int32 [2]"',
+    ],
+    [
+      () => gelu(device.tensor([1], [])),
+      'Expected a float32 tensor [..., C] for x, received "float32 []"',
+    ],
+    [
+      () => matmul(floats(2, 3), floats(4, 5)),
+      'Expected K = 3 in b, as in a [2, 3] for matmul(), received "b [4, 5]"',
+    ],
+    [
+      () => matmul(floats(1, 2, 3), floats(3, 2), { transposeA: true }),
+      'Expected a float32 tensor [K, M] for a, received "float32 [1, 2, 3]"',
+    ],
+    [
+      () => matmul(floats(2, 3), floats(3, 4), { bias: floats(3) }),
+      'Expected a float32 tensor [4] for bias, received "float32 [3]"',
+    ],
+    [
+      () => matmul(floats(2, 3), floats(3, 4), { residual: floats(4, 2) }),
+      'Expected a float32 tensor [2, 4] for residual, received "float32 [4, 2]"',
+    ],
+    [
+      () => layerNorm(floats(2, 3), floats(2)),
+      'Expected a float32 tensor [3] for weight, received "float32 [2]"',
+    ],
+    [
+      () => layerNorm(floats(2, 3), floats(3), floats(1)),
+      'Expected a float32 tensor [3] for bias, received "float32 [1]"',
+    ],
+    [
+      () => embedding(floats(2, 3), floats(5, 4)),
+      'Expected a int32 tensor [B, T] for tokens, received "float32 [2, 3]"',
+    ],
+    [
+      () => embedding(integers(2, 3), floats(5, 4), { positions: floats(2, 4) }),
+      'Expected at most 2 positions for embedding(), received 3',
+    ],
+    [
+      () => embedding(integers(2, 3), floats(5, 4), { starts: integers(2, 2) }),
+      'Expected a int32 tensor [2, 3] for starts, received "int32 [2, 2]"',
+    ],
+    [
+      () => embedding(integers(2, 3), floats(5, 4), { past: -1 }),
+      'Expected an integer of at least 0 for past, received -1',
+    ],
+    [
+      () => attention(floats(1, 2, 10), 1),
+      'Expected 3 x 1 heads x D channels for qkv, received 10',
+    ],
+    [
+      () => attention(floats(1, 2, 12), 0),
+      'Expected an integer of at least 1 for heads, received 0',
+    ],
+    [
+      () => attention(floats(1, 2, 12), 2, { dropout: { p: 1, seed: 0, stream: 0 } }),
+      'Expected a number from 0 to 0.999 for dropout.p, received 1',
+    ],
+    [
+      () => attentionCached(floats(1, 2, 6), floats(1, 2, 4, 1), floats(1, 2, 4, 1), 2, 3),
+      'Expected at most 4 positions in the cache for past, received 5',
+    ],
+    [
+      () => crossEntropy(floats(2, 3), integers(3)),
+      'Expected a int32 tensor [2] for targets, received "int32 [3]"',
+    ],
+    [
+      () => linearCrossEntropy(floats(2, 3), floats(5, 4), integers(2)),
+      'Expected a float32 tensor [V, 3] for weight, received "float32 [5, 4]"',
+    ],
+    [
+      () => dropout(floats(2), { p: -0.1, seed: 0, stream: 0 }),
+      'Expected a number from 0 to 0.999 for p, received -0.1',
+    ],
+    [
+      () => dropout(floats(2), { p: 0.1, seed: 0.5, stream: 0 }),
+      'Expected an integer of at least 0 for seed, received 0.5',
+    ],
   ]
   for (const [call, message] of calls) {
     const error = await failure(call)
@@ -205,9 +281,15 @@ test('the native half refuses what is not its own', async () => {
   const x = floats(2)
   const { native } = device
   for (const value of [{}, [], 1, 'x', () => 0, native, Object.create(x.native)] as never[]) {
-    assert.ok((await failure(() => native.add(x.native, x.native, value))) instanceof Error, String(value))
+    assert.ok(
+      (await failure(() => native.add(x.native, x.native, value))) instanceof Error,
+      String(value),
+    )
   }
-  const method = Object.getPrototypeOf(native) as { add: (...args: unknown[]) => void; name: () => string }
+  const method = Object.getPrototypeOf(native) as {
+    add: (...args: unknown[]) => void
+    name: () => string
+  }
   for (const self of [{}, 1, undefined]) {
     assert.instance(await failure(() => method.add.call(self, x.native, x.native, x.native)), Error)
     assert.instance(await failure(() => method.name.call(self as never)), Error)

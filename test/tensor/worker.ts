@@ -22,7 +22,10 @@ if (job === 'train') {
 } else {
   // Ends with work in the queue, reads pending and a failure to tell.
   const large = device.normal([1000, 1000], { seed })
-  for (let i = 0; i < 50; i++) void matmul(large, large).data().catch(() => {})
+  for (let i = 0; i < 50; i++)
+    void matmul(large, large)
+      .data()
+      .catch(() => {})
   embedding(device.tensor(new Int32Array([5]), [1, 1]), device.zeros([2, 2]))
   void device.idle().catch(() => {})
   if (job === 'exit') process.exit(0)

@@ -57,8 +57,17 @@ const jobs: Record<string, (options: TrainOptions) => unknown> = {
     delay.disable()
     server.close()
     const milliseconds = (n: number) => Number((n / 1e6).toFixed(2))
-    const [p50, p99, max] = [delay.percentile(50), delay.percentile(99), delay.max].map(milliseconds)
-    print({ p50, p99, max, answered, steps: steps.length, seconds: (steps.at(-1)! - steps[0]!) / 1000 })
+    const [p50, p99, max] = [delay.percentile(50), delay.percentile(99), delay.max].map(
+      milliseconds,
+    )
+    print({
+      p50,
+      p99,
+      max,
+      answered,
+      steps: steps.length,
+      seconds: (steps.at(-1)! - steps[0]!) / 1000,
+    })
   },
 
   // Resident memory early and 200 steps later.
@@ -69,7 +78,11 @@ const jobs: Record<string, (options: TrainOptions) => unknown> = {
     for await (const event of train(shared)) {
       if (event.type !== 'step' || event.step % 5 !== 0) continue
       gc()
-      samples.push({ step: event.step, rss: process.memoryUsage.rss(), reserved: cpu().memory().reserved })
+      samples.push({
+        step: event.step,
+        rss: process.memoryUsage.rss(),
+        reserved: cpu().memory().reserved,
+      })
     }
     print(samples)
   },

@@ -20,15 +20,21 @@ const cases: [string, Partial<TrainOptions>][] = [
   ['plain', {}],
   ['dropout and recompute', { model: { dropout: 0.2 }, recompute: true }],
   ['an output layer of its own, no biases', { model: { tied: false, bias: false } }],
-  ['odd sizes, accumulation, dropout', {
-    model: { width: 33, heads: 3, context: 31, layers: 2, dropout: 0.1 }, batch: 3, accumulate: 3,
-  }],
+  [
+    'odd sizes, accumulation, dropout',
+    {
+      model: { width: 33, heads: 3, context: 31, layers: 2, dropout: 0.1 },
+      batch: 3,
+      accumulate: 3,
+    },
+  ],
 ]
 
 for (const [name, options] of cases) {
   test(`1, 2 and 3 threads and a second run give the same bytes: ${name}`, async () => {
     const first = await bytes({ ...options, threads: 1 })
-    for (const threads of [1, 2, 3]) assert.ok(first.equals(await bytes({ ...options, threads })), `${threads} threads`)
+    for (const threads of [1, 2, 3])
+      assert.ok(first.equals(await bytes({ ...options, threads })), `${threads} threads`)
   })
 }
 
@@ -46,12 +52,18 @@ test('another seed, or dropout, gives other bytes', async () => {
 test('samples and evaluations change no weight', async () => {
   const options: Partial<TrainOptions> = { evaluateEvery: 6, checkpointEvery: 0 }
   const first = await bytes(options)
-  assert.ok(first.equals(await bytes({ ...options, sampleEvery: 1, sampleTokens: 3, checkpointEvery: 1 })))
+  assert.ok(
+    first.equals(await bytes({ ...options, sampleEvery: 1, sampleTokens: 3, checkpointEvery: 1 })),
+  )
 })
 
 test('4 x 1 and 2 x 2 sequences are the same step up to rounding', async () => {
   const runs: { steps: StepEvent[]; evaluations: EvaluationEvent[] }[] = []
-  for (const [batch, accumulate] of [[4, 1], [2, 2], [1, 4]] as const) {
+  for (const [batch, accumulate] of [
+    [4, 1],
+    [2, 2],
+    [1, 4],
+  ] as const) {
     const events = await eventsOf(train(nano({ data, batch, accumulate })))
     runs.push({
       steps: events.filter((event): event is StepEvent => event.type === 'step'),
@@ -92,7 +104,8 @@ test('accumulation over masked targets is the mean over tokens, not the mean of 
     let loss = 0
     for (const [begin, end] of rows as [number, number][]) {
       using tape = new Tape()
-      const upload = (values: Int32Array) => cpu().tensor(values.slice(begin * 8, end * 8), [end - begin, 8])
+      const upload = (values: Int32Array) =>
+        cpu().tensor(values.slice(begin * 8, end * 8), [end - begin, 8])
       const sum = tape.run(() => model.loss(upload(tokens), upload(targets)))
       const some = targets.slice(begin * 8, end * 8).filter((target) => target >= 0).length
       tape.backward(sum)
@@ -103,11 +116,23 @@ test('accumulation over masked targets is the mean over tokens, not the mean of 
     return { loss, values: values.map((g) => g / count) }
   }
   const whole = await gradient([[0, 4]], () => 1 / count)
-  const parts = await gradient([[0, 2], [2, 4]], () => 1 / count)
+  const parts = await gradient(
+    [
+      [0, 2],
+      [2, 4],
+    ],
+    () => 1 / count,
+  )
   assert.ok(Math.abs(whole.loss - parts.loss) < 1e-6)
   const most = Math.max(...whole.values.map(Math.abs))
   whole.values.forEach((g, i) => assert.ok(Math.abs(g - parts.values[i]!) < 1e-5 * most))
-  const means = await gradient([[0, 2], [2, 4]], (some) => 1 / some / 2)
+  const means = await gradient(
+    [
+      [0, 2],
+      [2, 4],
+    ],
+    (some) => 1 / some / 2,
+  )
   assert.ok(Math.abs(means.loss - whole.loss) > 1e-4, 'the case tells the two apart')
 })
 

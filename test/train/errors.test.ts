@@ -27,7 +27,8 @@ test('an output folder that holds something is refused and not touched', async (
   mkdirSync(other)
   writeFileSync(join(other, 'notes.txt'), 'mine')
   for (const [output, remedy] of [
-    [done.output, /go on with it \(resume: true, --resume\)/], [other, /choose another folder/],
+    [done.output, /go on with it \(resume: true, --resume\)/],
+    [other, /choose another folder/],
   ] as const) {
     const before = contents(output)
     await refused({ ...done, output }, 'ERR_OUTPUT_EXISTS', remedy)
@@ -36,7 +37,11 @@ test('an output folder that holds something is refused and not touched', async (
   await refused({ ...done, output: other, resume: true }, 'ERR_OUTPUT_EXISTS', /is not empty/)
   assert.equal(readdirSync(other), ['notes.txt'])
   await refused({ ...done, output: join(other, 'notes.txt') }, 'ERR_FILE', /notes\.txt/)
-  await refused({ ...done, output: join(other, 'notes.txt', 'below') }, 'ERR_FILE', /notes\.txt.*not a folder/)
+  await refused(
+    { ...done, output: join(other, 'notes.txt', 'below') },
+    'ERR_FILE',
+    /notes\.txt.*not a folder/,
+  )
 })
 
 test('data that cannot be used leaves nothing behind, and a second try works', async () => {
@@ -48,7 +53,8 @@ test('data that cannot be used leaves nothing behind, and a second try works', a
     [file('empty.txt', ''), 'ERR_DATA', /empty\.txt is empty/],
     [file('short.txt', 'too short for a context'), 'ERR_DATA', /too short: 23 tokens.*at least 17/],
     [
-      file('latin.txt', Buffer.from('caf\xe9 '.repeat(200), 'latin1')), 'ERR_DATA',
+      file('latin.txt', Buffer.from('caf\xe9 '.repeat(200), 'latin1')),
+      'ERR_DATA',
       /latin\.txt is not UTF-8.*offset 3, line 1/,
     ],
     [folder, 'ERR_DATA', /No text in .*found only: 1 \.png/],
@@ -70,10 +76,15 @@ test('a model too large for memory is refused before anything is made', async ()
   const options = nano({ steps: 2 })
   const before = process.memoryUsage.rss()
   const started = performance.now()
-  const error = await failure(train({ ...options, model: { layers: 400, heads: 64, width: 16384, context: 16 } }))
+  const error = await failure(
+    train({ ...options, model: { layers: 400, heads: 64, width: 16384, context: 16 } }),
+  )
   assert.is(error.code, 'ERR_OUT_OF_MEMORY')
   // 12 L C^2 parameters, 16 bytes each: 1288 billion.
-  assert.match(error.message, /1288\d{3}\.\d million parameters in batches of 4 x 16 tokens takes about 20\d{3}\.\d GB/)
+  assert.match(
+    error.message,
+    /1288\d{3}\.\d million parameters in batches of 4 x 16 tokens takes about 20\d{3}\.\d GB/,
+  )
   assert.match(error.message, /this machine has \d+\.\d GB/)
   assert.ok(performance.now() - started < 2000)
   assert.ok(process.memoryUsage.rss() - before < 100e6)
@@ -83,7 +94,9 @@ test('a model too large for memory is refused before anything is made', async ()
 
 test('a vocabulary smaller than the tokenizer is refused', async () => {
   const options = nano()
-  const error = await failure(train({ ...options, model: { ...(options.model as object), vocabulary: 5 } }))
+  const error = await failure(
+    train({ ...options, model: { ...(options.model as object), vocabulary: 5 } }),
+  )
   assert.match(error.message, /at least the tokenizer's \d+ for model\.vocabulary, received 5/)
   assert.not.ok(existsSync(options.output))
 })
@@ -92,7 +105,8 @@ const wild: Partial<TrainOptions> = { clip: 0, warmup: 0, steps: 40, evaluateEve
 
 async function finite(folder: string): Promise<void> {
   using model = await load(folder)
-  for (const [name, values] of await model.network.state()) assert.ok(values.every(Number.isFinite), name)
+  for (const [name, values] of await model.network.state())
+    assert.ok(values.every(Number.isFinite), name)
 }
 
 test('a loss that is no number stops the run, names the step and keeps good weights', async () => {
@@ -100,9 +114,11 @@ test('a loss that is no number stops the run, names the step and keeps good weig
     const options = nano({ ...wild, learningRate })
     const run = train(options)
     const steps: number[] = []
-    const error = await failure((async () => {
-      for await (const event of run) if (event.type === 'step') steps.push(event.step)
-    })())
+    const error = await failure(
+      (async () => {
+        for await (const event of run) if (event.type === 'step') steps.push(event.step)
+      })(),
+    )
     assert.is(error.code, 'ERR_DIVERGED')
     assert.match(error.message, new RegExp(`^Step ${steps.length + 1} gave a loss of `))
     assert.match(error.message, /Start again with a lower learning rate/)
@@ -119,7 +135,9 @@ test('a run that goes astray late keeps its checkpoint and its best weights', as
   const options = nano({ ...wild, learningRate: 1e-3, steps: 8, evaluateEvery: 4 })
   await train(options)
   const before = contents(options.output)
-  const error = await failure(train({ ...options, learningRate: 1e38, steps: 400, evaluateEvery: 400, resume: true }))
+  const error = await failure(
+    train({ ...options, learningRate: 1e38, steps: 400, evaluateEvery: 400, resume: true }),
+  )
   assert.is(error.code, 'ERR_DIVERGED')
   assert.match(error.message, /\(of step 8, the best so far\)/)
   assert.match(error.message, /Resume \(from .*step-00000008\)/)
@@ -142,7 +160,9 @@ function disk(megabytes: number): string | undefined {
   const folder = fresh('disk')
   mkdirSync(folder)
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder], { stdio: 'ignore' })
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder], {
+      stdio: 'ignore',
+    })
   } catch {
     return undefined
   }
@@ -157,9 +177,13 @@ function disk(megabytes: number): string | undefined {
 }
 
 // About 1 MB of weights and 3 MB a checkpoint.
-const larger: Partial<TrainOptions> = { steps: 6, evaluateEvery: 2, model: { width: 64, layers: 5 } }
+const larger: Partial<TrainOptions> = {
+  steps: 6,
+  evaluateEvery: 2,
+  model: { width: 64, layers: 5 },
+}
 
-test('a full disk: the file is named, the last checkpoint is whole, and freeing space lets it go on', async () => {
+test('a full disk: the file is named, the last checkpoint whole, and space lets it go on', async () => {
   const folder = disk(12)
   if (!folder) return console.log('SKIP no small tmpfs can be mounted here (needs root on Linux)')
   const reference = nano(larger)
@@ -167,17 +191,19 @@ test('a full disk: the file is named, the last checkpoint is whole, and freeing 
   const options = nano({ ...larger, data: reference.data, output: join(folder, 'model') })
   const run = train(options)
   run.catch(() => {})
-  const error = await failure((async () => {
-    // Once the first checkpoint is there, something else fills the disk.
-    for await (const { type } of run) {
-      if (type !== 'checkpoint' || existsSync(join(folder, 'ballast'))) continue
-      try {
-        writeFileSync(join(folder, 'ballast'), Buffer.alloc(12 << 20))
-      } catch (full) {
-        assert.is((full as NodeJS.ErrnoException).code, 'ENOSPC')
+  const error = await failure(
+    (async () => {
+      // Once the first checkpoint is there, something else fills the disk.
+      for await (const { type } of run) {
+        if (type !== 'checkpoint' || existsSync(join(folder, 'ballast'))) continue
+        try {
+          writeFileSync(join(folder, 'ballast'), Buffer.alloc(12 << 20))
+        } catch (full) {
+          assert.is((full as NodeJS.ErrnoException).code, 'ENOSPC')
+        }
       }
-    }
-  })())
+    })(),
+  )
   assert.is(error.code, 'ERR_FILE', String(error))
   assert.match(error.message, /(model|optimizer)\.safetensors|state\.json/)
   assert.match(error.message, /the disk is full\. Free some space/)

@@ -8,16 +8,34 @@ import { EventLog } from '../../lib/train/eventlog.js'
 import { eventsOf, failure, finish, fresh, nano, start, weights } from './nano.js'
 
 test('a run tells what happens, in order, and gives a model and a report', async () => {
-  const options = nano({ steps: 8, sampleEvery: 8, sampleTokens: 5, samplePrompt: 'The', accumulate: 2, seed: 3 })
+  const options = nano({
+    steps: 8,
+    sampleEvery: 8,
+    sampleTokens: 5,
+    samplePrompt: 'The',
+    accumulate: 2,
+    seed: 3,
+  })
   const run = train(options)
   const events = await eventsOf(run)
   const { model, report } = await run
 
   const order = events.map(({ type }) => type).filter((type) => type !== 'prepare')
-  assert.is(events.findIndex(({ type }) => type !== 'prepare'), events.length - order.length)
+  assert.is(
+    events.findIndex(({ type }) => type !== 'prepare'),
+    events.length - order.length,
+  )
   const steps = (n: number) => Array<string>(n).fill('step')
   assert.equal(order, [
-    'start', 'evaluation', ...steps(4), 'evaluation', 'checkpoint', ...steps(4), 'evaluation', 'sample', 'checkpoint',
+    'start',
+    'evaluation',
+    ...steps(4),
+    'evaluation',
+    'checkpoint',
+    ...steps(4),
+    'evaluation',
+    'sample',
+    'checkpoint',
     'done',
   ])
   const begin = events.find((event): event is StartEvent => event.type === 'start')!
@@ -47,8 +65,13 @@ test('a run tells what happens, in order, and gives a model and a report', async
   // A model that knows nothing gives each token the same probability.
   assert.ok(Math.abs(taken[0]!.loss - Math.log(model.tokenizer.size)) < 0.1)
 
-  const evaluations = events.filter((event): event is EvaluationEvent => event.type === 'evaluation')
-  assert.equal(evaluations.map(({ step }) => step), [0, 4, 8])
+  const evaluations = events.filter(
+    (event): event is EvaluationEvent => event.type === 'evaluation',
+  )
+  assert.equal(
+    evaluations.map(({ step }) => step),
+    [0, 4, 8],
+  )
   for (const { loss, perplexity, bitsPerByte } of evaluations) {
     assert.ok(Math.abs(perplexity - Math.exp(loss)) < 1e-9)
     assert.ok(Math.abs(bitsPerByte - loss / Math.LN2) < 1e-9, 'a character of ASCII is a byte')
@@ -77,9 +100,18 @@ test('a run tells what happens, in order, and gives a model and a report', async
 
 test('the weights kept are the best, also when the last are worse', async () => {
   // A rate that ruins the model once it is past its warm-up.
-  const options = nano({ steps: 12, evaluateEvery: 2, learningRate: 3, warmup: 11, minLearningRate: 0, clip: 0 })
+  const options = nano({
+    steps: 12,
+    evaluateEvery: 2,
+    learningRate: 3,
+    warmup: 11,
+    minLearningRate: 0,
+    clip: 0,
+  })
   const run = train(options)
-  const losses = (await eventsOf(run)).filter((event): event is EvaluationEvent => event.type === 'evaluation')
+  const losses = (await eventsOf(run)).filter(
+    (event): event is EvaluationEvent => event.type === 'evaluation',
+  )
   const { model, report } = await run
   assert.ok(report.bestStep > 0 && report.bestStep < 12, `best at ${report.bestStep}`)
   const trained = losses.filter(({ step }) => step > 0)
@@ -134,9 +166,11 @@ test('a late reader gets the last few thousand, a slow one all', async () => {
   for (let i = 0; i <= 20000; i++) other.push(i)
   other.end(new Error('broken'))
   const late: number[] = []
-  const error = await failure((async () => {
-    for await (const event of other.read()) late.push(event)
-  })())
+  const error = await failure(
+    (async () => {
+      for await (const event of other.read()) late.push(event)
+    })(),
+  )
   assert.is(error.message, 'broken')
   assert.is(late.at(-1), 20000)
   assert.ok(late.length >= 4096 && late.length < 20000)
@@ -182,7 +216,11 @@ test('mistakes in options are thrown at once, before anything is touched', () =>
   fails({ step: 3 }, /"step".*did you mean "steps"/, TypeError)
   fails({ model: { layer: 3 } }, /"layer".*did you mean "layers"/, TypeError)
   fails({ model: 'gpt3' }, /"gpt2".*did you mean .*received "gpt3/, RangeError)
-  fails({ model: { heads: 3, width: 16 } }, /a multiple of model.heads \(3\) for model.width, received 16/, RangeError)
+  fails(
+    { model: { heads: 3, width: 16 } },
+    /a multiple of model.heads \(3\) for model.width, received 16/,
+    RangeError,
+  )
   fails({ model: { layers: 0 } }, /model.layers, received 0/, RangeError)
   fails({ model: { context: -8 } }, /model.context, received -8/, RangeError)
   fails({ steps: 0 }, /steps, received 0/, RangeError)
@@ -192,7 +230,11 @@ test('mistakes in options are thrown at once, before anything is touched', () =>
   fails({ data: [] }, /for data/, TypeError)
   fails({ output: undefined }, /for output, received undefined/, TypeError)
   fails({ learningRate: -1 }, /learningRate, received -1/, RangeError)
-  fails({ learningRate: 1e-4, minLearningRate: 1e-3 }, /minLearningRate, received 0.001/, RangeError)
+  fails(
+    { learningRate: 1e-4, minLearningRate: 1e-3 },
+    /minLearningRate, received 0.001/,
+    RangeError,
+  )
   fails({ betas: [0.9, 1] }, /betas\[1\], received 1/, RangeError)
   fails({ schedule: 'cosinus' }, /for schedule, received "cosinus"/, RangeError)
   fails({ tokenizer: 'chars' }, /for tokenizer, received "chars"/, RangeError)
@@ -207,13 +249,20 @@ test('a device that is not there is said', async () => {
   const output = fresh()
   const error = await failure(train(nano({ device: 'cuda', output })))
   assert.is(error.code, 'ERR_NO_DRIVER')
-  assert.match((await failure(train(nano({ device: 'gpu', output })))).message, /device, received "gpu"/)
+  assert.match(
+    (await failure(train(nano({ device: 'gpu', output })))).message,
+    /device, received "gpu"/,
+  )
   assert.not.ok(existsSync(output))
 })
 
 test('documents, a preset and a learned vocabulary', async () => {
   const options = nano({ steps: 2, tokenizer: { kind: 'bpe', size: 300 }, batch: 2 })
-  const run = train({ ...options, data: [options.data as string, nano().data as string], model: 'nano' })
+  const run = train({
+    ...options,
+    data: [options.data as string, nano().data as string],
+    model: 'nano',
+  })
   const begin = (await eventsOf(run)).find((event): event is StartEvent => event.type === 'start')!
   assert.equal(begin.tokenizer, { kind: 'bpe', size: 300 })
   assert.is(begin.data.documents, 2)

@@ -1,4 +1,5 @@
-// A run that is killed again and again, at moments that no code chose, ends with the bits of one that was not.
+// A run that is killed again and again, at moments that no code chose, ends with the bits of one that
+// was not.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readdirSync } from 'node:fs'
@@ -10,7 +11,12 @@ import { finish, nano, start, strays, textFile, weights } from './nano.js'
 
 // Saving and evaluating at every step, so that most moments fall into a write.
 const options = nano({
-  data: textFile(), steps: 120, evaluateEvery: 1, sampleEvery: 0, seed: 9, accumulate: 2,
+  data: textFile(),
+  steps: 120,
+  evaluateEvery: 1,
+  sampleEvery: 0,
+  seed: 9,
+  accumulate: 2,
   model: { dropout: 0.1, width: 32, layers: 2 },
 })
 const reference = nano({ ...options, output: undefined })
@@ -32,14 +38,20 @@ test('kill -9 at random moments, resumed each time', async () => {
     // From the first output on, so that every run gets somewhere however slow the machine is.
     let alive = true
     void ended.then(() => (alive = false))
-    await new Promise<void>((resolve) => void child.stdout.once('data', () => resolve()).once('close', () => resolve()))
+    await new Promise<void>(
+      (resolve) => void child.stdout.once('data', () => resolve()).once('close', () => resolve()),
+    )
     await setTimeout(random.uniform() * 250)
     if (!alive) continue
     child.kill('SIGKILL')
     const { signal, code, err } = await ended
     if (signal !== 'SIGKILL') assert.is(code, 0, err)
     if (strays(options.output).length > 0) inWrites++
-    kills.push(Number(readdirSync(join(options.output, 'checkpoints')).sort().at(-1)?.match(/\d+/)?.[0] ?? 0))
+    kills.push(
+      Number(
+        readdirSync(join(options.output, 'checkpoints')).sort().at(-1)?.match(/\d+/)?.[0] ?? 0,
+      ),
+    )
   }
   console.log(`killed around steps ${kills.join(', ')}; ${inWrites} times in the middle of a write`)
   assert.ok(kills.length >= 3)
@@ -51,7 +63,12 @@ test('kill -9 at random moments, resumed each time', async () => {
 })
 
 test('a kill while the text is prepared', async () => {
-  const again = nano({ ...options, output: undefined, steps: 4, tokenizer: { kind: 'bpe', size: 400 } })
+  const again = nano({
+    ...options,
+    output: undefined,
+    steps: 4,
+    tokenizer: { kind: 'bpe', size: 400 },
+  })
   const child = start('train', again)
   child.stdout.once('data', () => child.kill('SIGKILL'))
   assert.is((await finish(child)).signal, 'SIGKILL')

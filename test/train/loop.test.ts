@@ -18,8 +18,17 @@ function ask(port: number, path = '/'): Promise<number> {
 }
 
 test(`event-loop lag p99 stays below ${milliseconds} ms, and an HTTP server answers`, async () => {
-  const { model: _, threads: __, ...shared } = nano({
-    steps: 100000, batch: 4, evaluateEvery: 8, evaluateTokens: 2048, sampleEvery: 8, sampleTokens: 16,
+  const {
+    model: _,
+    threads: __,
+    ...shared
+  } = nano({
+    steps: 100000,
+    batch: 4,
+    evaluateEvery: 8,
+    evaluateTokens: 2048,
+    sampleEvery: 8,
+    sampleTokens: 16,
   })
   const child = start('serve', { ...shared, model: { preset: 'small', context: 64 } })
   const ended = finish(child)
@@ -40,7 +49,8 @@ test(`event-loop lag p99 stays below ${milliseconds} ms, and an HTTP server answ
   waits.sort((a, b) => a - b)
   const answer = (share: number) => waits[Math.floor(share * (waits.length - 1))]!.toFixed(1)
   console.log(
-    `lag p50 ${p50} ms, p99 ${p99} ms, at most ${max} ms; ${waits.length} answers, half within ${answer(0.5)} ms, ` +
+    `lag p50 ${p50} ms, p99 ${p99} ms, at most ${max} ms; ` +
+      `${waits.length} answers, half within ${answer(0.5)} ms, ` +
       `99 % within ${answer(0.99)} ms; ${steps} steps in ${seconds!.toFixed(1)} s`,
   )
   assert.ok(steps! >= 5, `${steps} steps`)

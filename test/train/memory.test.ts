@@ -9,12 +9,20 @@ import { finish, nano, start } from './nano.js'
 
 test('200 steps after the first ones raise resident memory by no more than 1 %', async () => {
   const options = nano({
-    steps: 300, evaluateEvery: 100, evaluateTokens: 64, sampleEvery: 50, sampleTokens: 8, batch: 1,
+    steps: 300,
+    evaluateEvery: 100,
+    evaluateTokens: 64,
+    sampleEvery: 50,
+    sampleTokens: 8,
+    batch: 1,
     // A vocabulary that makes the process one of some size.
     model: { layers: 2, dropout: 0.1, vocabulary: 40000, tied: false },
   })
-  // With V8's young generation held small: it grows by itself at first, by about the 1 % of so small a process.
-  const { code, out, err } = await finish(start('memory', options, ['--expose-gc', '--max-semi-space-size=1']))
+  // With V8's young generation held small: it grows by itself at first, by about the 1 % of so small a
+  // process.
+  const { code, out, err } = await finish(
+    start('memory', options, ['--expose-gc', '--max-semi-space-size=1']),
+  )
   assert.is(code, 0, err)
   const samples = JSON.parse(out) as { step: number; rss: number; reserved: number }[]
   const median = (from: number, to: number) => {
@@ -22,9 +30,13 @@ test('200 steps after the first ones raise resident memory by no more than 1 %',
     return between.sort((a, b) => a - b)[between.length >> 1]!
   }
   const [before, after] = [median(50, 100), median(250, 300)]
-  console.log(`resident ${(before / 1e6).toFixed(1)} MB, 200 steps later ${(after / 1e6).toFixed(1)} MB`)
+  console.log(
+    `resident ${(before / 1e6).toFixed(1)} MB, 200 steps later ${(after / 1e6).toFixed(1)} MB`,
+  )
   assert.ok(after <= before * 1.01, `${before} bytes became ${after}`)
-  const reserved = new Set(samples.filter(({ step }) => step >= 55).map((sample) => sample.reserved))
+  const reserved = new Set(
+    samples.filter(({ step }) => step >= 55).map((sample) => sample.reserved),
+  )
   assert.is(reserved.size, 1, 'the device holds the same from step to step')
 })
 
@@ -46,11 +58,16 @@ for (const [options, batch, recompute] of shapes) {
     const model = new GPT2(config, device)
     const optimizer = new AdamW(model.namedParameters())
     const shape = [batch, config.context]
-    const tokens = Int32Array.from({ length: batch * config.context }, (_, i) => (i * 7) % config.vocabulary)
+    const tokens = Int32Array.from(
+      { length: batch * config.context },
+      (_, i) => (i * 7) % config.vocabulary,
+    )
     for (let step = 0; step < 2; step++) {
       using tape = new Tape()
       const upload = () => device.tensor(tokens, shape)
-      const loss = tape.run(() => model.loss(upload(), upload(), { dropout: { seed: 1, step }, recompute }))
+      const loss = tape.run(() =>
+        model.loss(upload(), upload(), { dropout: { seed: 1, step }, recompute }),
+      )
       tape.backward(loss)
       optimizer.step().dispose()
       model.zeroGrad()
@@ -74,7 +91,9 @@ test('the parts add up, and recomputing takes less', () => {
   assert.is(keep.total, keep.weights + keep.gradients + keep.optimizer + keep.activations)
   assert.is(keep.weights, 4 * 124439808)
   assert.is(keep.optimizer, 2 * keep.weights)
-  assert.ok(trainingMemory(config, { batch: 8, recompute: true }).activations < keep.activations / 3)
+  assert.ok(
+    trainingMemory(config, { batch: 8, recompute: true }).activations < keep.activations / 3,
+  )
   assert.ok(trainingMemory(config, { batch: 4 }).activations < keep.activations)
   assert.ok(trainingMemory(config, { batch: 8, context: 512 }).activations < keep.activations)
 })

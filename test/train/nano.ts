@@ -21,7 +21,8 @@ export function textFile(sentences = 1500): string {
   const path = fresh('text.txt')
   const words = ['cat', 'dog', 'whale', 'ship', 'sea', 'captain', 'boat']
   const word = (n: number) => words[n % words.length]!
-  const line = (_: unknown, i: number) => `The ${word(i)} saw ${i % 11} of the ${word(i * i + 3)}s.\n`
+  const line = (_: unknown, i: number) =>
+    `The ${word(i)} saw ${i % 11} of the ${word(i * i + 3)}s.\n`
   writeFileSync(path, Array.from({ length: sentences }, line).join(''))
   return path
 }
@@ -29,8 +30,16 @@ export function textFile(sentences = 1500): string {
 /** Options of a run that takes a fraction of a second. */
 export function nano(options: Partial<TrainOptions> = {}): TrainOptions {
   return {
-    data: textFile(), tokenizer: 'character', batch: 4, steps: 12, evaluateEvery: 4,
-    evaluateTokens: 256, sampleEvery: 0, threads: 1, ...options, output: options.output ?? fresh(),
+    data: textFile(),
+    tokenizer: 'character',
+    batch: 4,
+    steps: 12,
+    evaluateEvery: 4,
+    evaluateTokens: 256,
+    sampleEvery: 0,
+    threads: 1,
+    ...options,
+    output: options.output ?? fresh(),
     model: { layers: 1, heads: 2, width: 16, context: 16, ...(options.model as object) },
   }
 }
@@ -48,18 +57,26 @@ export function weights(output: string): Buffer {
 
 /** Every file below a folder but those of the data, with its bytes. */
 export function contents(output: string): Map<string, string> {
-  const files = readdirSync(output, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  const files = readdirSync(output, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  )
   const paths = files.map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-  return new Map(paths.sort().map((path) => [path.slice(output.length + 1), readFileSync(path, 'latin1')]))
+  return new Map(
+    paths.sort().map((path) => [path.slice(output.length + 1), readFileSync(path, 'latin1')]),
+  )
 }
 
 /** Temporary files and folders below a folder. */
 export function strays(output: string): string[] {
-  return (readdirSync(output, { recursive: true }) as string[]).filter((name) => name.endsWith('.tmp'))
+  return (readdirSync(output, { recursive: true }) as string[]).filter((name) =>
+    name.endsWith('.tmp'),
+  )
 }
 
 /** The error that a promise rejects with. */
-export async function failure(promise: PromiseLike<unknown>): Promise<Error & { code?: string; saved?: unknown }> {
+export async function failure(
+  promise: PromiseLike<unknown>,
+): Promise<Error & { code?: string; saved?: unknown }> {
   try {
     await promise
   } catch (error) {
@@ -71,8 +88,19 @@ export async function failure(promise: PromiseLike<unknown>): Promise<Error & { 
 const child = fileURLToPath(new URL('./child.ts', import.meta.url))
 
 /** A process that runs one of child.ts's jobs. */
-export function start(job: string, argument: unknown, flags: string[] = []): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [...flags, '--import', 'tsx', child, job, JSON.stringify(argument)])
+export function start(
+  job: string,
+  argument: unknown,
+  flags: string[] = [],
+): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [
+    ...flags,
+    '--import',
+    'tsx',
+    child,
+    job,
+    JSON.stringify(argument),
+  ])
 }
 
 /** Runs it to its end. */
@@ -82,5 +110,7 @@ export async function finish(
   let [out, err] = ['', '']
   process.stdout.on('data', (chunk) => (out += chunk))
   process.stderr.on('data', (chunk) => (err += chunk))
-  return new Promise((resolve) => process.on('close', (code, signal) => resolve({ code, signal, out, err })))
+  return new Promise((resolve) =>
+    process.on('close', (code, signal) => resolve({ code, signal, out, err })),
+  )
 }

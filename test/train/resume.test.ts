@@ -1,13 +1,27 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { load, train } from '../../lib/index.js'
 import type { TrainEvent, TrainOptions } from '../../lib/index.js'
 import { contents, eventsOf, failure, nano, strays, textFile, weights } from './nano.js'
 
 const data = textFile()
-const base: Partial<TrainOptions> = { data, steps: 12, evaluateEvery: 4, seed: 5, model: { dropout: 0.1 } }
+const base: Partial<TrainOptions> = {
+  data,
+  steps: 12,
+  evaluateEvery: 4,
+  seed: 5,
+  model: { dropout: 0.1 },
+}
 
 /** Runs until an event, aborts there, and gives the error. */
 async function abortAt(options: TrainOptions, when: (event: TrainEvent) => boolean) {
@@ -15,12 +29,14 @@ async function abortAt(options: TrainOptions, when: (event: TrainEvent) => boole
   const run = train({ ...options, signal: controller.signal })
   const heard = failure(run)
   const steps: number[] = []
-  const error = await failure((async () => {
-    for await (const event of run) {
-      if (event.type === 'step') steps.push(event.step)
-      if (!controller.signal.aborted && when(event)) controller.abort(new Error('enough'))
-    }
-  })())
+  const error = await failure(
+    (async () => {
+      for await (const event of run) {
+        if (event.type === 'step') steps.push(event.step)
+        if (!controller.signal.aborted && when(event)) controller.abort(new Error('enough'))
+      }
+    })(),
+  )
   assert.is(await heard, error)
   assert.is(error.name, 'AbortError')
   assert.is(error.code, 'ABORT_ERR')
@@ -35,7 +51,10 @@ const expected = weights(whole.output)
 for (const at of [1, 3, 4, 7, 11]) {
   test(`stopped in step ${at}, saved, resumed: the bits of a run without a break`, async () => {
     const options = nano(base)
-    const { error, steps } = await abortAt(options, (event) => event.type === 'step' && event.step === at)
+    const { error, steps } = await abortAt(
+      options,
+      (event) => event.type === 'step' && event.step === at,
+    )
     const { saved } = error as { saved: { folder: string; step: number } }
     assert.is(saved.folder, options.output)
     // The event is read while the next step may already be under way.
@@ -69,7 +88,15 @@ test('stopped in every step, one after the other', async () => {
       continue
     }
     const { report } = await run
-    for (const key of ['firstLoss', 'lastLoss', 'bestLoss', 'bestStep', 'trainLoss', 'steps', 'tokens'] as const) {
+    for (const key of [
+      'firstLoss',
+      'lastLoss',
+      'bestLoss',
+      'bestStep',
+      'trainLoss',
+      'steps',
+      'tokens',
+    ] as const) {
       assert.is(report[key], uninterrupted[key], key)
     }
     break
@@ -90,8 +117,15 @@ test('a signal that came before the start leaves nothing', async () => {
 
 for (const phase of ['vocabulary', 'encode'] as const) {
   test(`stopped while preparing (${phase}): nothing is left, and a second try works`, async () => {
-    const options = nano({ ...base, data: [data, textFile()], tokenizer: { kind: 'bpe', size: 300 } })
-    const { error } = await abortAt(options, (event) => event.type === 'prepare' && event.phase === phase)
+    const options = nano({
+      ...base,
+      data: [data, textFile()],
+      tokenizer: { kind: 'bpe', size: 300 },
+    })
+    const { error } = await abortAt(
+      options,
+      (event) => event.type === 'prepare' && event.phase === phase,
+    )
     assert.is(error.saved, undefined)
     assert.not.ok(existsSync(options.output))
     mkdirSync(options.output)
@@ -118,7 +152,10 @@ test('stopped at the last step: resuming evaluates and ends', async () => {
   const { error } = await abortAt(options, (event) => event.type === 'step' && event.step === 12)
   assert.equal(error.saved, { folder: options.output, step: 12 })
   const events = await eventsOf(train({ ...options, resume: true }))
-  assert.equal(events.map(({ type }) => type), ['start', 'evaluation', 'checkpoint', 'done'])
+  assert.equal(
+    events.map(({ type }) => type),
+    ['start', 'evaluation', 'checkpoint', 'done'],
+  )
   assert.ok(weights(options.output).equals(expected))
 })
 
@@ -135,7 +172,10 @@ test('a finished run, resumed, is done at once; with more steps it goes on', asy
   const options = nano(base)
   cpSync(whole.output, options.output, { recursive: true })
   const events = await eventsOf(train({ ...options, resume: true }))
-  assert.equal(events.map(({ type }) => type), ['start', 'done'])
+  assert.equal(
+    events.map(({ type }) => type),
+    ['start', 'done'],
+  )
   const before = contents(options.output)
   const { report, model } = await train({ ...options, resume: true })
   assert.is(report.steps, 12)
@@ -146,7 +186,10 @@ test('a finished run, resumed, is done at once; with more steps it goes on', asy
   after.delete('report.json')
   assert.equal([...after], [...before], 'nothing but the report is written')
   const longer = await eventsOf(train({ ...options, steps: 14, resume: true }))
-  assert.equal(longer.flatMap((event) => (event.type === 'step' ? [event.step] : [])), [13, 14])
+  assert.equal(
+    longer.flatMap((event) => (event.type === 'step' ? [event.step] : [])),
+    [13, 14],
+  )
   assert.equal(readdirSync(join(options.output, 'checkpoints')), ['step-00000014'])
 })
 
@@ -189,12 +232,17 @@ test('what a killed run left behind is removed', async () => {
   const options = nano(base)
   cpSync(whole.output, options.output, { recursive: true })
   const dead = '.model.safetensors.999999999.0.tmp'
-  for (const folder of ['', 'data', 'checkpoints/step-00000012']) writeFileSync(join(options.output, folder, dead), 'x')
+  for (const folder of ['', 'data', 'checkpoints/step-00000012'])
+    writeFileSync(join(options.output, folder, dead), 'x')
   mkdirSync(join(options.output, 'checkpoints/step-00000013.tmp'))
   writeFileSync(join(options.output, 'checkpoints/step-00000013.tmp/model.safetensors'), 'x')
-  cpSync(join(options.output, 'checkpoints/step-00000012'), join(options.output, 'checkpoints/step-00000009'), {
-    recursive: true,
-  })
+  cpSync(
+    join(options.output, 'checkpoints/step-00000012'),
+    join(options.output, 'checkpoints/step-00000009'),
+    {
+      recursive: true,
+    },
+  )
   await train({ ...options, resume: true })
   assert.equal(strays(options.output), [])
   assert.equal(readdirSync(join(options.output, 'checkpoints')), ['step-00000012'])
@@ -228,10 +276,22 @@ test('damaged checkpoints are refused, naming the file', async () => {
   await damage(`${checkpoint}/state.json`, '{"step": 12', /state\.json is not valid JSON/)
   await damage(`${checkpoint}/state.json`, '[]', /state\.json is not the state/)
   await damage(`${checkpoint}/state.json`, 'null', /state\.json is not the state/)
-  await damage(`${checkpoint}/optimizer.safetensors`, moments.subarray(0, moments.length - 4), /optimizer\.safetensors/)
-  await damage(`${checkpoint}/model.safetensors`, moments, /model\.safetensors holds no tensor "wte\.weight"/)
+  await damage(
+    `${checkpoint}/optimizer.safetensors`,
+    moments.subarray(0, moments.length - 4),
+    /optimizer\.safetensors/,
+  )
+  await damage(
+    `${checkpoint}/model.safetensors`,
+    moments,
+    /model\.safetensors holds no tensor "wte\.weight"/,
+  )
   await damage('training.json', '{}', /training\.json/)
-  await damage('training.json', '{"model": {"vocabulary": 9}, "seed": 0}', /training\.json.*model\.context/)
+  await damage(
+    'training.json',
+    '{"model": {"vocabulary": 9}, "seed": 0}',
+    /training\.json.*model\.context/,
+  )
   await damage('data/text.json', '{}', /text\.json does not describe/)
 })
 

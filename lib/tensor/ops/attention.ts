@@ -4,15 +4,18 @@ import { recording } from '../tape.js'
 import { expectTensor, nativeOf } from './check.js'
 
 export interface AttentionOptions {
-  /** int32 [B, T]: position t attends to s in [starts[b, t], t], so that packed documents never see each other. */
+  /**
+   * int32 [B, T]: position t attends to s in [starts[b, t], t], so that packed documents never see
+   * each other.
+   */
   starts?: Tensor | null
   /** Drops attention weights. p from 0 to below 1; seed and stream name the mask. Default: none. */
   dropout?: { p: number; seed: number; stream: number }
 }
 
 /**
- * Causal multi-head attention: softmax(q k^T / sqrt(D)) v for each head (Vaswani et al. 2017), without a T x T matrix in
- * memory (Dao et al. 2022).
+ * Causal multi-head attention: softmax(q k^T / sqrt(D)) v for each head (Vaswani et al. 2017), without
+ * a T x T matrix in memory (Dao et al. 2022).
  * @param qkv [B, T, 3 C]: queries, keys and values side by side, each C = heads x D
  * @returns [B, T, C]
  */
@@ -26,8 +29,16 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
   const tape = recording(qkv)
   const output = device.empty([B, T, C])
   const lse = tape && device.empty([B, heads, T])
-  device.native.attentionForward(output.native, nativeOf(lse), qkv.native, nativeOf(starts), heads, p, seed,
-    stream)
+  device.native.attentionForward(
+    output.native,
+    nativeOf(lse),
+    qkv.native,
+    nativeOf(starts),
+    heads,
+    p,
+    seed,
+    stream,
+  )
   tape?.record({
     op: 'attention',
     output,
@@ -35,16 +46,27 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
     backward(dout, gradients) {
       const dqkv = gradients.of(qkv)
       if (!dqkv) return
-      device.native.attentionBackward(dqkv.tensor.native, dout.native, qkv.native, output.native, lse!.native,
-        nativeOf(starts), heads, p, seed, stream, dqkv.accumulate)
+      device.native.attentionBackward(
+        dqkv.tensor.native,
+        dout.native,
+        qkv.native,
+        output.native,
+        lse!.native,
+        nativeOf(starts),
+        heads,
+        p,
+        seed,
+        stream,
+        dqkv.accumulate,
+      )
     },
   })
   return output
 }
 
 /**
- * Attention in a generation: T new positions follow `past` ones, whose keys and values stand in the caches; the new ones
- * are appended there. Has no backward.
+ * Attention in a generation: T new positions follow `past` ones, whose keys and values stand in the
+ * caches; the new ones are appended there. Has no backward.
  * @param qkv [B, T, 3 C]
  * @param keys, values [B, heads, capacity, D]
  * @returns [B, T, C]
@@ -63,7 +85,14 @@ export function attentionCached(
     throw outOfRange(`at most ${keys.shape[2]} positions in the cache`, 'past', past + T)
   }
   const output = qkv.device.empty([B, T, C])
-  qkv.device.native.attentionCached(output.native, keys.native, values.native, qkv.native, heads, past)
+  qkv.device.native.attentionCached(
+    output.native,
+    keys.native,
+    values.native,
+    qkv.native,
+    heads,
+    past,
+  )
   return output
 }
 

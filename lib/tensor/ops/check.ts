@@ -23,11 +23,19 @@ export function expectTensor(
 }
 
 /** Like expectTensor for a float32 tensor of any rank whose last dimension is `columns`. */
-export function expectRows(name: string, x: unknown, columns: number | string): asserts x is Tensor {
+export function expectRows(
+  name: string,
+  x: unknown,
+  columns: number | string,
+): asserts x is Tensor {
   const what = `a float32 tensor [..., ${columns}]`
   if (!(x instanceof Tensor)) throw wrongType(what, name, x)
   const last = x.shape.at(-1)
-  if (x.dtype !== 'float32' || last === undefined || (typeof columns === 'number' && last !== columns)) {
+  if (
+    x.dtype !== 'float32' ||
+    last === undefined ||
+    (typeof columns === 'number' && last !== columns)
+  ) {
     throw outOfRange(what, name, `${x.dtype} ${show(x.shape)}`)
   }
 }

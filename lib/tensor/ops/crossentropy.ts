@@ -4,8 +4,9 @@ import type { Gradients, Tape } from '../tape.js'
 import { expectRows, expectTensor, nativeOf } from './check.js'
 
 /**
- * The sum over rows of -log softmax(logits)[target], in nats. A negative target is ignored. For a mean, divide by the
- * number of targets that count; the optimizer's gradientScale does the same to the gradients.
+ * The sum over rows of -log softmax(logits)[target], in nats. A negative target is ignored. For a mean,
+ * divide by the number of targets that count; the optimizer's gradientScale does the same to the
+ * gradients.
  * @param logits [..., V]
  * @param targets int32 of logits' leading dimensions
  * @returns [1]
@@ -29,8 +30,9 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
 }
 
 /**
- * crossEntropy(x weight^T, targets) in one: logits exist for a few rows at a time only, and while recording both
- * gradients are made in the same pass. The last layer of a language model, without its memory.
+ * crossEntropy(x weight^T, targets) in one: logits exist for a few rows at a time only, and while
+ * recording both gradients are made in the same pass. The last layer of a language model, without its
+ * memory.
  * @param x [..., C]
  * @param weight [V, C]
  * @param targets int32 of x's leading dimensions; a negative one is ignored
@@ -45,13 +47,23 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, targets: Tensor): 
   const losses = device.empty(targets.shape)
   const gradient = (of: Tensor) => (recording(of) ? device.empty(of.shape) : null)
   const [dx, dweight] = [gradient(x), gradient(weight)]
-  device.native.linearCrossentropy(losses.native, nativeOf(dx), nativeOf(dweight), x.native, weight.native,
-    targets.native)
+  device.native.linearCrossentropy(
+    losses.native,
+    nativeOf(dx),
+    nativeOf(dweight),
+    x.native,
+    weight.native,
+    targets.native,
+  )
   const output = total(losses)
   tape?.record({
     op: 'linear crossentropy',
     output,
-    backward: (dout, gradients) => giveScaled(tape, dout, gradients, [[x, dx], [weight, dweight]]),
+    backward: (dout, gradients) =>
+      giveScaled(tape, dout, gradients, [
+        [x, dx],
+        [weight, dweight],
+      ]),
   })
   return output
 }

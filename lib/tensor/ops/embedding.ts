@@ -8,8 +8,8 @@ export interface EmbeddingOptions {
   /** Learned positions, [P, C]. Default: none are added. */
   positions?: Tensor | null
   /**
-   * int32 [B, T]: where, within its row, the document of each position starts. Positions count from there. Default:
-   * every row is one document.
+   * int32 [B, T]: where, within its row, the document of each position starts. Positions count from
+   * there. Default: every row is one document.
    */
   starts?: Tensor | null
   /** Positions that came before these in a generation. Default 0. */
@@ -39,8 +39,14 @@ export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOpti
   }
   const { device } = weight
   const output = device.empty([B, T, C])
-  device.native.embeddingForward(output.native, tokens.native, nativeOf(starts), weight.native,
-    nativeOf(positions), past)
+  device.native.embeddingForward(
+    output.native,
+    tokens.native,
+    nativeOf(starts),
+    weight.native,
+    nativeOf(positions),
+    past,
+  )
   recording(weight, positions)?.record({
     op: 'embedding',
     output,
@@ -49,8 +55,13 @@ export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOpti
       const dpositions = zeroed(gradients.of(positions))
       // The kernel counts positions from 0 on.
       const dcounted = dpositions && dpositions.tensor.rows(past, dpositions.tensor.shape[0]!)
-      device.native.embeddingBackward(nativeOf(dweight), nativeOf(dcounted), dout.native, tokens.native,
-        nativeOf(starts))
+      device.native.embeddingBackward(
+        nativeOf(dweight),
+        nativeOf(dcounted),
+        dout.native,
+        tokens.native,
+        nativeOf(starts),
+      )
       dcounted?.dispose()
     },
   })

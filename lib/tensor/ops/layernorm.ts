@@ -11,7 +11,12 @@ import { expectRows, expectTensor, nativeOf } from './check.js'
  * @param epsilon default 1e-5
  * @returns of x's shape
  */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor | null = null, epsilon = 1e-5): Tensor {
+export function layerNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  epsilon = 1e-5,
+): Tensor {
   expectRows('x', x, 'C')
   const C = x.shape.at(-1)!
   expectTensor('weight', weight, [C])
@@ -21,8 +26,15 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor | null = null,
   const output = device.empty(x.shape)
   const mean = tape && device.empty(x.shape.slice(0, -1))
   const rstd = tape && device.empty(x.shape.slice(0, -1))
-  device.native.layernormForward(output.native, nativeOf(mean), nativeOf(rstd), x.native, weight.native,
-    nativeOf(bias), epsilon)
+  device.native.layernormForward(
+    output.native,
+    nativeOf(mean),
+    nativeOf(rstd),
+    x.native,
+    weight.native,
+    nativeOf(bias),
+    epsilon,
+  )
   tape?.record({
     op: 'layernorm',
     output,
@@ -31,9 +43,19 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor | null = null,
       const dx = gradients.of(x)
       const dweight = gradients.of(weight)
       const dbias = gradients.of(bias)
-      device.native.layernormBackward(nativeOf(dx), nativeOf(dweight), nativeOf(dbias), dout.native, x.native,
-        weight.native, mean!.native, rstd!.native, dx?.accumulate ?? false, dweight?.accumulate ?? false,
-        dbias?.accumulate ?? false)
+      device.native.layernormBackward(
+        nativeOf(dx),
+        nativeOf(dweight),
+        nativeOf(dbias),
+        dout.native,
+        x.native,
+        weight.native,
+        mean!.native,
+        rstd!.native,
+        dx?.accumulate ?? false,
+        dweight?.accumulate ?? false,
+        dbias?.accumulate ?? false,
+      )
     },
   })
   return output

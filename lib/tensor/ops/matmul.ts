@@ -11,22 +11,31 @@ export interface MatmulOptions {
   transposeB?: boolean
   /** [N], added to every row. */
   bias?: Tensor | null
-  /** Applies GELU to the product and bias: 0.5 z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) (Hendrycks & Gimpel 2016). */
+  /**
+   * Applies GELU to the product and bias: 0.5 z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3)))
+   * (Hendrycks & Gimpel 2016).
+   */
   gelu?: boolean
   /** [..., N], added last: out = act(a b + bias) + residual. */
   residual?: Tensor | null
 }
 
 /**
- * The matrix product a b, with bias, GELU and residual fused. Leading dimensions of a fold into rows: [B, T, K] times
- * [K, N] gives [B, T, N].
+ * The matrix product a b, with bias, GELU and residual fused. Leading dimensions of a fold into rows:
+ * [B, T, K] times [K, N] gives [B, T, N].
  * @param a [..., K], or [K, M] with transposeA
  * @param b [K, N], or [N, K] with transposeB
  * @returns [..., N]
  * @throws TypeError, RangeError when shapes do not fit
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
-  const { transposeA = false, transposeB = false, bias = null, gelu = false, residual = null } = options
+  const {
+    transposeA = false,
+    transposeB = false,
+    bias = null,
+    gelu = false,
+    residual = null,
+  } = options
   expectRows('a', a, 'K')
   if (transposeA) expectTensor('a', a, ['K', 'M'])
   expectTensor('b', b, transposeB ? ['N', 'K'] : ['K', 'N'])
@@ -43,8 +52,18 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const tape = recording(a, b, bias, residual)
   const output = device.empty([...rows, N])
   const pre = tape && gelu ? device.empty(output.shape) : null
-  device.native.matmul(output.native, nativeOf(pre), a.native, b.native, nativeOf(bias), nativeOf(residual),
-    transposeA, transposeB, gelu, false)
+  device.native.matmul(
+    output.native,
+    nativeOf(pre),
+    a.native,
+    b.native,
+    nativeOf(bias),
+    nativeOf(residual),
+    transposeA,
+    transposeB,
+    gelu,
+    false,
+  )
   tape?.record({
     op: 'matmul',
     output,

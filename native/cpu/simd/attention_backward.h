@@ -93,8 +93,9 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
       const int64_t at = key - begin;
       scores(s, q, width, k_panels + at * D, D, visible.spans);
       scores(dp, dout, width, v_panels + at * D, D, visible.spans);
-      (visible.all ? gradient_block<true> : gradient_block<false>)(
-          s, dp, gradient.lse + t, delta, visible, tiled(rows), head, t, key);
+      (visible.all ? gradient_block<true> : gradient_block<false>)(s, dp, gradient.lse + t, delta,
+                                                                   visible, tiled(rows), head, t,
+                                                                   key);
       product<Into::sum>(dq, dp, k_rows + at * width, width, visible.spans, nullptr);
       product_by_key(dv + at * width, s, dout, width, visible.spans);
       product_by_key(dk + at * width, dp, q, width, visible.spans);

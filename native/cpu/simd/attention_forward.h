@@ -122,8 +122,8 @@ inline void forward(const AttentionHead& head, const AttentionOutput& output, in
       see_keys(visible, static_cast<int>(key));
       if (!visible.any) continue;
       scores(s, q, width, panels + (key - first) * D, D, visible.spans);
-      (visible.all ? softmax_block<true> : softmax_block<false>)(
-          run, s, visible, static_cast<int>(rows), head, t, key);
+      (visible.all ? softmax_block<true>
+                   : softmax_block<false>)(run, s, visible, static_cast<int>(rows), head, t, key);
       product<Into::rescaled>(out, s, values + (key - first) * width, width, visible.spans,
                               run.factor);
     }

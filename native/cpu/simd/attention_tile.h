@@ -105,9 +105,10 @@ inline void product(float* out, const float* p, const float* b, int64_t width, c
       if (depth <= 0) continue;
       const int row = i * tile_rows;
       const bool two = width - d >= tile_columns;
-      (two ? tile<2, false, into> : tile<1, false, into>)(
-          out + row * width + d, width, p + row * pitch + begin, pitch, b + begin * width + d,
-          width, depth, into == Into::rescaled ? factor + row : nullptr);
+      (two ? tile<2, false, into>
+           : tile<1, false, into>)(out + row * width + d, width, p + row * pitch + begin, pitch,
+                                   b + begin * width + d, width, depth,
+                                   into == Into::rescaled ? factor + row : nullptr);
     }
   }
 }
@@ -127,9 +128,9 @@ inline void product_by_key(float* out, const float* p, const float* b, int64_t w
       }
       if (begin >= end) continue;
       const bool two = width - d >= tile_columns;
-      (two ? tile<2, true, Into::sum> : tile<1, true, Into::sum>)(
-          out + key * width + d, width, p + begin * pitch + key, pitch, b + begin * width + d,
-          width, end - begin, nullptr);
+      (two ? tile<2, true, Into::sum>
+           : tile<1, true, Into::sum>)(out + key * width + d, width, p + begin * pitch + key, pitch,
+                                       b + begin * width + d, width, end - begin, nullptr);
     }
   }
 }

@@ -79,7 +79,8 @@ void layernorm_forward_rows(float* out, float* mean, float* rstd, const float* x
   }
 }
 
-// ---- backward ------------------------------------------------------------------------------------
+// ---- backward
+// ------------------------------------------------------------------------------------
 
 struct RowSums {
   Vec g, gh;  // of g = dout weight and of g h
