@@ -1,6 +1,6 @@
 // run: alone
 // timeout: 900
-// What users and developers build: the addon by CMake beside that of node-gyp, and the JavaScript of the package.
+// What users and developers build: the addon by CMake beside that of node-gyp, and the package's JavaScript.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { spawnSync } from 'node:child_process'
@@ -45,7 +45,8 @@ const smoke = `
   import { AdamW } from '${root}lib/optim/index.js'
   import { Tape, cpu, matmul } from '${root}lib/tensor/index.js'
   const device = cpu()
-  const product = await matmul(device.tensor([1, 2, 3, 4], [2, 2]), device.tensor([5, 6, 7, 8], [2, 2])).data()
+  const [a, b] = [[1, 2, 3, 4], [5, 6, 7, 8]].map((values) => device.tensor(values, [2, 2]))
+  const product = await matmul(a, b).data()
   const model = new GPT2(resolveModel({ preset: 'nano', dropout: 0.1 }, 300), device, 1)
   const optimizer = new AdamW(model.namedParameters())
   const tokens = Int32Array.from({ length: 128 }, (_, i) => (i * i) % 300)
@@ -138,7 +139,8 @@ test('the package trains and generates by plain node, from another folder', () =
     const model = await load('model')
     const text = await model.complete('It', { maxTokens: 8, seed: 1 })
     const [one] = await matmul(cpu().tensor([2], [1, 1]), cpu().tensor([3], [1, 1])).data()
-    console.log(JSON.stringify({ types: [...types], steps: report.steps, version: report.versions.gptloom, text, one }))
+    const { gptloom: version } = report.versions
+    console.log(JSON.stringify({ types: [...types], steps: report.steps, version, text, one }))
   `,
   )
   const result = JSON.parse(node(['script.mjs'], { cwd: app })) as Record<string, unknown>

@@ -92,15 +92,10 @@ export function start(
   job: string,
   argument: unknown,
   flags: string[] = [],
+  environment: Record<string, string> = {},
 ): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [
-    ...flags,
-    '--import',
-    'tsx',
-    child,
-    job,
-    JSON.stringify(argument),
-  ])
+  const args = [...flags, '--import', 'tsx', child, job, JSON.stringify(argument)]
+  return spawn(process.execPath, args, { env: { ...process.env, ...environment } })
 }
 
 /** Runs it to its end. */
