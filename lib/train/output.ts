@@ -1,6 +1,6 @@
 // The folder of a run: what may be in it before, and what it says of the run that it holds.
 import { access, constants, mkdir, readdir, rm, rmdir } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { GptloomError, checkInteger, outOfRange } from '../errors.js'
 import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
 import { checkConfig, presets } from '../models/index.js'
@@ -32,6 +32,7 @@ const RUN = 'training.json'
  */
 export async function openOutput(settings: Settings): Promise<Output> {
   const { output, resume } = settings
+  refuseInsideData(settings)
   const made = await guarded(output, 'create', makeFolder(resolve(output)))
   await guarded(output, 'write', access(output, constants.W_OK))
   const held = (await guarded(output, 'read', readdir(output))).filter(
@@ -58,6 +59,15 @@ export async function openOutput(settings: Settings): Promise<Output> {
   return {
     earlier,
     undo: held.length > 0 ? async () => {} : () => empty(output, made !== undefined),
+  }
+}
+
+// Its merges.txt would be text to learn from the next time.
+function refuseInsideData({ data, output }: Settings): void {
+  for (const path of typeof data === 'string' ? [data] : data) {
+    const way = relative(resolve(path), resolve(output))
+    const inside = !isAbsolute(way) && way !== '..' && !way.startsWith(`..${sep}`)
+    if (inside) throw outOfRange(`a folder outside of the data ${path}`, 'output', output)
   }
 }
 

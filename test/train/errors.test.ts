@@ -44,6 +44,19 @@ test('an output folder that holds something is refused and not touched', async (
   )
 })
 
+test('an output folder inside the data is refused: its files would be learned from', async () => {
+  const data = fresh('texts')
+  mkdirSync(data)
+  writeFileSync(join(data, 'a.txt'), 'words to learn from '.repeat(100))
+  for (const output of [data, join(data, 'model'), join(data, '..', 'texts', 'deep', 'model')]) {
+    const error = await failure(train({ ...nano({ steps: 2 }), data, output }))
+    assert.instance(error, RangeError)
+    assert.match(error.message, /Expected a folder outside of the data .*texts for output/)
+  }
+  assert.equal(readdirSync(data), ['a.txt'])
+  await train({ ...nano({ steps: 2 }), data, output: join(data, '..', 'texts-model') })
+})
+
 test('data that cannot be used leaves nothing behind, and a second try works', async () => {
   const folder = fresh('folder')
   mkdirSync(folder)
