@@ -1,5 +1,5 @@
 // The folder of a run: what may be in it before, and what it says of the run that it holds.
-import { access, constants, mkdir, readdir, rm, rmdir } from 'node:fs/promises'
+import { access, constants, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { GptloomError, checkInteger, outOfRange } from '../errors.js'
 import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
@@ -32,7 +32,7 @@ const RUN = 'training.json'
  */
 export async function openOutput(settings: Settings): Promise<Output> {
   const { output, resume } = settings
-  refuseInsideData(settings)
+  await refuseInsideData(settings)
   const made = await guarded(output, 'create', makeFolder(resolve(output)))
   await guarded(output, 'write', access(output, constants.W_OK))
   const held = (await guarded(output, 'read', readdir(output))).filter(
@@ -63,12 +63,20 @@ export async function openOutput(settings: Settings): Promise<Output> {
 }
 
 // Its merges.txt would be text to learn from the next time.
-function refuseInsideData({ data, output }: Settings): void {
+async function refuseInsideData({ data, output }: Settings): Promise<void> {
   for (const path of typeof data === 'string' ? [data] : data) {
     const way = relative(resolve(path), resolve(output))
+    if (!(await isFolder(path))) continue
     const inside = !isAbsolute(way) && way !== '..' && !way.startsWith(`..${sep}`)
     if (inside) throw outOfRange(`a folder outside of the data ${path}`, 'output', output)
   }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
 }
 
 /** Makes a folder and those above it; returns the first that was made. */
