@@ -25,6 +25,24 @@ export interface Output {
 // Written before anything else but data/: the mark of a folder that is ours.
 const RUN = 'training.json'
 
+// A file of ours that was being written when its process was killed.
+const TEMPORARY = /^\..+\.\d+\.\d+\.tmp$/
+
+// All that a run writes before its first step.
+const WRITTEN = [
+  RUN,
+  'data',
+  'checkpoints',
+  'config.json',
+  'generation_config.json',
+  'model.safetensors',
+  'vocab.json',
+  'merges.txt',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+]
+
 /**
  * Makes the output folder or checks the one that is there.
  * @throws GptloomError ERR_OUTPUT_EXISTS, ERR_FILE, ERR_FORMAT; RangeError for sizes that are not those
@@ -36,7 +54,7 @@ export async function openOutput(settings: Settings): Promise<Output> {
   const made = await guarded(output, 'create', makeFolder(resolve(output)))
   await guarded(output, 'write', access(output, constants.W_OK))
   const held = (await guarded(output, 'read', readdir(output))).filter(
-    (name) => !name.endsWith('.tmp'),
+    (name) => !TEMPORARY.test(name),
   )
   const checkpoint = await newestCheckpoint(output)
   // A run that was killed before its first checkpoint starts again; a folder of something else is refused.
@@ -94,10 +112,11 @@ async function makeFolder(path: string): Promise<string | undefined> {
   }
 }
 
+// Only what a run writes: whatever else came into the folder meanwhile is somebody's.
 async function empty(output: string, remove: boolean): Promise<void> {
   try {
-    for (const name of await readdir(output))
-      await rm(join(output, name), { recursive: true, force: true })
+    for (const name of WRITTEN) await rm(join(output, name), { recursive: true, force: true })
+    await removeStale(output)
     if (remove) await rmdir(output)
   } catch {
     // What made the run fail is what the user needs to hear of.

@@ -57,6 +57,15 @@ test('an output folder inside the data is refused: its files would be learned fr
   await train({ ...nano({ steps: 2 }), data, output: `${data}-model` })
 })
 
+test('a failing run removes nothing that it did not write', async () => {
+  const output = fresh('mine')
+  mkdirSync(output)
+  writeFileSync(join(output, 'thesis.tmp'), 'precious')
+  const options = { ...nano({ steps: 2 }), data: fresh('missing.txt'), output }
+  await refused(options, 'ERR_OUTPUT_EXISTS', /is not empty/)
+  assert.equal(readdirSync(output), ['thesis.tmp'])
+})
+
 test('data that cannot be used leaves nothing behind, and a second try works', async () => {
   const folder = fresh('folder')
   mkdirSync(folder)
