@@ -1,0 +1,447 @@
+// Loads and stores: addresses, spaces, bounds, alignment; then the shadows, then the bytes.
+#include <algorithm>
+#include <chrono>
+
+#include "ops.h"
+#include "shadow.h"
+
+namespace ptx {
+
+void addresses_of(Warp& w, const Access& access, uint32_t, uint64_t* addr) {
+  const uint64_t offset = uint64_t(access.offset);
+  if (access.base == no_slot) {
+    for (int l = 0; l < 32; ++l) addr[l] = offset;
+  } else if (access.wide) {
+    const uint64_t* base = w.reg<uint64_t>(access.base);
+    for (int l = 0; l < 32; ++l) addr[l] = base[l] + offset;
+  } else {
+    const uint32_t* base = w.reg<uint32_t>(access.base);
+    for (int l = 0; l < 32; ++l) addr[l] = uint32_t(base[l] + uint32_t(offset));
+  }
+}
+
+// Generic addresses to their space; the window's tag is taken off. Lanes of several spaces give
+// Space::generic.
+Space resolve_space(Warp& w, const Inst& i, Space space, uint64_t* addr, uint32_t mask) {
+  if (space == Space::constant) return Space::global;
+  if (space != Space::generic) return space;
+  const uint64_t tag = addr[first_lane(mask)] & window_mask;
+  for (uint32_t m = mask; m; m &= m - 1)
+    if ((addr[first_lane(m)] & window_mask) != tag) return Space::generic;
+  if (!tag) return Space::global;
+  if (tag != shared_window && tag != local_window && tag != param_window)
+    fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "the address lies in no state space",
+          addr[first_lane(mask)]);
+  for (uint32_t m = mask; m; m &= m - 1) addr[first_lane(m)] &= ~window_mask;
+  return tag == shared_window ? Space::shared : tag == local_window ? Space::local : Space::param;
+}
+
+void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes) {
+  uint64_t low = 0;
+  for (int l = 0; l < 32; ++l) low |= (mask >> l) & 1 ? addr[l] : 0;
+  if (!(low & (bytes - 1))) return;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    if (addr[l] & (bytes - 1))
+      fault(w, i, l, FaultKind::misaligned, "the address is not a multiple of " + std::to_string(bytes),
+            addr[l]);
+  }
+}
+
+static const Allocation* find_allocation(const Launch& launch, uint64_t address) {
+  auto& list = launch.allocations;
+  auto next = std::upper_bound(list.begin(), list.end(), address,
+                               [](uint64_t a, const Allocation& b) { return a < b.begin; });
+  if (next == list.begin()) return nullptr;
+  --next;
+  return address < next->end ? &*next : nullptr;
+}
+
+static const Allocation* check_lane(Warp& w, const Inst& i, int l, uint64_t address, uint32_t bytes) {
+  const Allocation* found = find_allocation(*w.block->launch, address);
+  const Memory& memory = *w.block->launch->memory;
+  if (!found) fault(w, i, l, FaultKind::out_of_bounds, "the address is " + memory.describe(address), address);
+  if (found->freed)
+    fault(w, i, l, FaultKind::freed, "the memory was freed: " + memory.describe(address), address);
+  if (bytes > found->end - address)
+    fault(w, i, l, FaultKind::out_of_bounds,
+          "the access of " + std::to_string(bytes) + " bytes begins " + memory.describe(address) +
+              " and passes its end",
+          address);
+  return found;
+}
+
+static void check_written(Warp& w, const Inst& i, const Allocation& in, const uint64_t* addr, uint32_t mask,
+                          uint32_t bytes, uint64_t low, uint64_t high) {
+  const Memory& memory = *w.block->launch->memory;
+  const uint8_t* marks = memory.written() - reinterpret_cast<uintptr_t>(memory.base());
+  if (high - low <= 1024 && in.begin <= low && !memchr(marks + low, 0, high - low)) return;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    if (memchr(marks + addr[l], 0, bytes))
+      fault(w, i, l, FaultKind::uninitialised,
+            "reads global memory that nothing has written: " + memory.describe(addr[l]), addr[l]);
+  }
+}
+
+void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
+                  uint32_t bytes, Touch touch, const uint8_t* data) {
+  check_alignment(w, i, addr, mask, bytes);
+  uint64_t low = ~uint64_t(0), high = 0;
+  for (int l = 0; l < 32; ++l) {
+    if (!((mask >> l) & 1)) continue;
+    low = std::min(low, addr[l]);
+    high = std::max(high, addr[l]);
+  }
+  high += bytes;
+  const Allocation*& last = w.worker->last;
+  bool external = false;
+  if (!last || low < last->begin || high > last->end || last->freed) {
+    bool constant = false;
+    for (uint32_t m = mask; m; m &= m - 1) {
+      last = check_lane(w, i, first_lane(m), addr[first_lane(m)], bytes);
+      external |= last->external;
+      constant |= last->kind == MemoryKind::constant;
+    }
+    if (constant && touch != Touch::read)
+      fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to constant memory",
+            addr[first_lane(mask)]);
+  } else {
+    external = last->external;
+    if (touch != Touch::read && last->kind == MemoryKind::constant)
+      fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to constant memory",
+            addr[first_lane(mask)]);
+  }
+  Tally& tally = w.worker->tally;
+  if (counts_memory(w)) {
+    if (touch != Touch::write) count_global(w, tally.global_read, addr, mask, bytes);
+    if (touch != Touch::read) count_global(w, tally.global_write, addr, mask, bytes);
+  }
+  if (external || !full_checks(w)) return;
+  if (touch != Touch::write && last->kind == MemoryKind::device)
+    check_written(w, i, *last, addr, mask, bytes, low, high);
+  if (!access.read_only || last->kind != MemoryKind::constant)
+    global_race(w, i, access, addr, mask, bytes, touch, data);
+}
+
+// The block whose shared memory is meant, bounds and alignment checked; addr become offsets.
+Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes) {
+  Block* target = w.block;
+  const uint64_t rank = addr[first_lane(mask)] >> cluster_shift;
+  if (rank) {
+    auto& blocks = w.block->cluster->blocks;
+    if (rank > blocks.size())
+      fault(w, i, first_lane(mask), FaultKind::out_of_bounds,
+            "the shared address belongs to no block of the cluster", addr[first_lane(mask)]);
+    target = blocks[size_t(rank - 1)].get();
+    for (uint32_t m = mask; m; m &= m - 1) {
+      uint64_t& a = addr[first_lane(m)];
+      if (a >> cluster_shift != rank)
+        fault(w, i, first_lane(m), FaultKind::invalid_address_space,
+              "lanes of one instruction address several blocks", a);
+      a &= (1u << cluster_shift) - 1;
+    }
+    if (target->done)
+      fault(w, i, first_lane(mask), FaultKind::out_of_bounds,
+            "the block whose shared memory is meant has exited");
+  }
+  const uint64_t size = w.block->launch->shared_bytes;
+  uint64_t highest = 0;
+  for (int l = 0; l < 32; ++l) highest = (mask >> l) & 1 ? std::max(highest, addr[l]) : highest;
+  for (uint32_t m = highest < size && highest + bytes <= size ? 0 : mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    if (addr[l] < size && addr[l] + bytes <= size) continue;
+    fault(w, i, l, FaultKind::out_of_bounds,
+          "shared memory has " + std::to_string(size) + " bytes, the access ends at " +
+              std::to_string(addr[l] + bytes),
+          addr[l]);
+  }
+  check_alignment(w, i, addr, mask, bytes);
+  if (counts_memory(w)) count_shared(w, i, addr, mask, bytes);
+  return *target;
+}
+
+static uint8_t* lane_memory(Warp& w, const Inst& i, Space space, uint64_t address, int l, uint32_t bytes) {
+  if (space == Space::param) {
+    auto& parameters = w.block->launch->parameters;
+    if (address + bytes > parameters.size() || address + bytes < address)
+      fault(w, i, l, FaultKind::out_of_bounds, "outside the kernel's parameters", address);
+    return parameters.data() + address;
+  }
+  const size_t size = w.program->local_bytes;
+  if (address + bytes > size || address + bytes < address)
+    fault(w, i, l, FaultKind::out_of_bounds, "local memory has " + std::to_string(size) + " bytes a thread",
+          address);
+  return w.local + size_t(l) * size + address;
+}
+
+static void count_local(Warp& w, uint32_t mask, uint32_t bytes, MemoryTraffic& traffic) {
+  // Hardware interleaves local memory by lanes, so that equal addresses make full sectors.
+  const uint64_t total = uint64_t(__builtin_popcount(mask)) * bytes;
+  ++traffic.requests;
+  traffic.bytes += total;
+  traffic.sectors += (total + 31) / 32;
+  (void)w;
+}
+
+template <class T>
+static void gather(const uint64_t* addr, uint32_t mask, uint8_t* data) {
+  T* out = reinterpret_cast<T*>(data);
+  for (int l = 0; l < 32; ++l)
+    if ((mask >> l) & 1) out[l] = *reinterpret_cast<const T*>(addr[l]);
+}
+
+void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* given, uint32_t mask,
+                uint32_t bytes, uint8_t* data) {
+  uint64_t addr[32];
+  memcpy(addr, given, sizeof addr);
+  Space space = resolve_space(w, i, access.space, addr, mask);
+  if (space == Space::generic) {  // several spaces, or several blocks: lane by lane
+    for (uint32_t m = mask; m; m &= m - 1) read_lanes(w, i, access, given, m & -m, bytes, data);
+    return;
+  }
+  if (space == Space::global) {
+    check_global(w, i, access, addr, mask, bytes, Touch::read, nullptr);
+    if (access.acquire) global_acquire(w);
+    return fetch(nullptr, addr, mask, bytes, data);
+  }
+  if (space == Space::shared) {
+    if (access.cluster || addr[first_lane(mask)] >> cluster_shift) {
+      const uint64_t rank = addr[first_lane(mask)] >> cluster_shift;
+      for (uint32_t m = mask; m; m &= m - 1) {
+        if (addr[first_lane(m)] >> cluster_shift == rank) continue;
+        for (uint32_t k = mask; k; k &= k - 1) read_lanes(w, i, access, given, k & -k, bytes, data);
+        return;
+      }
+    }
+    Block& block = shared_block(w, i, addr, mask, bytes);
+    if (access.acquire && !block.released.empty()) {
+      for (uint32_t m = mask; m; m &= m - 1) {
+        auto found = block.released.find(addr[first_lane(m)]);
+        if (found != block.released.end() && &block == w.block) learn(block, w, found->second);
+      }
+    }
+    if (full_checks(w)) shared_read(w, i, block, access, addr, mask, bytes);
+    return fetch(block.shared.data(), addr, mask, bytes, data);
+  }
+  if (space == Space::local) {
+    check_alignment(w, i, addr, mask, bytes);
+    count_local(w, mask, bytes, w.worker->tally.local_read);
+  }
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    memcpy(data + uint32_t(l) * bytes, lane_memory(w, i, space, addr[l], l, bytes), bytes);
+  }
+}
+
+void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* given, uint32_t mask,
+                 uint32_t bytes, const uint8_t* data) {
+  uint64_t addr[32];
+  memcpy(addr, given, sizeof addr);
+  Space space = resolve_space(w, i, access.space, addr, mask);
+  if (space == Space::generic) {
+    for (uint32_t m = mask; m; m &= m - 1) write_lanes(w, i, access, given, m & -m, bytes, data);
+    return;
+  }
+  if (space == Space::global) {
+    if (access.release) global_release(w);
+    check_global(w, i, access, addr, mask, bytes, Touch::write, data);
+    const Memory& memory = *w.block->launch->memory;
+    const bool external = w.worker->last->external;
+    uint8_t* marks = memory.written() - reinterpret_cast<uintptr_t>(memory.base());
+    put(nullptr, addr, mask, bytes, data);
+    if (external) return;
+    alignas(32) uint8_t ones[32 * 32];
+    memset(ones, 1, 32 * bytes);
+    return put(marks, addr, mask, bytes, ones);
+  }
+  if (space == Space::shared) {
+    const uint64_t rank = addr[first_lane(mask)] >> cluster_shift;
+    for (uint32_t m = mask; m; m &= m - 1) {
+      if (addr[first_lane(m)] >> cluster_shift == rank) continue;
+      for (uint32_t k = mask; k; k &= k - 1) write_lanes(w, i, access, given, k & -k, bytes, data);
+      return;
+    }
+    Block& block = shared_block(w, i, addr, mask, bytes);
+    if (access.release && &block == w.block && w.program->uses_fences) {
+      for (uint32_t m = mask; m; m &= m - 1) publish(block, w, block.released[addr[first_lane(m)]]);
+      tick(block);
+    }
+    if (full_checks(w) && !shared_write(w, i, block, access, addr, mask, bytes, data)) return;
+    return put(block.shared.data(), addr, mask, bytes, data);
+  }
+  if (space == Space::param)
+    fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to the kernel's parameters");
+  check_alignment(w, i, addr, mask, bytes);
+  count_local(w, mask, bytes, w.worker->tally.local_write);
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    memcpy(lane_memory(w, i, space, addr[l], l, bytes), data + uint32_t(l) * bytes, bytes);
+  }
+}
+
+// Puts element k of each lane's data into a slot; 8-bit elements are extended into 16-bit slots.
+template <class R, class T>
+static void scatter(Warp& w, uint32_t slot, uint32_t mask, const uint8_t* data, uint32_t k, uint32_t count) {
+  R* d = w.reg<R>(slot);
+  const T* from = reinterpret_cast<const T*>(data);
+  for (int l = 0; l < 32; ++l) d[l] = (mask >> l) & 1 ? R(from[uint32_t(l) * count + k]) : d[l];
+}
+
+template <class R, class T>
+static void collect(Warp& w, uint32_t slot, uint8_t* data, uint32_t k, uint32_t count) {
+  const R* a = w.reg<R>(slot);
+  T* to = reinterpret_cast<T*>(data);
+  for (int l = 0; l < 32; ++l) to[uint32_t(l) * count + k] = T(a[l]);
+}
+
+struct Pair64 {
+  uint64_t low, high;
+};
+
+void load(Warp& w, const Inst& i, uint32_t mask) {
+  const Access& access = w.program->accesses[size_t(i.access)];
+  uint64_t addr[32];
+  alignas(32) uint8_t data[32 * 32];
+  addresses_of(w, access, mask, addr);
+  const uint32_t count = access.count;
+  read_lanes(w, i, access, addr, mask, access.bytes * count, data);
+  for (uint32_t k = 0; k < count; ++k) {
+    uint32_t slot = i.extra ? w.program->extra[i.x + k] : i.d;
+    if (slot == no_slot) continue;
+    switch (access.bytes) {
+      case 1:
+        if (access.type == Ty::s8)
+          scatter<uint16_t, int8_t>(w, slot, mask, data, k, count);
+        else
+          scatter<uint16_t, uint8_t>(w, slot, mask, data, k, count);
+        break;
+      case 2:
+        scatter<uint16_t, uint16_t>(w, slot, mask, data, k, count);
+        break;
+      case 4:
+        scatter<uint32_t, uint32_t>(w, slot, mask, data, k, count);
+        break;
+      case 8:
+        scatter<uint64_t, uint64_t>(w, slot, mask, data, k, count);
+        break;
+      default:
+        scatter<Pair64, Pair64>(w, slot, mask, data, k, count);
+    }
+  }
+}
+
+void store(Warp& w, const Inst& i, uint32_t mask) {
+  const Access& access = w.program->accesses[size_t(i.access)];
+  uint64_t addr[32];
+  alignas(32) uint8_t data[32 * 32];
+  addresses_of(w, access, mask, addr);
+  const uint32_t count = access.count;
+  for (uint32_t k = 0; k < count; ++k) {
+    uint32_t slot = i.extra ? w.program->extra[i.x + k] : i.a;
+    switch (access.bytes) {
+      case 1:
+        collect<uint16_t, uint8_t>(w, slot, data, k, count);
+        break;
+      case 2:
+        collect<uint16_t, uint16_t>(w, slot, data, k, count);
+        break;
+      case 4:
+        collect<uint32_t, uint32_t>(w, slot, data, k, count);
+        break;
+      case 8:
+        collect<uint64_t, uint64_t>(w, slot, data, k, count);
+        break;
+      default:
+        collect<Pair64, Pair64>(w, slot, data, k, count);
+    }
+  }
+  write_lanes(w, i, access, addr, mask, access.bytes * count, data);
+}
+
+void is_space(Warp& w, const Inst& i, uint32_t mask) {
+  const uint64_t* a = w.reg<uint64_t>(i.a);
+  uint32_t r = 0;
+  for (int l = 0; l < 32; ++l) {
+    const uint64_t tag = a[l] & window_mask;
+    bool yes = false;
+    switch (Space(i.imm & 15)) {
+      case Space::global:
+        yes = !tag;
+        break;
+      case Space::shared:
+        yes = tag == shared_window && (i.imm & 16 || !((a[l] & ~window_mask) >> cluster_shift) ||
+                                       (a[l] & ~window_mask) >> cluster_shift == w.block->rank + 1);
+        break;
+      case Space::local:
+        yes = tag == local_window;
+        break;
+      case Space::param:
+        yes = tag == param_window;
+        break;
+      default: {
+        const Allocation* found = tag ? nullptr : find_allocation(*w.block->launch, a[l]);
+        yes = found && found->kind == MemoryKind::constant;
+      }
+    }
+    r |= uint32_t(yes) << l;
+  }
+  uint32_t* d = w.reg<uint32_t>(i.d);
+  *d = (*d & ~mask) | (r & mask);
+}
+
+void map_shared_rank(Warp& w, const Inst& i, uint32_t mask) {
+  const uint32_t* rank = w.reg<uint32_t>(i.b);
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    uint64_t a = i.imm & 2 ? w.reg<uint64_t>(i.a)[l] : w.reg<uint32_t>(i.a)[l];
+    uint64_t r =
+        (a & window_mask) | (a & ((1u << cluster_shift) - 1)) | uint64_t(rank[l] + 1) << cluster_shift;
+    if (rank[l] >= w.block->cluster->blocks.size())
+      fault(w, i, l, FaultKind::illegal_instruction,
+            "the cluster has no block of rank " + std::to_string(rank[l]));
+    if (i.imm & 2)
+      w.reg<uint64_t>(i.d)[l] = r;
+    else
+      w.reg<uint32_t>(i.d)[l] = uint32_t(r);
+  }
+}
+
+void shared_rank(Warp& w, const Inst& i, uint32_t mask) {
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    uint64_t a = i.imm & 2 ? w.reg<uint64_t>(i.a)[l] : w.reg<uint32_t>(i.a)[l];
+    uint32_t rank = uint32_t((a & ~window_mask) >> cluster_shift);
+    w.reg<uint32_t>(i.d)[l] = rank ? rank - 1 : w.block->rank;
+  }
+}
+
+void fence(Warp& w, const Inst& i, uint32_t) {
+  if (!i.imm) return;
+  global_release(w);
+  global_acquire(w);
+}
+
+void nothing(Warp&, const Inst&, uint32_t) {}
+
+void read_clock(Warp& w, const Inst& i, uint32_t mask) {
+  // Cycles are counted as instructions run by the warp's worker; time is the host's.
+  uint64_t value = 0;
+  for (uint64_t n : w.worker->tally.warps) value += n;
+  if (i.imm >= timer_special) {
+    value = uint64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                         std::chrono::steady_clock::now().time_since_epoch())
+                         .count());
+  }
+  const bool wide = i.imm == clock64_special || i.imm == timer_special;
+  const bool high = i.imm == clock_hi_special || i.imm == timer_hi_special;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    int l = first_lane(m);
+    if (wide)
+      w.reg<uint64_t>(i.d)[l] = value;
+    else
+      w.reg<uint32_t>(i.d)[l] = uint32_t(high ? value >> 32 : value);
+  }
+}
+
+}  // namespace ptx

@@ -1,0 +1,68 @@
+// What the checks know about memory, and the accesses that all memory instructions go through.
+//
+// Global memory: a byte of `written` for each byte. For races between blocks, one word for the last
+//   writer and one for the last reader of each granule, tagged with the launch:
+//     launch 12 bits | time 24 bits | atomic 1 bit | block 27 bits (all ones: several)
+//   Time counts releases (fences, atomics) over the launch. An access of another block is ordered
+//   before ours if that block released after it and we acquired later; the test is on the safe side
+//   of silence.
+// Shared memory: stamps, time 26 bits | lane 6 bits: of each granule's last writer (with a note of
+//   its warp and pc), of its last reader, and of each warp's last read of it. Time is the block's
+//   clock, which moves at every synchronisation; a warp knows up to which time the others' accesses
+//   are ordered before it (vector clocks). Within a warp, lanes are ordered by bar.warp.sync and
+//   block barriers. A writer older than the block's start means: never written. All ones marks a
+//   copy in flight. Stamps below Warp::safe need no closer look, and nearly all are.
+#pragma once
+#include "machine.h"
+
+namespace ptx {
+
+// Reads or writes `bytes` for each active lane at addr[lane] in the access's space, after all checks; data
+// holds the lanes' bytes one after the other. Traffic is counted.
+void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
+                uint32_t bytes, uint8_t* data);
+void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
+                 uint32_t bytes, const uint8_t* data);
+
+// Addresses of an access, and the space they lie in (generic ones are resolved; a mixture gives
+// Space::generic).
+void addresses_of(Warp& w, const Access& access, uint32_t mask, uint64_t* addr);
+Space resolve_space(Warp& w, const Inst& i, Space space, uint64_t* addr, uint32_t mask);
+
+// The pieces, for instructions with needs of their own. All stop the launch when something is wrong.
+enum class Touch : uint8_t { read, write, atomic };
+void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
+                  uint32_t bytes, Touch touch, const uint8_t* data);
+Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes);
+void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+
+// shared race shadow: races.cc
+void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
+                 uint32_t mask, uint32_t bytes);
+// True when the store is still to be made; where lanes may collide it is made here, lane by lane.
+bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
+                  uint32_t mask, uint32_t bytes, const uint8_t* data);  // stores too, lane by lane
+void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+// A copy in flight owns its destination until it lands.
+void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at, uint32_t bytes);
+void shared_landed(Warp& w, Block& block, uint32_t lane, uint32_t at, uint32_t bytes);
+void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
+                 uint32_t bytes, Touch touch, const uint8_t* data);
+
+// Ordering events. clocks.cc
+void publish(Block& block, const Warp& w, std::vector<uint32_t>& into);  // release: our clock joins `into`
+void learn(Block& block, Warp& w, const std::vector<uint32_t>& from);    // acquire
+void tick(Block& block);                                                 // time moves on
+void lanes_synchronised(Warp& w, uint32_t mask);                         // among themselves
+void update_safe(Warp& w);
+void global_release(Warp& w);
+void global_acquire(Warp& w);
+
+// counters: traffic.cc
+void count_global(Warp& w, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+void count_shared(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+
+inline bool full_checks(const Warp& w) { return w.block->launch->config.checks == CheckLevel::full; }
+inline bool counts_memory(const Warp& w) { return w.block->launch->config.checks != CheckLevel::none; }
+
+}  // namespace ptx
