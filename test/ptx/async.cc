@@ -62,15 +62,21 @@ void commit_group(Warp& w, const Inst&, uint32_t mask) {
 // committed).
 static void land(Warp& w, uint32_t mask, uint32_t keep, bool all) {
   size_t left = 0;
-  for (auto& copy : w.pending) {
-    const bool due = (mask >> copy.lane) & 1 && (all || copy.group + keep < w.committed[copy.lane]);
+  uint8_t* shared = w.block->shared.data();
+  const bool full = full_checks(w);
+  PendingCopy* list = w.pending.data();
+  for (size_t k = 0; k < w.pending.size(); ++k) {
+    const PendingCopy& copy = list[k];
+    const bool due =
+        (mask >> copy.lane) & 1 && (all || copy.group + keep < w.committed[copy.lane]);
     if (!due) {
-      if (&w.pending[left] != &copy) w.pending[left] = copy;
+      if (k != left) list[left] = copy;
       ++left;
       continue;
     }
-    memcpy(w.block->shared.data() + copy.to, copy.data, copy.bytes);
-    if (full_checks(w)) shared_landed(w, *w.block, copy.lane, copy.to, copy.bytes);
+    if (copy.bytes == 16) memcpy(shared + copy.to, copy.data, 16);
+    else memcpy(shared + copy.to, copy.data, copy.bytes);
+    if (full) shared_landed(w, *w.block, copy.lane, copy.to, copy.bytes);
   }
   w.pending.resize(left);
 }

@@ -1,6 +1,10 @@
 // The core's tests: prints "N passed, N failed".
 #include "core_test.h"
 
+#include <cstdlib>
+#include <fstream>
+#include <set>
+
 namespace test {
 
 int passed = 0, failed = 0;
@@ -99,9 +103,22 @@ std::string kernel_text(const std::string& body, const std::string& items, const
          "\nret;\n}\n";
 }
 
+static std::set<std::string> tested_forms;
+
+// PTX_DUMP names a folder that gets every module the tests load, for an assembler to judge.
+static void dump(const std::string& text) {
+  static const char* const folder = std::getenv("PTX_DUMP");
+  if (!folder) return;
+  const std::string name = std::to_string(std::hash<std::string>()(text));
+  std::ofstream(std::string(folder) + "/" + name + ".ptx") << text;
+}
+
 Loaded load(const std::string& text) {
   Loaded out;
   out.module = ptx::Module::load(text.data(), text.size(), memory(), device(), &out.error);
+  if (!out.module) return out;
+  tested_forms.insert(out.module->forms().begin(), out.module->forms().end());
+  dump(text);
   return out;
 }
 
@@ -223,11 +240,17 @@ void expect_fault(const std::string& name, const std::string& text, const ptx::L
 
 }  // namespace test
 
+// A word selects the tests whose name holds it. --forms prints the opcode forms that the tests ran, one a line, after
+// the tests, for whoever asks whether a kernel's forms are all covered.
 int main(int count, char** words) {
+  const bool list = count > 1 && !std::strcmp(words[1], "--forms");
+  if (list) count = 1;
   for (auto& item : test::cases()) {
     if (count > 1 && std::string(item.name).find(words[1]) == std::string::npos) continue;
     item.run();
   }
+  if (list)
+    for (auto& form : test::tested_forms) std::printf("%s\n", form.c_str());
   std::printf("%d passed, %d failed\n", test::passed, test::failed);
   return test::failed || !test::passed;
 }

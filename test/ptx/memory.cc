@@ -184,11 +184,50 @@ static void count_local(Warp& w, uint32_t mask, uint32_t bytes, MemoryTraffic& t
   (void)w;
 }
 
+// Lanes' bytes from and to memory at base + addr.
+struct Bytes16 {
+  uint64_t low, high;
+};
+struct Bytes32 {
+  Bytes16 low, high;
+};
 template <class T>
-static void gather(const uint64_t* addr, uint32_t mask, uint8_t* data) {
+static void gather(const uint8_t* base, const uint64_t* addr, uint32_t mask, uint8_t* data) {
   T* out = reinterpret_cast<T*>(data);
-  for (int l = 0; l < 32; ++l)
-    if ((mask >> l) & 1) out[l] = *reinterpret_cast<const T*>(addr[l]);
+  if (mask == all_lanes) {
+    for (int l = 0; l < 32; ++l) memcpy(&out[l], base + addr[l], sizeof(T));
+  } else {
+    for (uint32_t m = mask; m; m &= m - 1)
+      memcpy(&out[first_lane(m)], base + addr[first_lane(m)], sizeof(T));
+  }
+}
+template <class T>
+static void spread(uint8_t* base, const uint64_t* addr, uint32_t mask, const uint8_t* data) {
+  const T* from = reinterpret_cast<const T*>(data);
+  for (uint32_t m = mask; m; m &= m - 1)
+    memcpy(base + addr[first_lane(m)], &from[first_lane(m)], sizeof(T));
+}
+static void fetch(const uint8_t* base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+                  uint8_t* data) {
+  switch (bytes) {
+    case 1: return gather<uint8_t>(base, addr, mask, data);
+    case 2: return gather<uint16_t>(base, addr, mask, data);
+    case 4: return gather<uint32_t>(base, addr, mask, data);
+    case 8: return gather<uint64_t>(base, addr, mask, data);
+    case 16: return gather<Bytes16>(base, addr, mask, data);
+    default: return gather<Bytes32>(base, addr, mask, data);
+  }
+}
+static void put(uint8_t* base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+                const uint8_t* data) {
+  switch (bytes) {
+    case 1: return spread<uint8_t>(base, addr, mask, data);
+    case 2: return spread<uint16_t>(base, addr, mask, data);
+    case 4: return spread<uint32_t>(base, addr, mask, data);
+    case 8: return spread<uint64_t>(base, addr, mask, data);
+    case 16: return spread<Bytes16>(base, addr, mask, data);
+    default: return spread<Bytes32>(base, addr, mask, data);
+  }
 }
 
 void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* given, uint32_t mask,

@@ -119,6 +119,19 @@ template <uint32_t N> inline bool mark_writes(Block& block, const uint64_t* addr
   return !bad;
 }
 
+// Lanes of one instruction that store different values to one place.
+void check_collisions(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+                      const uint8_t* data) {
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = first_lane(m);
+    for (uint32_t n = m & (m - 1); n; n &= n - 1) {
+      const int k = first_lane(n);
+      if (addr[k] != addr[l] || !memcmp(data + uint32_t(k) * bytes, data + uint32_t(l) * bytes, bytes)) continue;
+      shared_race(w, i, k, block, w.index, uint32_t(l), "writes", "writes in the same instruction", addr[k], 0);
+    }
+  }
+}
+
 #define PTX_BY_COUNT(count, call) \
   (count == 1 ? call<1> : count == 2 ? call<2> : count == 4 ? call<4> : count == 8 ? call<8> : count == 16 ? call<16> : call<32>)
 
@@ -146,17 +159,11 @@ bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, co
   const uint32_t count = (bytes >> shift) ? bytes >> shift : 1, now = block.clock << 6;
   const bool own = &block == w.block;
   const uint32_t note = note_of(w, access.strong ? note_atomic : 0);
-  if (own && PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(), addr, mask, shift, w.safe) &&
-      PTX_BY_COUNT(count, mark_writes)(block, addr, mask, shift, now, note))
+  if (own && PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(), addr, mask, shift, w.safe)) {
+    if (!PTX_BY_COUNT(count, mark_writes)(block, addr, mask, shift, now, note)) check_collisions(w, i, block, addr, mask, bytes, data);
     return true;
-  // With care: each lane is checked, then stored, so that lanes of one instruction that collide are seen. Marks that the
-  // line above has left by our own lanes in this instruction are taken back.
-  for (uint32_t m = mask; m; m &= m - 1) {
-    for (uint32_t k = 0; k < count; ++k) {
-      uint32_t& stamp = block.writers[(addr[first_lane(m)] >> shift) + k];
-      if (own && stamp >> 6 == block.clock && block.writer_notes[(addr[first_lane(m)] >> shift) + k] == note && w.safe > stamp) stamp = 0;
-    }
   }
+  // With care: each lane is checked, then stored, so that lanes of one instruction that collide are seen.
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
     const uint64_t first = addr[l] >> shift;
