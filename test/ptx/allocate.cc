@@ -1,9 +1,8 @@
 // Registers to slots of a warp's register file.
-// Plan: liveness by basic blocks, one interval a register from its first to its last point, a linear scan per
-// width.
-//   Registers are per lane, and a lane follows one path, so sharing a slot is safe whatever the other lanes
-//   do. Widths never share: an instruction that reads one width and writes another must not find them
-//   overlapping.
+// Plan: liveness by basic blocks, one interval a register from its first to its last point, a
+//   linear scan per width. Registers are per lane, and a lane follows one path, so sharing a slot
+//   is safe whatever the other lanes do. Widths never share: an instruction that reads one width
+//   and writes another must not find them overlapping.
 #include <algorithm>
 #include <array>
 
@@ -45,8 +44,9 @@ Flow flow_of(const Program& program) {
     if (inst.kind == Kind::branch) next.push_back(flow.block_of[inst.target]);
     if (inst.kind == Kind::table)
       for (uint32_t t : program.targets[inst.target]) next.push_back(flow.block_of[t]);
-    bool falls = !((inst.kind == Kind::branch || inst.kind == Kind::exit || inst.kind == Kind::table) &&
-                   inst.guard == no_slot);
+    bool falls =
+        !((inst.kind == Kind::branch || inst.kind == Kind::exit || inst.kind == Kind::table) &&
+          inst.guard == no_slot);
     if (falls && last + 1 < code.size()) next.push_back(flow.block_of[last + 1]);
     flow.next.push_back(next);
   }
@@ -99,8 +99,8 @@ void Decoder::allocate() {
       for (int pass = 0; pass < 2; ++pass) {
         for (size_t k = i; k < end; ++k) {
           uint32_t r = *field_of(program, references_[k]);
-          // A guarded write, or one by a carry or predicate mask's owner, keeps the other lanes' values: it
-          // kills nothing.
+          // A guarded write, or one by a carry or predicate mask's owner, keeps the other lanes'
+          // values: it kills nothing.
           bool def_here = references_[k].def && inst.guard == no_slot;
           if (pass == 0 && !references_[k].def && !((def[b][r / 64] >> (r % 64)) & 1))
             use[b][r / 64] |= uint64_t(1) << (r % 64);
@@ -188,7 +188,8 @@ void Decoder::allocate() {
   for (size_t r : order)
     if (registers_[r].bytes == 1) slots[r] += uint32_t(top);
   const size_t total = (top + small + 63) / 64 * 64;
-  // A load and its base may share an access that another instruction also names: patch each place once.
+  // A load and its base may share an access that another instruction also names: patch each place
+  // once.
   std::vector<bool> patched(program.accesses.size(), false);
   for (auto& reference : references_) {
     if (reference.field == field_base) {
@@ -200,7 +201,8 @@ void Decoder::allocate() {
     *field = slots[*field];
   }
   for (size_t r = 0; r < count; ++r) {
-    if (!registers_[r].fixed && slots[r] != no_slot && (!affordable || (entry[r / 64] >> (r % 64)) & 1))
+    if (!registers_[r].fixed && slots[r] != no_slot &&
+        (!affordable || (entry[r / 64] >> (r % 64)) & 1))
       program.cleared.push_back({slots[r], uint32_t(bytes_of(r))});
   }
   program.initial.assign(fixed_end, 0);
@@ -213,7 +215,8 @@ void Decoder::allocate() {
       for (size_t l = 0; l < 32; ++l)
         memcpy(&program.initial[at + l * bytes], &key.first, std::min<size_t>(bytes, 8));
   }
-  for (auto& [key, r] : specials_) program.specials.push_back({key.first | key.second << 16, slots[r]});
+  for (auto& [key, r] : specials_)
+    program.specials.push_back({key.first | key.second << 16, slots[r]});
   program.register_bytes = total;
 }
 

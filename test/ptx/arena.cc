@@ -1,7 +1,8 @@
 // Device memory: one reserved range of host memory with shadows beside it.
-// Plan: allocations are 512-byte aligned with an untouched guard zone of 512 bytes or more on either side;
-// what is freed
-//   waits in quarantine, so that a late access is named. Pages cost nothing until they are touched.
+// Plan: allocations are 512-byte aligned with an untouched guard zone of 512 bytes or more on
+//   either side;
+// what is freed waits in quarantine, so that a late access is named. Pages cost nothing until they
+// are touched.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace ptx {
 static constexpr size_t guard = 512, quarantine_limit = size_t(64) << 20;
 
 static uint8_t* reserve(size_t bytes) {
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return nullptr;
   madvise(p, bytes, MADV_HUGEPAGE);  // fewer faults on first touch; a refusal does no harm
   return static_cast<uint8_t*>(p);
@@ -45,7 +47,8 @@ Memory::~Memory() {
   munmap(readers_, size_ * 8);
 }
 
-// Clears a range of a shadow or of memory; large ranges are given back to the system, which returns zeros.
+// Clears a range of a shadow or of memory; large ranges are given back to the system, which returns
+// zeros.
 static void clear(uint8_t* at, size_t bytes) {
   const size_t page = 4096;
   uintptr_t first = (reinterpret_cast<uintptr_t>(at) + page - 1) / page * page;
@@ -102,7 +105,8 @@ bool Memory::release(uint64_t address) {
   quarantine_.push_back(address);
   quarantined_ += bytes;
   size_t out = 0;
-  while (out < quarantine_.size() && (quarantined_ > quarantine_limit || quarantine_.size() - out > 4096)) {
+  while (out < quarantine_.size() &&
+         (quarantined_ > quarantine_limit || quarantine_.size() - out > 4096)) {
     auto oldest = allocations_.find(quarantine_[out++]);
     const size_t size = oldest->second.end - oldest->second.begin;
     quarantined_ -= size;
@@ -166,15 +170,16 @@ AddressError Memory::check(uint64_t address, size_t bytes) const {
 std::string Memory::describe(uint64_t address) const {
   std::lock_guard<std::mutex> lock(mutex_);
   auto name = [](const Allocation& a) {
-    return (a.label.empty() ? "allocation #" + std::to_string(a.serial) : "variable " + a.label) + " (" +
-           std::to_string(a.end - a.begin) + " bytes" + (a.freed ? ", freed)" : ")");
+    return (a.label.empty() ? "allocation #" + std::to_string(a.serial) : "variable " + a.label) +
+           " (" + std::to_string(a.end - a.begin) + " bytes" + (a.freed ? ", freed)" : ")");
   };
   if (address < 4096) return "a null pointer";
   if (const Allocation* found = locate(address))
     return std::to_string(address - found->begin) + " bytes into " + name(*found);
   auto next = allocations_.upper_bound(address);
   const uint64_t near = uint64_t(1) << 20;
-  uint64_t after = next != allocations_.end() ? next->first - address : ~uint64_t(0), before = ~uint64_t(0);
+  uint64_t after = next != allocations_.end() ? next->first - address : ~uint64_t(0),
+           before = ~uint64_t(0);
   if (next != allocations_.begin()) before = address - std::prev(next)->second.end;
   if (before <= after && before < near)
     return std::to_string(before) + " bytes past the end of " + name(std::prev(next)->second);

@@ -1,8 +1,7 @@
 // cp.async and bulk copies.
-// Plan: the source is read when a cp.async is issued; its bytes land when the lane waits for the group. Until
-// then the
-//   destination keeps its old contents and is marked as in flight, so that a missing or too lenient wait
-//   shows.
+// Plan: the source is read when a cp.async is issued; its bytes land when the lane waits for the
+//   group. Until then the destination keeps its old contents and is marked as in flight, so that a
+//   missing or too lenient wait shows.
 #include <algorithm>
 
 #include "ops.h"
@@ -31,7 +30,8 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   source.bytes = uint8_t(i.imm);
   alignas(32) uint8_t data[32 * 16] = {};
   if (whole) read_lanes(w, i, source, from, whole, i.imm, data);
-  for (uint32_t m = mask & ~whole; m; m &= m - 1) {  // partial copies byte by byte; the rest is zero
+  for (uint32_t m = mask & ~whole; m;
+       m &= m - 1) {  // partial copies byte by byte; the rest is zero
     const int l = first_lane(m);
     for (uint32_t k = 0; k < size[l]; ++k) {
       uint64_t at[32];
@@ -58,8 +58,8 @@ void commit_group(Warp& w, const Inst&, uint32_t mask) {
   for (uint32_t m = mask; m; m &= m - 1) ++w.committed[first_lane(m)];
 }
 
-// Lands the pending copies of these lanes, all but the last `keep` committed groups (and what is not
-// committed).
+// Lands the pending copies of these lanes, all but the last `keep` committed groups (and what is
+// not committed).
 static void land(Warp& w, uint32_t mask, uint32_t keep, bool all) {
   size_t left = 0;
   uint8_t* shared = w.block->shared.data();
@@ -67,15 +67,16 @@ static void land(Warp& w, uint32_t mask, uint32_t keep, bool all) {
   PendingCopy* list = w.pending.data();
   for (size_t k = 0; k < w.pending.size(); ++k) {
     const PendingCopy& copy = list[k];
-    const bool due =
-        (mask >> copy.lane) & 1 && (all || copy.group + keep < w.committed[copy.lane]);
+    const bool due = (mask >> copy.lane) & 1 && (all || copy.group + keep < w.committed[copy.lane]);
     if (!due) {
       if (k != left) list[left] = copy;
       ++left;
       continue;
     }
-    if (copy.bytes == 16) memcpy(shared + copy.to, copy.data, 16);
-    else memcpy(shared + copy.to, copy.data, copy.bytes);
+    if (copy.bytes == 16)
+      memcpy(shared + copy.to, copy.data, 16);
+    else
+      memcpy(shared + copy.to, copy.data, copy.bytes);
     if (full) shared_landed(w, *w.block, copy.lane, copy.to, copy.bytes);
   }
   w.pending.resize(left);

@@ -1,5 +1,5 @@
-// atom and red. Lanes take their turns in lane order; blocks on other host threads are kept apart by the
-// processor's own atomic instructions, through a compare-and-swap loop on 16, 32 or 64 bits.
+// atom and red. Lanes take their turns in lane order; blocks on other host threads are kept apart
+// by the processor's own atomic instructions, through a compare-and-swap loop on 16, 32 or 64 bits.
 #include <algorithm>
 #include <cmath>
 
@@ -19,11 +19,14 @@ float half_up(uint16_t h, Ty type) {
     return f;
   }
   const int e = (h >> 10) & 31, m = h & 1023;
-  f = e == 31 ? (m ? NAN : INFINITY) : e ? std::ldexp(float(1024 + m), e - 25) : std::ldexp(float(m), -24);
+  f = e == 31 ? (m ? NAN : INFINITY)
+      : e     ? std::ldexp(float(1024 + m), e - 25)
+              : std::ldexp(float(m), -24);
   return h & 0x8000 ? -f : f;
 }
 
-// Rounds to nearest even with `bits` of mantissa and least exponent `least`, by scaling to integers.
+// Rounds to nearest even with `bits` of mantissa and least exponent `least`, by scaling to
+// integers.
 uint16_t half_down(float f, Ty type) {
   if (f != f) return 0x7fff;
   uint32_t u;
@@ -122,8 +125,8 @@ template <class T>
 uint64_t update(void* at, uint64_t b, uint64_t c, Ty type, uint32_t op) {
   T* p = static_cast<T*>(at);
   T old = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(p, &old, T(apply(old, b, c, type, op)), false, __ATOMIC_ACQ_REL,
-                                      __ATOMIC_ACQUIRE)) {
+  while (!__atomic_compare_exchange_n(p, &old, T(apply(old, b, c, type, op)), false,
+                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
   }
   return old;
 }
@@ -144,7 +147,8 @@ void write_slot(Warp& w, uint32_t slot, int l, int bytes, uint64_t value) {
 
 }  // namespace
 
-static void atomic_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* given, uint32_t mask) {
+static void atomic_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* given,
+                         uint32_t mask) {
   uint64_t addr[32];
   memcpy(addr, given, sizeof addr);
   const Space space = resolve_space(w, i, access.space, addr, mask);

@@ -11,8 +11,8 @@ static std::string describe_exit(const Block& block, const Warp& w, uint32_t gon
          thread_text(block, w.index * 32 + uint32_t(first_lane(gone))) + " first)";
 }
 
-// Whole warps that have exited count as arrived, but not when they ran past the barrier's place: they skipped
-// it.
+// Whole warps that have exited count as arrived, but not when they ran past the barrier's place:
+// they skipped it.
 static void check_skipped(Warp& w, const Inst& i, uint32_t mask) {
   Block& block = *w.block;
   if (block.live == block.threads) return;
@@ -22,7 +22,8 @@ static void check_skipped(Warp& w, const Inst& i, uint32_t mask) {
       const int l = first_lane(gone);
       if (other.skip_pc[l] <= pc) continue;
       fault(w, i, first_lane(mask), FaultKind::barrier_divergence,
-            "this barrier was skipped: " + describe_exit(block, other, gone) + " after passing it by");
+            "this barrier was skipped: " + describe_exit(block, other, gone) +
+                " after passing it by");
     }
   }
 }
@@ -79,14 +80,15 @@ void finish_barriers(Block& block) {
   for (uint32_t id = 0; id < 16; ++id) try_complete(block, id);
 }
 
-// The group of lanes `mask` arrives. True when it need not wait; otherwise its group has been marked as
-// waiting, unless its arrival was the last.
+// The group of lanes `mask` arrives. True when it need not wait; otherwise its group has been
+// marked as waiting, unless its arrival was the last.
 bool arrive_at_barrier(Warp& w, const Inst& i, uint32_t mask) {
   Block& block = *w.block;
   const uint32_t id = w.reg<uint32_t>(i.a)[first_lane(mask)], kind = i.imm & 255;
   for (uint32_t m = mask; m; m &= m - 1)
     if (w.reg<uint32_t>(i.a)[first_lane(m)] != id)
-      fault(w, i, first_lane(m), FaultKind::barrier_divergence, "lanes of a warp name different barriers");
+      fault(w, i, first_lane(m), FaultKind::barrier_divergence,
+            "lanes of a warp name different barriers");
   if (id > 15)
     fault(w, i, first_lane(mask), FaultKind::illegal_instruction,
           "there is no barrier " + std::to_string(id));

@@ -62,7 +62,9 @@ void Decoder::wrong(const std::string& why) const {
 
 // A slot's size: 8-bit values live in 16-bit registers.
 // Predicates, masks of 32 bits for the warp, are marked by 1.
-int slot_bytes(Ty type) { return type == Ty::pred ? 1 : type_bytes(type) == 1 ? 2 : type_bytes(type); }
+int slot_bytes(Ty type) {
+  return type == Ty::pred ? 1 : type_bytes(type) == 1 ? 2 : type_bytes(type);
+}
 
 uint32_t Decoder::make_register(int bytes) {
   registers_.push_back({uint8_t(bytes), false});
@@ -81,57 +83,58 @@ uint32_t Decoder::constant(uint64_t bits, int bytes) {
 }
 
 static int special_index(const std::string& name) {
-  static const std::unordered_map<std::string, int> names = {{"%tid.x", tid_x},
-                                                             {"%tid.y", tid_y},
-                                                             {"%tid.z", tid_z},
-                                                             {"%ntid.x", ntid_x},
-                                                             {"%ntid.y", ntid_y},
-                                                             {"%ntid.z", ntid_z},
-                                                             {"%ctaid.x", ctaid_x},
-                                                             {"%ctaid.y", ctaid_y},
-                                                             {"%ctaid.z", ctaid_z},
-                                                             {"%nctaid.x", nctaid_x},
-                                                             {"%nctaid.y", nctaid_y},
-                                                             {"%nctaid.z", nctaid_z},
-                                                             {"%laneid", laneid},
-                                                             {"%warpid", warpid},
-                                                             {"%nwarpid", nwarpid},
-                                                             {"%smid", smid},
-                                                             {"%nsmid", nsmid},
-                                                             {"%gridid", gridid},
-                                                             {"%lanemask_eq", lanemask_eq},
-                                                             {"%lanemask_lt", lanemask_lt},
-                                                             {"%lanemask_le", lanemask_le},
-                                                             {"%lanemask_gt", lanemask_gt},
-                                                             {"%lanemask_ge", lanemask_ge},
-                                                             {"%dynamic_smem_size", dynamic_smem},
-                                                             {"%total_smem_size", total_smem},
-                                                             {"%aggr_smem_size", total_smem},
-                                                             {"%cluster_ctaid.x", cluster_ctaid_x},
-                                                             {"%cluster_ctaid.y", cluster_ctaid_y},
-                                                             {"%cluster_ctaid.z", cluster_ctaid_z},
-                                                             {"%cluster_nctaid.x", cluster_nctaid_x},
-                                                             {"%cluster_nctaid.y", cluster_nctaid_y},
-                                                             {"%cluster_nctaid.z", cluster_nctaid_z},
-                                                             {"%clusterid.x", clusterid_x},
-                                                             {"%clusterid.y", clusterid_y},
-                                                             {"%clusterid.z", clusterid_z},
-                                                             {"%nclusterid.x", nclusterid_x},
-                                                             {"%nclusterid.y", nclusterid_y},
-                                                             {"%nclusterid.z", nclusterid_z},
-                                                             {"%cluster_ctarank", cluster_ctarank},
-                                                             {"%cluster_nctarank", cluster_nctarank},
-                                                             {"%is_explicit_cluster", is_explicit_cluster},
-                                                             {"%envreg1", workspace_hi},
-                                                             {"%envreg2", workspace_lo},
-                                                             {"%tid.w", zero_special},
-                                                             {"%ntid.w", zero_special},
-                                                             {"%clock", clock_special},
-                                                             {"%clock_hi", clock_hi_special},
-                                                             {"%clock64", clock64_special},
-                                                             {"%globaltimer", timer_special},
-                                                             {"%globaltimer_lo", timer_lo_special},
-                                                             {"%globaltimer_hi", timer_hi_special}};
+  static const std::unordered_map<std::string, int> names = {
+      {"%tid.x", tid_x},
+      {"%tid.y", tid_y},
+      {"%tid.z", tid_z},
+      {"%ntid.x", ntid_x},
+      {"%ntid.y", ntid_y},
+      {"%ntid.z", ntid_z},
+      {"%ctaid.x", ctaid_x},
+      {"%ctaid.y", ctaid_y},
+      {"%ctaid.z", ctaid_z},
+      {"%nctaid.x", nctaid_x},
+      {"%nctaid.y", nctaid_y},
+      {"%nctaid.z", nctaid_z},
+      {"%laneid", laneid},
+      {"%warpid", warpid},
+      {"%nwarpid", nwarpid},
+      {"%smid", smid},
+      {"%nsmid", nsmid},
+      {"%gridid", gridid},
+      {"%lanemask_eq", lanemask_eq},
+      {"%lanemask_lt", lanemask_lt},
+      {"%lanemask_le", lanemask_le},
+      {"%lanemask_gt", lanemask_gt},
+      {"%lanemask_ge", lanemask_ge},
+      {"%dynamic_smem_size", dynamic_smem},
+      {"%total_smem_size", total_smem},
+      {"%aggr_smem_size", total_smem},
+      {"%cluster_ctaid.x", cluster_ctaid_x},
+      {"%cluster_ctaid.y", cluster_ctaid_y},
+      {"%cluster_ctaid.z", cluster_ctaid_z},
+      {"%cluster_nctaid.x", cluster_nctaid_x},
+      {"%cluster_nctaid.y", cluster_nctaid_y},
+      {"%cluster_nctaid.z", cluster_nctaid_z},
+      {"%clusterid.x", clusterid_x},
+      {"%clusterid.y", clusterid_y},
+      {"%clusterid.z", clusterid_z},
+      {"%nclusterid.x", nclusterid_x},
+      {"%nclusterid.y", nclusterid_y},
+      {"%nclusterid.z", nclusterid_z},
+      {"%cluster_ctarank", cluster_ctarank},
+      {"%cluster_nctarank", cluster_nctarank},
+      {"%is_explicit_cluster", is_explicit_cluster},
+      {"%envreg1", workspace_hi},
+      {"%envreg2", workspace_lo},
+      {"%tid.w", zero_special},
+      {"%ntid.w", zero_special},
+      {"%clock", clock_special},
+      {"%clock_hi", clock_hi_special},
+      {"%clock64", clock64_special},
+      {"%globaltimer", timer_special},
+      {"%globaltimer_lo", timer_lo_special},
+      {"%globaltimer_hi", timer_hi_special}};
   auto found = names.find(name);
   return found == names.end() ? -1 : found->second;
 }
@@ -220,7 +223,8 @@ uint32_t Decoder::read(const Operand& operand, Ty type, bool exact) {
       uint32_t slot = uint32_t(frame_->first_register + operand.reg);
       int have = registers_[slot].bytes;
       bool mask = frame_->function->registers[size_t(operand.reg)].type == Ty::pred;
-      if (mask != (type == Ty::pred)) wrong("a predicate where a value is expected, or the reverse");
+      if (mask != (type == Ty::pred))
+        wrong("a predicate where a value is expected, or the reverse");
       if (have == bytes) return slot;
       if (have < bytes || exact)
         wrong("a register of " + std::to_string(have * 8) + " bits as an operand of " +
@@ -273,7 +277,8 @@ uint32_t Decoder::write(const Operand& operand, Ty type, bool exact) {
 }
 
 uint32_t Decoder::write_any(const Operand& operand, Ty type, bool exact) {
-  return operand.kind == Operand::sink ? make_register(slot_bytes(type)) : write(operand, type, exact);
+  return operand.kind == Operand::sink ? make_register(slot_bytes(type))
+                                       : write(operand, type, exact);
 }
 
 void Decoder::finish_widening() {
@@ -305,7 +310,8 @@ int Decoder::address(const Operand& operand, Access access) {
   if (operand.reg >= 0) {
     access.base = uint32_t(frame_->first_register + operand.reg);
     int bytes = registers_[access.base].bytes;
-    if (bytes != 8 && bytes != 4) wrong("an address register of " + std::to_string(bytes * 8) + " bits");
+    if (bytes != 8 && bytes != 4)
+      wrong("an address register of " + std::to_string(bytes * 8) + " bits");
     access.wide = bytes == 8;
   } else if (operand.variable >= 0 || !operand.name.empty()) {
     Place place;
@@ -313,7 +319,8 @@ int Decoder::address(const Operand& operand, Access access) {
     access.offset += int64_t(place.offset);
     if (access.space == Space::generic || access.space == Space::param)
       access.space = place.space;
-    else if (access.space == Space::constant ? place.space != Space::global : access.space != place.space)
+    else if (access.space == Space::constant ? place.space != Space::global
+                                             : access.space != place.space)
       wrong(operand.name + " is not in the state space of the access");
   }
   out_->accesses.push_back(access);

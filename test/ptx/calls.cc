@@ -75,7 +75,8 @@ std::string render(const std::string& format, Arguments arguments, int* count) {
     std::string spec = "%";
     bool wide = false;
     size_t k = i + 1;
-    for (; k < format.size() && std::string("-+ #0123456789.*hlzjt").find(format[k]) != std::string::npos;
+    for (; k < format.size() &&
+           std::string("-+ #0123456789.*hlzjt").find(format[k]) != std::string::npos;
          ++k) {
       if (format[k] == '*')
         spec += std::to_string(arguments.next<int32_t>());
@@ -98,9 +99,9 @@ std::string render(const std::string& format, Arguments arguments, int* count) {
       case 'x':
       case 'X':
       case 'o':
-        out += formatted(
-            spec + "ll" + type,
-            static_cast<unsigned long long>(wide ? arguments.next<uint64_t>() : arguments.next<uint32_t>()));
+        out += formatted(spec + "ll" + type,
+                         static_cast<unsigned long long>(wide ? arguments.next<uint64_t>()
+                                                              : arguments.next<uint32_t>()));
         break;
       case 'c':
         out += formatted(spec + "c", int(arguments.next<int32_t>()));
@@ -119,8 +120,9 @@ std::string render(const std::string& format, Arguments arguments, int* count) {
         out += formatted("0x%llx", static_cast<unsigned long long>(arguments.next<uint64_t>()));
         break;
       case 's':
-        out += formatted(spec + "s",
-                         fetch_text(arguments.w, arguments.lane, arguments.next<uint64_t>()).c_str());
+        out +=
+            formatted(spec + "s",
+                      fetch_text(arguments.w, arguments.lane, arguments.next<uint64_t>()).c_str());
         break;
       default:
         out += spec + type;

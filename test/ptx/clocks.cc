@@ -16,7 +16,8 @@ void publish(Block& block, const Warp& w, std::vector<uint32_t>& into) {
 
 void learn(Block& block, Warp& w, const std::vector<uint32_t>& from) {
   if (&block != w.block) return;
-  for (size_t k = 0; k < from.size() && k < w.known.size(); ++k) w.known[k] = std::max(w.known[k], from[k]);
+  for (size_t k = 0; k < from.size() && k < w.known.size(); ++k)
+    w.known[k] = std::max(w.known[k], from[k]);
   update_safe(w);
 }
 
@@ -48,7 +49,8 @@ void global_acquire(Warp& w) { w.block->acquire_time = w.block->launch->clock.lo
 
 // ---- Traffic ----
 
-void count_global(Warp&, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask, uint32_t bytes) {
+void count_global(Warp&, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask,
+                  uint32_t bytes) {
   ++traffic.requests;
   const uint32_t lanes = uint32_t(__builtin_popcount(mask));
   traffic.bytes += uint64_t(lanes) * bytes;
@@ -62,8 +64,8 @@ void count_global(Warp&, MemoryTraffic& traffic, const uint64_t* addr, uint32_t 
     traffic.sectors += ((addr[0] + 32 * bytes - 1) >> 5) - (addr[0] >> 5) + 1;
     return;
   }
-  // An aligned access of at most 32 bytes lies in one sector. Distinct ones are counted in a small hash
-  // table.
+  // An aligned access of at most 32 bytes lies in one sector. Distinct ones are counted in a small
+  // hash table.
   uint64_t seen[64];
   uint64_t used = 0, last = ~uint64_t(0);
   for (uint32_t m = mask; m; m &= m - 1) {
@@ -79,9 +81,11 @@ void count_global(Warp&, MemoryTraffic& traffic, const uint64_t* addr, uint32_t 
   }
 }
 
-// Shared memory serves 32 banks of 4 bytes: a group of lanes that asks 128 bytes at a time, one wavefront for each distinct
-// word that a bank has to deliver. Wider accesses go by half and quarter warps.
-static void conflicts(const uint64_t* addr, uint32_t mask, uint32_t bytes, uint32_t* wavefronts, uint32_t* ideal) {
+// Shared memory serves 32 banks of 4 bytes: a group of lanes that asks 128 bytes at a time, one
+// wavefront for each distinct word that a bank has to deliver. Wider accesses go by half and
+// quarter warps.
+static void conflicts(const uint64_t* addr, uint32_t mask, uint32_t bytes, uint32_t* wavefronts,
+                      uint32_t* ideal) {
   const int group = bytes <= 4 ? 32 : bytes == 8 ? 16 : bytes == 16 ? 8 : 4;
   const uint32_t words = bytes <= 4 ? 1 : bytes / 4;
   *wavefronts = *ideal = 0;
@@ -104,7 +108,8 @@ static void conflicts(const uint64_t* addr, uint32_t mask, uint32_t bytes, uint3
   }
 }
 
-// Shifting all addresses by whole words changes nothing, so that an access usually repeats its last pattern.
+// Shifting all addresses by whole words changes nothing, so that an access usually repeats its last
+// pattern.
 void count_shared(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes) {
   Tally& tally = w.worker->tally;
   ++tally.shared_requests;

@@ -68,13 +68,14 @@ std::vector<Operands> integers(int bytes, int count) {
                                          all - 7,
                                          0x5a5a5a5a5a5a5a5a & all};
   Random random;
-  return cross(corners, count, [&] { return random.next() >> (random.next() % uint64_t(8 * bytes)) & all; });
+  return cross(corners, count,
+               [&] { return random.next() >> (random.next() % uint64_t(8 * bytes)) & all; });
 }
 
 std::vector<Operands> floats(int count) {
   std::vector<uint64_t> corners;
-  for (float v : {0.f, 1.f, -1.f, 0.5f, 1.5f, 2.5f, -2.5f, 3.f, 1e-38f, 1e-45f, 5e-39f, 3.4e38f, 1e10f,
-                  -7.25f, INFINITY, 0.1f, 16777217.f})
+  for (float v : {0.f, 1.f, -1.f, 0.5f, 1.5f, 2.5f, -2.5f, 3.f, 1e-38f, 1e-45f, 5e-39f, 3.4e38f,
+                  1e10f, -7.25f, INFINITY, 0.1f, 16777217.f})
     corners.push_back(f32(v)), corners.push_back(f32(-v));
   corners.push_back(0x7fc00000), corners.push_back(0xffc12345), corners.push_back(0x7f800001);
   Random random;
@@ -87,7 +88,8 @@ std::vector<Operands> floats(int count) {
 
 std::vector<Operands> doubles(int count) {
   std::vector<uint64_t> corners;
-  for (double v : {0.0, 1.0, 0.5, 2.5, 1e-308, 5e-324, 1.7e308, 1e19, 4294967296.5, double(INFINITY), 0.1})
+  for (double v :
+       {0.0, 1.0, 0.5, 2.5, 1e-308, 5e-324, 1.7e308, 1e19, 4294967296.5, double(INFINITY), 0.1})
     corners.push_back(f64(v)), corners.push_back(f64(-v));
   corners.push_back(0x7ff8000000000000);
   Random random;
@@ -97,10 +99,11 @@ std::vector<Operands> doubles(int count) {
   });
 }
 
-std::string kernel_text(const std::string& body, const std::string& items, const std::string& target) {
+std::string kernel_text(const std::string& body, const std::string& items,
+                        const std::string& target) {
   return ".version 9.0\n.target " + target + "\n.address_size 64\n" + items +
-         "\n.visible .entry k(.param .u64 p0, .param .u64 p1, .param .u64 p2, .param .u32 n)\n{\n" + body +
-         "\nret;\n}\n";
+         "\n.visible .entry k(.param .u64 p0, .param .u64 p1, .param .u64 p2, .param .u32 n)\n{\n" +
+         body + "\nret;\n}\n";
 }
 
 static std::set<std::string> tested_forms;
@@ -133,8 +136,8 @@ ptx::LaunchConfig shape(uint32_t grid, uint32_t block, size_t dynamic) {
   return config;
 }
 
-ptx::LaunchResult run(const std::string& text, const ptx::LaunchConfig& config, uint64_t p0, uint64_t p1,
-                      uint64_t p2, uint32_t n) {
+ptx::LaunchResult run(const std::string& text, const ptx::LaunchConfig& config, uint64_t p0,
+                      uint64_t p1, uint64_t p2, uint32_t n) {
   Loaded loaded = load(text);
   if (!loaded.module) {
     ptx::LaunchResult result;
@@ -148,18 +151,21 @@ ptx::LaunchResult run(const std::string& text, const ptx::LaunchConfig& config, 
   return ptx::launch(*kernel, config, memory(), device(), arguments);
 }
 
-std::vector<uint64_t> evaluate(const std::string& statements, int width, const std::vector<Operands>& sets) {
+std::vector<uint64_t> evaluate(const std::string& statements, int width,
+                               const std::vector<Operands>& sets) {
   const std::string result = width == 16   ? "cvt.u64.u16 %qd, %hd;"
                              : width == 32 ? "cvt.u64.u32 %qd, %d;"
                              : width == 1  ? "selp.u64 %qd, 1, 0, %pd;"
                                            : "";
   const std::string body = R"(
-    .reg .b64 %qa, %qb, %qc, %qd, %qin, %qout, %qt; .reg .b32 %a, %b, %c, %d, %t, %cta, %nt, %one, %count;
+    .reg .b64 %qa, %qb, %qc, %qd, %qin, %qout, %qt; .reg .b32 %a, %b, %c, %d, %t, %cta, %nt, %one,
+      %count;
     .reg .b16 %ha, %hb, %hc, %hd; .reg .pred %pa, %pd, %pend, %podd;
     ld.param.u64 %qin, [p0]; ld.param.u64 %qout, [p1]; ld.param.u32 %count, [n];
     mov.u32 %t, %tid.x; mov.u32 %cta, %ctaid.x; mov.u32 %nt, %ntid.x; mad.lo.u32 %t, %cta, %nt, %t;
     setp.ge.u32 %pend, %t, %count; @%pend bra END;
-    mul.wide.u32 %qt, %t, 24; add.u64 %qin, %qin, %qt; mul.wide.u32 %qt, %t, 16; add.u64 %qout, %qout, %qt;
+    mul.wide.u32 %qt, %t, 24; add.u64 %qin, %qin, %qt; mul.wide.u32 %qt, %t, 16; add.u64 %qout,
+      %qout, %qt;
     ld.global.u64 %qa, [%qin]; ld.global.u64 %qb, [%qin+8]; ld.global.u64 %qc, [%qin+16];
     cvt.u32.u64 %a, %qa; cvt.u32.u64 %b, %qb; cvt.u32.u64 %c, %qc;
     cvt.u16.u64 %ha, %qa; cvt.u16.u64 %hb, %qb; cvt.u16.u64 %hc, %qc;
@@ -180,7 +186,8 @@ std::vector<uint64_t> evaluate(const std::string& statements, int width, const s
   auto outcome = run(kernel_text(body), config, in.address, out.address, 0, uint32_t(sets.size()));
   std::vector<uint64_t> both = out.get<uint64_t>(), full(sets.size());
   bool same = true;
-  for (size_t k = 0; k < sets.size(); ++k) full[k] = both[2 * k], same &= both[2 * k] == both[2 * k + 1];
+  for (size_t k = 0; k < sets.size(); ++k)
+    full[k] = both[2 * k], same &= both[2 * k] == both[2 * k + 1];
   if (!outcome.ok())
     report(false, statements, outcome.fault.message);
   else if (!same)
@@ -209,8 +216,9 @@ void expect(const std::string& name, const std::string& statements, int width,
   report(true, name);
 }
 
-void expect_near(const std::string& name, const std::string& statements, const std::vector<Operands>& sets,
-                 double ulps, double absolute, const std::function<double(float, float)>& expected) {
+void expect_near(const std::string& name, const std::string& statements,
+                 const std::vector<Operands>& sets, double ulps, double absolute,
+                 const std::function<double(float, float)>& expected) {
   const std::vector<uint64_t> got = evaluate(statements, 32, sets);
   for (size_t k = 0; k < sets.size(); ++k) {
     const double want = expected(as_f32(sets[k][0]), as_f32(sets[k][1]));
@@ -220,8 +228,8 @@ void expect_near(const std::string& name, const std::string& statements, const s
     const double unit = std::ldexp(1.0, std::max(-149, std::ilogb(want == 0 ? 1e-45 : want) - 23));
     if (std::fabs(double(is) - want) <= ulps * unit + absolute) continue;
     char text[200];
-    std::snprintf(text, sizeof text, "of %a %a expected %a, received %a", double(as_f32(sets[k][0])),
-                  double(as_f32(sets[k][1])), want, double(is));
+    std::snprintf(text, sizeof text, "of %a %a expected %a, received %a",
+                  double(as_f32(sets[k][0])), double(as_f32(sets[k][1])), want, double(is));
     report(false, name, text);
     return;
   }
@@ -240,8 +248,8 @@ void expect_fault(const std::string& name, const std::string& text, const ptx::L
 
 }  // namespace test
 
-// A word selects the tests whose name holds it. --forms prints the opcode forms that the tests ran, one a line, after
-// the tests, for whoever asks whether a kernel's forms are all covered.
+// A word selects the tests whose name holds it. --forms prints the opcode forms that the tests ran,
+// one a line, after the tests, for whoever asks whether a kernel's forms are all covered.
 int main(int count, char** words) {
   const bool list = count > 1 && !std::strcmp(words[1], "--forms");
   if (list) count = 1;

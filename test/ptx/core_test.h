@@ -1,5 +1,5 @@
-// A small harness for the core's tests: one PTX statement run over many operands, kernels from text, faults
-// expected.
+// A small harness for the core's tests: one PTX statement run over many operands, kernels from
+// text, faults expected.
 #pragma once
 #include <array>
 #include <cmath>
@@ -62,16 +62,19 @@ std::vector<Operands> integers(int bytes, int count = 2000);
 std::vector<Operands> floats(int count = 4000);
 std::vector<Operands> doubles(int count = 2000);
 
-// Runs statements over operand sets, one a thread. They find %a %b %c (32 bits), %ha.. (16), %qa.. (64), %pa
-// (bit 0 of a) and leave their result in %d, %hd, %qd or %pd, as `width` says: 32, 16, 64 or 1. Each set is
-// run twice, once with all lanes and once with every other lane, and both must agree.
-std::vector<uint64_t> evaluate(const std::string& statements, int width, const std::vector<Operands>& sets);
+// Runs statements over operand sets, one a thread. They find %a %b %c (32 bits), %ha.. (16), %qa..
+// (64), %pa (bit 0 of a) and leave their result in %d, %hd, %qd or %pd, as `width` says: 32, 16, 64
+// or 1. Each set is run twice, once with all lanes and once with every other lane, and both must
+// agree.
+std::vector<uint64_t> evaluate(const std::string& statements, int width,
+                               const std::vector<Operands>& sets);
 using Expected = std::function<uint64_t(uint64_t, uint64_t, uint64_t)>;
 void expect(const std::string& name, const std::string& statements, int width,
             const std::vector<Operands>& sets, const Expected& expected);
 // Within `ulps` of a double-precision value, float32 results; infinities and NaN must agree.
-void expect_near(const std::string& name, const std::string& statements, const std::vector<Operands>& sets,
-                 double ulps, double absolute, const std::function<double(float, float)>& expected);
+void expect_near(const std::string& name, const std::string& statements,
+                 const std::vector<Operands>& sets, double ulps, double absolute,
+                 const std::function<double(float, float)>& expected);
 
 // A module of one kernel `k` with the given body and parameters (u64 p0, u64 p1, u64 p2, u32 n).
 std::string kernel_text(const std::string& body, const std::string& module_items = {},
@@ -99,11 +102,12 @@ struct Buffer {  // device memory filled from a vector, freed at its end
     return out;
   }
 };
-ptx::LaunchResult run(const std::string& text, const ptx::LaunchConfig& config, uint64_t p0, uint64_t p1 = 0,
-                      uint64_t p2 = 0, uint32_t n = 0);
+ptx::LaunchResult run(const std::string& text, const ptx::LaunchConfig& config, uint64_t p0,
+                      uint64_t p1 = 0, uint64_t p2 = 0, uint32_t n = 0);
 ptx::LaunchConfig shape(uint32_t grid, uint32_t block, size_t dynamic = 0);
 // Launches and expects a fault of this kind (none: no fault).
 void expect_fault(const std::string& name, const std::string& text, const ptx::LaunchConfig& config,
-                  ptx::FaultKind kind, uint64_t p0 = 0, uint64_t p1 = 0, uint64_t p2 = 0, uint32_t n = 0);
+                  ptx::FaultKind kind, uint64_t p0 = 0, uint64_t p1 = 0, uint64_t p2 = 0,
+                  uint32_t n = 0);
 
 }  // namespace test

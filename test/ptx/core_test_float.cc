@@ -7,7 +7,9 @@ using namespace test;
 
 // NaN results of float32 arithmetic are 0x7fffffff (manual, "Floating-Point Instructions").
 static uint64_t canonical(float v) { return v != v ? 0x7fffffffu : f32(v); }
-static float flush(float v) { return std::fpclassify(v) == FP_SUBNORMAL ? std::copysign(0.f, v) : v; }
+static float flush(float v) {
+  return std::fpclassify(v) == FP_SUBNORMAL ? std::copysign(0.f, v) : v;
+}
 
 struct Mode {
   const char* name;
@@ -16,8 +18,8 @@ struct Mode {
 static const Mode modes[] = {
     {".rn", FE_TONEAREST}, {".rz", FE_TOWARDZERO}, {".rm", FE_DOWNWARD}, {".rp", FE_UPWARD}};
 
-// The oracle computes in the same rounding mode on single volatile values, so that no compiler moves or folds
-// it.
+// The oracle computes in the same rounding mode on single volatile values, so that no compiler
+// moves or folds it.
 template <class T>
 static T rounded(int mode, T (*f)(T, T, T), T a, T b, T c) {
   volatile T x = a, y = b, z = c;
@@ -87,7 +89,9 @@ PTX_TEST(float32_arithmetic) {
       for (auto& m : modes) one(o.op + std::string(m.name) + end, m.round);
     }
   }
-  auto saturate = [](float v) { return v > 0 ? f32(v < 1 ? v : 1.f) : uint64_t(0); };  // NaN becomes +0
+  auto saturate = [](float v) {
+    return v > 0 ? f32(v < 1 ? v : 1.f) : uint64_t(0);
+  };  // NaN becomes +0
   expect("add.sat.f32", "add.sat.f32 %d, %a, %b;", 32, sets,
          [&](uint64_t a, uint64_t b, uint64_t) { return saturate(as_f32(a) + as_f32(b)); });
   expect("fma.rn.sat.f32", "fma.rn.sat.f32 %d, %a, %b, %c;", 32, sets,
@@ -121,9 +125,10 @@ PTX_TEST(float32_minimum_maximum) {
                : pick(as_f32(a), as_f32(b), greater, nan);
     });
   }
-  expect("max of three", "max.f32 %d, %a, %b, %c;", 32, sets, [](uint64_t a, uint64_t b, uint64_t c) {
-    return pick(as_f32(pick(as_f32(a), as_f32(b), true, false)), as_f32(c), true, false);
-  });
+  expect("max of three", "max.f32 %d, %a, %b, %c;", 32, sets,
+         [](uint64_t a, uint64_t b, uint64_t c) {
+           return pick(as_f32(pick(as_f32(a), as_f32(b), true, false)), as_f32(c), true, false);
+         });
   // .xorsign.abs: the smaller magnitude with the exclusive or of both signs.
   expect("min.xorsign.abs.f32", "min.xorsign.abs.f32 %d, %a, %b;", 32, sets,
          [](uint64_t a, uint64_t b, uint64_t) {
@@ -142,13 +147,18 @@ PTX_TEST(float_comparisons) {
              {"num", 1, 1, 1, 0}, {"nan", 0, 0, 0, 1}};
   for (auto& o : ops) {
     auto answer = [&o](double a, double b) {
-      return uint64_t(a != a || b != b ? o.unordered : a < b ? o.less : a > b ? o.greater : o.equal);
+      return uint64_t(a != a || b != b ? o.unordered
+                      : a < b          ? o.less
+                      : a > b          ? o.greater
+                                       : o.equal);
     };
     const std::string head = std::string("setp.") + o.op;
     expect(head + ".f32", head + ".f32 %pd, %a, %b;", 1, floats(500),
            [&](uint64_t a, uint64_t b, uint64_t) { return answer(as_f32(a), as_f32(b)); });
     expect(head + ".ftz.f32", head + ".ftz.f32 %pd, %a, %b;", 1, floats(500),
-           [&](uint64_t a, uint64_t b, uint64_t) { return answer(flush(as_f32(a)), flush(as_f32(b))); });
+           [&](uint64_t a, uint64_t b, uint64_t) {
+             return answer(flush(as_f32(a)), flush(as_f32(b)));
+           });
     expect(head + ".f64", head + ".f64 %pd, %qa, %qb;", 1, doubles(500),
            [&](uint64_t a, uint64_t b, uint64_t) { return answer(as_f64(a), as_f64(b)); });
   }
@@ -200,15 +210,16 @@ PTX_TEST(float64_arithmetic) {
              });
     }
   }
-  expect("max.f64", "max.f64 %qd, %qa, %qb;", 64, doubles(500), [](uint64_t a, uint64_t b, uint64_t) {
-    const double x = as_f64(a), y = as_f64(b);
-    return x != x ? b : y != y ? a : x == y ? (std::signbit(x) ? b : a) : x > y ? a : b;
-  });
+  expect("max.f64", "max.f64 %qd, %qa, %qb;", 64, doubles(500),
+         [](uint64_t a, uint64_t b, uint64_t) {
+           const double x = as_f64(a), y = as_f64(b);
+           return x != x ? b : y != y ? a : x == y ? (std::signbit(x) ? b : a) : x > y ? a : b;
+         });
 }
 
-// Bounds of the manual: ex2 2^-22.5 relative (2 ulp), lg2 absolute 2^-22 near 1 and 1 ulp elsewhere, rcp 1
-// ulp, sqrt and rsqrt 2^-22.9 relative, div 2 ulp, sin and cos 2^-20.9 absolute in [-pi, pi], tanh 2^-11
-// relative.
+// Bounds of the manual: ex2 2^-22.5 relative (2 ulp), lg2 absolute 2^-22 near 1 and 1 ulp
+// elsewhere, rcp 1 ulp, sqrt and rsqrt 2^-22.9 relative, div 2 ulp, sin and cos 2^-20.9 absolute in
+// [-pi, pi], tanh 2^-11 relative.
 PTX_TEST(approximations) {
   auto keep = [](const std::vector<Operands>& all, float low, float high) {
     std::vector<Operands> out;
@@ -217,26 +228,30 @@ PTX_TEST(approximations) {
     return out;
   };
   const auto all = floats();
-  auto near = [&](const std::string& op, const std::vector<Operands>& sets, double ulps, double absolute,
-                  double (*f)(double, double)) {
+  auto near = [&](const std::string& op, const std::vector<Operands>& sets, double ulps,
+                  double absolute, double (*f)(double, double)) {
     expect_near(op, op + " %d, %a" + (op.find("div") == 0 ? ", %b;" : ";"), sets, ulps, absolute,
                 [f](float a, float b) { return f(a, b); });
   };
   auto moderate = [&] {
     std::vector<Operands> out;
     for (auto& s : all)
-      if (std::fabs(as_f32(s[1])) < 0x1p126f && std::fabs(as_f32(s[1])) > 0x1p-126f) out.push_back(s);
+      if (std::fabs(as_f32(s[1])) < 0x1p126f && std::fabs(as_f32(s[1])) > 0x1p-126f)
+        out.push_back(s);
     return out;
   }();
   near("ex2.approx.f32", all, 2, 0, [](double a, double) { return std::exp2(a); });
-  near("ex2.approx.ftz.f32", keep(all, -100, 200), 2, 1.2e-38, [](double a, double) { return std::exp2(a); });
+  near("ex2.approx.ftz.f32", keep(all, -100, 200), 2, 1.2e-38,
+       [](double a, double) { return std::exp2(a); });
   near("lg2.approx.f32", keep(all, 1e-44f, INFINITY), 1, 2.4e-7,
        [](double a, double) { return std::log2(a); });
   near("rcp.approx.f32", all, 1, 0, [](double a, double) { return 1 / a; });
   near("rsqrt.approx.f32", all, 1.1, 0, [](double a, double) { return 1 / std::sqrt(a); });
   near("sqrt.approx.f32", all, 1.1, 0, [](double a, double) { return std::sqrt(a); });
-  near("sin.approx.f32", keep(all, -3.14f, 3.14f), 0, 5e-7, [](double a, double) { return std::sin(a); });
-  near("cos.approx.f32", keep(all, -3.14f, 3.14f), 0, 5e-7, [](double a, double) { return std::cos(a); });
+  near("sin.approx.f32", keep(all, -3.14f, 3.14f), 0, 5e-7,
+       [](double a, double) { return std::sin(a); });
+  near("cos.approx.f32", keep(all, -3.14f, 3.14f), 0, 5e-7,
+       [](double a, double) { return std::cos(a); });
   near("tanh.approx.f32", all, 4096, 0, [](double a, double) { return std::tanh(a); });
   near("div.approx.f32", moderate, 2, 0, [](double a, double b) { return a / b; });
   near("div.full.f32", moderate, 2, 0, [](double a, double b) { return a / b; });
@@ -261,6 +276,7 @@ PTX_TEST(approximations) {
              return uint64_t(0);
            });
   }
-  expect("rcp.approx.ftz.f64", "rcp.approx.ftz.f64 %qd, %qa;", 64, {{f64(4), 0, 0}, {f64(-0.5), 0, 0}},
+  expect("rcp.approx.ftz.f64", "rcp.approx.ftz.f64 %qd, %qa;", 64,
+         {{f64(4), 0, 0}, {f64(-0.5), 0, 0}},
          [](uint64_t a, uint64_t, uint64_t) { return f64(1 / as_f64(a)); });
 }

@@ -24,9 +24,12 @@ static void arithmetic(const std::string& t, const std::string& r, int width) {
   two("div", [](T a, T b) {
     return b == 0 ? T(-1) : std::is_signed<T>::value && b == T(-1) ? T(U(0) - U(a)) : T(a / b);
   });
-  two("rem", [](T a, T b) { return b == 0 ? a : std::is_signed<T>::value && b == T(-1) ? T(0) : T(a % b); });
-  expect("mad.lo" + t, "mad.lo" + t + " " + r + "d, " + r + "a, " + r + "b, " + r + "c;", width, sets,
-         [](uint64_t a, uint64_t b, uint64_t c) { return uint64_t(U(uint64_t(U(a)) * U(b) + U(c))); });
+  two("rem", [](T a, T b) {
+    return b == 0 ? a : std::is_signed<T>::value && b == T(-1) ? T(0) : T(a % b);
+  });
+  expect(
+      "mad.lo" + t, "mad.lo" + t + " " + r + "d, " + r + "a, " + r + "b, " + r + "c;", width, sets,
+      [](uint64_t a, uint64_t b, uint64_t c) { return uint64_t(U(uint64_t(U(a)) * U(b) + U(c))); });
   // sad: d = c + |a - b|
   expect("sad" + t, "sad" + t + " " + r + "d, " + r + "a, " + r + "b, " + r + "c;", width, sets,
          [](uint64_t a, uint64_t b, uint64_t c) {
@@ -68,8 +71,9 @@ PTX_TEST(integer_wide_and_carry) {
   const auto w = integers(4);
   expect("mul.wide.u32", "mul.wide.u32 %qd, %a, %b;", 64, w,
          [](uint64_t a, uint64_t b, uint64_t) { return a * b; });
-  expect("mul.wide.s32", "mul.wide.s32 %qd, %a, %b;", 64, w,
-         [](uint64_t a, uint64_t b, uint64_t) { return uint64_t(int64_t(int32_t(a)) * int32_t(b)); });
+  expect("mul.wide.s32", "mul.wide.s32 %qd, %a, %b;", 64, w, [](uint64_t a, uint64_t b, uint64_t) {
+    return uint64_t(int64_t(int32_t(a)) * int32_t(b));
+  });
   expect("mul.wide.u16", "mul.wide.u16 %d, %ha, %hb;", 32, integers(2),
          [](uint64_t a, uint64_t b, uint64_t) { return a * b; });
   expect("mad.wide.u32", "mad.wide.u32 %qd, %a, %b, %qc;", 64, w,
@@ -83,13 +87,17 @@ PTX_TEST(integer_wide_and_carry) {
          [&](uint64_t a, uint64_t b, uint64_t) { return clamp(int64_t(int32_t(a)) + int32_t(b)); });
   expect("sub.sat.s32", "sub.sat.s32 %d, %a, %b;", 32, w,
          [&](uint64_t a, uint64_t b, uint64_t) { return clamp(int64_t(int32_t(a)) - int32_t(b)); });
-  // A 64-bit sum and difference in 32-bit halves: a is the low word, b the high word of x; c of y, twice.
-  expect("add.cc addc", "{ .reg .b32 l, h; add.cc.u32 l, %a, %c; addc.u32 h, %b, %c; mov.b64 %qd, {l, h}; }",
-         64, w, [](uint64_t a, uint64_t b, uint64_t c) { return (b << 32 | a) + (c << 32 | c); });
-  expect("sub.cc subc", "{ .reg .b32 l, h; sub.cc.u32 l, %a, %c; subc.u32 h, %b, %c; mov.b64 %qd, {l, h}; }",
-         64, w, [](uint64_t a, uint64_t b, uint64_t c) { return (b << 32 | a) - (c << 32 | c); });
+  // A 64-bit sum and difference in 32-bit halves: a is the low word, b the high word of x; c of y,
+  // twice.
+  expect("add.cc addc",
+         "{ .reg .b32 l, h; add.cc.u32 l, %a, %c; addc.u32 h, %b, %c; mov.b64 %qd, {l, h}; }", 64,
+         w, [](uint64_t a, uint64_t b, uint64_t c) { return (b << 32 | a) + (c << 32 | c); });
+  expect("sub.cc subc",
+         "{ .reg .b32 l, h; sub.cc.u32 l, %a, %c; subc.u32 h, %b, %c; mov.b64 %qd, {l, h}; }", 64,
+         w, [](uint64_t a, uint64_t b, uint64_t c) { return (b << 32 | a) - (c << 32 | c); });
   expect("mad.lo.cc madc.hi",
-         "{ .reg .b32 l, h; mad.lo.cc.u32 l, %a, %b, %c; madc.hi.u32 h, %a, %b, 0; mov.b64 %qd, {l, h}; }",
+         "{ .reg .b32 l, h; mad.lo.cc.u32 l, %a, %b, %c; madc.hi.u32 h, %a, %b, 0; mov.b64 %qd, "
+         "{l, h}; }",
          64, w, [](uint64_t a, uint64_t b, uint64_t c) { return a * b + c; });
   expect("mul24.lo.u32", "mul24.lo.u32 %d, %a, %b;", 32, w,
          [](uint64_t a, uint64_t b, uint64_t) { return (a & 0xffffff) * (b & 0xffffff); });
@@ -101,9 +109,12 @@ PTX_TEST(integer_wide_and_carry) {
 
 PTX_TEST(integer_bits) {
   const auto w = integers(4), q = integers(8);
-  expect("and.b32", "and.b32 %d, %a, %b;", 32, w, [](uint64_t a, uint64_t b, uint64_t) { return a & b; });
-  expect("or.b16", "or.b16 %hd, %ha, %hb;", 16, w, [](uint64_t a, uint64_t b, uint64_t) { return a | b; });
-  expect("xor.b64", "xor.b64 %qd, %qa, %qb;", 64, q, [](uint64_t a, uint64_t b, uint64_t) { return a ^ b; });
+  expect("and.b32", "and.b32 %d, %a, %b;", 32, w,
+         [](uint64_t a, uint64_t b, uint64_t) { return a & b; });
+  expect("or.b16", "or.b16 %hd, %ha, %hb;", 16, w,
+         [](uint64_t a, uint64_t b, uint64_t) { return a | b; });
+  expect("xor.b64", "xor.b64 %qd, %qa, %qb;", 64, q,
+         [](uint64_t a, uint64_t b, uint64_t) { return a ^ b; });
   expect("not.b32", "not.b32 %d, %a;", 32, w, [](uint64_t a, uint64_t, uint64_t) { return ~a; });
   expect("cnot.b32", "cnot.b32 %d, %a;", 32, w,
          [](uint64_t a, uint64_t, uint64_t) { return uint64_t(a == 0); });
@@ -127,19 +138,22 @@ PTX_TEST(integer_bits) {
     return r;
   });
   // bfind: position of the leading bit that differs from the sign, all ones when there is none.
-  expect("bfind.u32", "bfind.u32 %d, %a;", 32, w,
-         [](uint64_t a, uint64_t, uint64_t) { return a ? uint64_t(63 - __builtin_clzll(a)) : ~uint64_t(0); });
-  expect("bfind.shiftamt.s32", "bfind.shiftamt.s32 %d, %a;", 32, w, [](uint64_t a, uint64_t, uint64_t) {
-    for (int k = 31; k >= 0; --k)
-      if (((a >> k) & 1) != (a >> 31)) return uint64_t(31 - k);
-    return ~uint64_t(0);
+  expect("bfind.u32", "bfind.u32 %d, %a;", 32, w, [](uint64_t a, uint64_t, uint64_t) {
+    return a ? uint64_t(63 - __builtin_clzll(a)) : ~uint64_t(0);
   });
+  expect("bfind.shiftamt.s32", "bfind.shiftamt.s32 %d, %a;", 32, w,
+         [](uint64_t a, uint64_t, uint64_t) {
+           for (int k = 31; k >= 0; --k)
+             if (((a >> k) & 1) != (a >> 31)) return uint64_t(31 - k);
+           return ~uint64_t(0);
+         });
   // bfe and bfi: the manual's pseudo code, bit by bit.
   auto bfe = [](uint64_t a, uint64_t b, uint64_t c, int width, bool sign) {
     const int pos = int(b & 255), len = int(c & 255), msb = width - 1;
     const bool bit = !sign || !len ? false : (a >> std::min(pos + len - 1, msb)) & 1;
     uint64_t d = 0;
-    for (int k = 0; k <= msb; ++k) d |= uint64_t(k < len && pos + k <= msb ? (a >> (pos + k)) & 1 : bit) << k;
+    for (int k = 0; k <= msb; ++k)
+      d |= uint64_t(k < len && pos + k <= msb ? (a >> (pos + k)) & 1 : bit) << k;
     return d;
   };
   expect("bfe.u32", "bfe.u32 %d, %a, %b, %c;", 32, w,
@@ -156,18 +170,21 @@ PTX_TEST(integer_bits) {
     }
     return f;
   });
-  expect("bmsk.clamp.b32", "bmsk.clamp.b32 %d, %a, %b;", 32, w, [](uint64_t a, uint64_t b, uint64_t) {
-    uint64_t d = 0;
-    for (uint64_t k = 0; k < 32; ++k) d |= uint64_t(k >= a && k - a < b) << k;
-    return d;
-  });
-  expect("szext.wrap.s32", "szext.wrap.s32 %d, %a, %b;", 32, w, [](uint64_t a, uint64_t b, uint64_t) {
-    const int n = int(b & 31);
-    return n ? uint64_t(uint32_t(int32_t(uint32_t(a) << (32 - n)) >> (32 - n))) : 0;
-  });
+  expect("bmsk.clamp.b32", "bmsk.clamp.b32 %d, %a, %b;", 32, w,
+         [](uint64_t a, uint64_t b, uint64_t) {
+           uint64_t d = 0;
+           for (uint64_t k = 0; k < 32; ++k) d |= uint64_t(k >= a && k - a < b) << k;
+           return d;
+         });
+  expect("szext.wrap.s32", "szext.wrap.s32 %d, %a, %b;", 32, w,
+         [](uint64_t a, uint64_t b, uint64_t) {
+           const int n = int(b & 31);
+           return n ? uint64_t(uint32_t(int32_t(uint32_t(a) << (32 - n)) >> (32 - n))) : 0;
+         });
   for (bool left : {true, false}) {
     for (bool wrap : {true, false}) {
-      const std::string op = std::string("shf.") + (left ? "l." : "r.") + (wrap ? "wrap" : "clamp") + ".b32";
+      const std::string op =
+          std::string("shf.") + (left ? "l." : "r.") + (wrap ? "wrap" : "clamp") + ".b32";
       expect(op, op + " %d, %a, %b, %c;", 32, w, [=](uint64_t a, uint64_t b, uint64_t c) {
         const uint64_t n = wrap ? c & 31 : std::min<uint64_t>(c, 32), both = b << 32 | a;
         return left ? (both << n) >> 32 : both >> n;
@@ -191,29 +208,37 @@ PTX_TEST(integer_bits) {
   } modes[] = {{"f4e", 0x04030201}, {"b4e", 0x06070001}, {"rc8", 0x01010101},
                {"ecl", 0x03020101}, {"ecr", 0x01010100}, {"rc16", 0x03020302}};
   for (auto& m : modes)
-    expect(std::string("prmt.b32.") + m.mode, std::string("prmt.b32.") + m.mode + " %d, %a, %b, %c;", 32, one,
+    expect(std::string("prmt.b32.") + m.mode,
+           std::string("prmt.b32.") + m.mode + " %d, %a, %b, %c;", 32, one,
            [&](uint64_t, uint64_t, uint64_t) { return uint64_t(m.want); });
   for (int table : {0x00, 0x96, 0xe8, 0x1a, 0x80, 0xfe, 0xb1}) {
-    expect("lop3 " + std::to_string(table), "lop3.b32 %d, %a, %b, %c, " + std::to_string(table) + ";", 32, w,
-           [table](uint64_t a, uint64_t b, uint64_t c) {
-             uint64_t d = 0;
-             for (int k = 0; k < 32; ++k)
-               d |= uint64_t((table >> (((a >> k) & 1) * 4 + ((b >> k) & 1) * 2 + ((c >> k) & 1))) & 1) << k;
-             return d;
-           });
+    expect(
+        "lop3 " + std::to_string(table), "lop3.b32 %d, %a, %b, %c, " + std::to_string(table) + ";",
+        32, w, [table](uint64_t a, uint64_t b, uint64_t c) {
+          uint64_t d = 0;
+          for (int k = 0; k < 32; ++k)
+            d |= uint64_t((table >> (((a >> k) & 1) * 4 + ((b >> k) & 1) * 2 + ((c >> k) & 1))) & 1)
+                 << k;
+          return d;
+        });
   }
-  expect("dp4a.s32.u32", "dp4a.s32.u32 %d, %a, %b, %c;", 32, w, [](uint64_t a, uint64_t b, uint64_t c) {
-    for (int k = 0; k < 4; ++k) c += uint64_t(int64_t(int8_t(a >> 8 * k)) * uint8_t(b >> 8 * k));
-    return c;
-  });
-  expect("dp4a.u32.u32", "dp4a.u32.u32 %d, %a, %b, %c;", 32, w, [](uint64_t a, uint64_t b, uint64_t c) {
-    for (int k = 0; k < 4; ++k) c += uint64_t(uint8_t(a >> 8 * k)) * uint8_t(b >> 8 * k);
-    return c;
-  });
-  expect("dp2a.hi.s32.s32", "dp2a.hi.s32.s32 %d, %a, %b, %c;", 32, w, [](uint64_t a, uint64_t b, uint64_t c) {
-    for (int k = 0; k < 2; ++k) c += uint64_t(int64_t(int16_t(a >> 16 * k)) * int8_t(b >> (16 + 8 * k)));
-    return c;
-  });
+  expect("dp4a.s32.u32", "dp4a.s32.u32 %d, %a, %b, %c;", 32, w,
+         [](uint64_t a, uint64_t b, uint64_t c) {
+           for (int k = 0; k < 4; ++k)
+             c += uint64_t(int64_t(int8_t(a >> 8 * k)) * uint8_t(b >> 8 * k));
+           return c;
+         });
+  expect("dp4a.u32.u32", "dp4a.u32.u32 %d, %a, %b, %c;", 32, w,
+         [](uint64_t a, uint64_t b, uint64_t c) {
+           for (int k = 0; k < 4; ++k) c += uint64_t(uint8_t(a >> 8 * k)) * uint8_t(b >> 8 * k);
+           return c;
+         });
+  expect("dp2a.hi.s32.s32", "dp2a.hi.s32.s32 %d, %a, %b, %c;", 32, w,
+         [](uint64_t a, uint64_t b, uint64_t c) {
+           for (int k = 0; k < 2; ++k)
+             c += uint64_t(int64_t(int16_t(a >> 16 * k)) * int8_t(b >> (16 + 8 * k)));
+           return c;
+         });
 }
 
 PTX_TEST(selection_and_predicates) {
@@ -231,12 +256,14 @@ PTX_TEST(selection_and_predicates) {
   // p|q: the second predicate takes the negated comparison.
   expect("setp p|q", "{ .reg .pred x; setp.lt.or.u32 x|%pd, %a, %b, %pa; }", 1, w,
          [](uint64_t a, uint64_t b, uint64_t) { return uint64_t(!(a < b) || (a & 1)); });
-  expect("set.u32", "set.ge.u32.s32 %d, %a, %b;", 32, w,
-         [](uint64_t a, uint64_t b, uint64_t) { return int32_t(a) >= int32_t(b) ? ~uint64_t(0) : 0; });
+  expect("set.u32", "set.ge.u32.s32 %d, %a, %b;", 32, w, [](uint64_t a, uint64_t b, uint64_t) {
+    return int32_t(a) >= int32_t(b) ? ~uint64_t(0) : 0;
+  });
   expect("set.f32", "set.lt.f32.u32 %d, %a, %b;", 32, w,
          [](uint64_t a, uint64_t b, uint64_t) { return a < b ? f32(1) : 0; });
   expect("pred logic",
-         "{ .reg .pred x, y; setp.lt.u32 x, %a, %b; and.pred y, x, %pa; xor.pred y, y, x; not.pred y, y; "
+         "{ .reg .pred x, y; setp.lt.u32 x, %a, %b; and.pred y, x, %pa; xor.pred y, y, x; not.pred "
+         "y, y; "
          "or.pred %pd, y, %pa; }",
          1, w, [](uint64_t a, uint64_t b, uint64_t) {
            const bool x = a < b, p = a & 1;
@@ -245,7 +272,8 @@ PTX_TEST(selection_and_predicates) {
   expect("guards", "mov.u32 %d, %b; @%pa mov.u32 %d, %a; @!%pa add.u32 %d, %d, 1;", 32, w,
          [](uint64_t a, uint64_t b, uint64_t) { return a & 1 ? a : b + 1; });
   expect("mov packing",
-         "{ .reg .b16 l, h; .reg .b32 x, y; mov.b32 {l, h}, %a; mov.b32 x, {h, l}; mov.b64 {_, y}, %qb; "
+         "{ .reg .b16 l, h; .reg .b32 x, y; mov.b32 {l, h}, %a; mov.b32 x, {h, l}; mov.b64 {_, y}, "
+         "%qb; "
          "mov.b64 %qd, {x, y}; }",
          64, q, [](uint64_t a, uint64_t b, uint64_t) {
            return (b >> 32) << 32 | uint32_t(uint32_t(a) << 16 | uint32_t(a) >> 16);

@@ -1,19 +1,21 @@
-// Matrix instructions against the manual's layout tables, element by element: a one-hot element of A, B or C
-// must reach exactly the elements of D that the tables say.
+// Matrix instructions against the manual's layout tables, element by element: a one-hot element of
+// A, B or C must reach exactly the elements of D that the tables say.
 #include "core_test.h"
 
 using namespace test;
 
 namespace {
 
-// The tables of "Matrix Fragments for mma": row and column of element i in lane l. group = l / 4, t = l % 4.
+// The tables of "Matrix Fragments for mma": row and column of element i in lane l. group = l / 4, t
+// = l % 4.
 struct Place {
   int row, column;
 };
 Place place_a(int bytes, int m, int, int l, int i) {
   const int g = l / 4, t = l % 4;
   if (bytes == 2)
-    return {(i % 4) < 2 ? g : g + 8, t * 2 + (i & 1) + (i < 4 ? 0 : 8)};  // m16n8k16: rows by (i<2 || 4<=i<6)
+    return {(i % 4) < 2 ? g : g + 8,
+            t * 2 + (i & 1) + (i < 4 ? 0 : 8)};  // m16n8k16: rows by (i<2 || 4<=i<6)
   if (bytes == 4 || bytes == 8)
     return {m == 8 ? g : i % 2 ? g + 8 : g, t + 4 * (m == 8 ? i : i / 2)};  // tf32, f64
   return {m == 8        ? g
@@ -48,26 +50,29 @@ std::string registers(const char* prefix, int count) {
 // Lane data: all A registers, then B, then C, 32-bit words in lane order.
 std::vector<uint32_t> run_mma(const Shape& s, const std::vector<uint32_t>& in) {
   const int per = s.a_bytes == 8 ? 2 : 1;  // words a register
-  const int a = s.m * s.k * s.a_bytes / 32 / 4 / per, b = std::max(1, 8 * s.k * s.a_bytes / 32 / 4 / per);
+  const int a = s.m * s.k * s.a_bytes / 32 / 4 / per,
+            b = std::max(1, 8 * s.k * s.a_bytes / 32 / 4 / per);
   const int c = s.c_half ? 2 : s.m * 8 / 32, words = (a + b + c) * per;
   const std::string type = per == 2 ? "b64" : "b32";
-  std::string body =
-      ".reg .b64 %i, %o, %q; .reg .b32 %t; .reg ." + type +
-      " %a<16>, %b<16>, %c<16>, %d<16>; ld.param.u64 %i, [p0]; ld.param.u64 %o, [p1]; mov.u32 %t, %tid.x;"
-      "mul.wide.u32 %q, %t, " +
-      std::to_string(words * 4) + "; add.u64 %i, %i, %q; mul.wide.u32 %q, %t, " +
-      std::to_string(c * per * 4) + "; add.u64 %o, %o, %q;";
+  std::string body = ".reg .b64 %i, %o, %q; .reg .b32 %t; .reg ." + type +
+                     " %a<16>, %b<16>, %c<16>, %d<16>; ld.param.u64 %i, [p0]; ld.param.u64 %o, "
+                     "[p1]; mov.u32 %t, %tid.x;"
+                     "mul.wide.u32 %q, %t, " +
+                     std::to_string(words * 4) + "; add.u64 %i, %i, %q; mul.wide.u32 %q, %t, " +
+                     std::to_string(c * per * 4) + "; add.u64 %o, %o, %q;";
   int at = 0;
   auto loads = [&](const char* name, int count) {
     for (int k = 0; k < count; ++k, at += 4 * per)
-      body += "ld.global." + type + " " + name + std::to_string(k) + ", [%i+" + std::to_string(at) + "];";
+      body += "ld.global." + type + " " + name + std::to_string(k) + ", [%i+" + std::to_string(at) +
+              "];";
   };
   loads("%a", a), loads("%b", b), loads("%c", c);
-  body += "mma.sync.aligned.m" + std::to_string(s.m) + "n8k" + std::to_string(s.k) + ".row.col." + s.types +
-          " " + registers("%d", c) + ", " + registers("%a", a) + ", " + registers("%b", b) + ", " +
-          registers("%c", c) + ";";
+  body += "mma.sync.aligned.m" + std::to_string(s.m) + "n8k" + std::to_string(s.k) + ".row.col." +
+          s.types + " " + registers("%d", c) + ", " + registers("%a", a) + ", " +
+          registers("%b", b) + ", " + registers("%c", c) + ";";
   for (int k = 0; k < c; ++k)
-    body += "st.global." + type + " [%o+" + std::to_string(k * 4 * per) + "], %d" + std::to_string(k) + ";";
+    body += "st.global." + type + " [%o+" + std::to_string(k * 4 * per) + "], %d" +
+            std::to_string(k) + ";";
   Buffer source(in), out(size_t(c * per) * 128);
   auto r = run(kernel_text(body), shape(1, 32), source.address, out.address);
   if (!r.ok()) report(false, s.types, r.fault.message);
@@ -85,8 +90,8 @@ struct Matrices {
     words.assign(size_t(a + b + c) * 32, 0);
   }
   void put(int lane, int base, int element, int bytes, uint64_t bits) {
-    memcpy(reinterpret_cast<uint8_t*>(&words[size_t(lane * (a + b + c) + base)]) + element * bytes, &bits,
-           size_t(bytes));
+    memcpy(reinterpret_cast<uint8_t*>(&words[size_t(lane * (a + b + c) + base)]) + element * bytes,
+           &bits, size_t(bytes));
   }
 };
 
@@ -122,10 +127,11 @@ PTX_TEST(mma_layouts) {
                           {"f64.f64.f64.f64", 8, 4, 8, 0x3ff0000000000000, false},
                           {"f64.f64.f64.f64", 16, 16, 8, 0x3ff0000000000000, false}};
   for (auto& s : shapes) {
-    const int a_elements = s.m * s.k / 32, b_elements = std::max(1, 8 * s.k / 32), c_elements = s.m * 8 / 32;
+    const int a_elements = s.m * s.k / 32, b_elements = std::max(1, 8 * s.k / 32),
+              c_elements = s.m * 8 / 32;
     bool ok = true;
-    // B all ones: a one at A(r, k) fills row r of D. A all ones: a one at B(k, n) fills column n. C passes
-    // through.
+    // B all ones: a one at A(r, k) fills row r of D. A all ones: a one at B(k, n) fills column n. C
+    // passes through.
     for (int which = 0; which < 3 && ok; ++which) {
       const int elements = which == 0 ? a_elements : which == 1 ? b_elements : c_elements;
       for (int hot = 0; hot < 32 * elements && ok; ++hot) {
@@ -175,12 +181,14 @@ PTX_TEST(mma_layouts) {
       for (int l = 0; l < 32; ++l)
         for (int e = 0; e < c_elements; ++e) ok &= element(d, s, l, e) == 1;
     }
-    report(ok, std::string("mma m") + std::to_string(s.m) + "n8k" + std::to_string(s.k) + " " + s.types,
+    report(ok,
+           std::string("mma m") + std::to_string(s.m) + "n8k" + std::to_string(s.k) + " " + s.types,
            "the layout differs from the manual's table");
   }
 }
 
-// ldmatrix: lane l of register j gets row j*8 + l/4, elements 2(l%4) and the next; transposed: column l/4.
+// ldmatrix: lane l of register j gets row j*8 + l/4, elements 2(l%4) and the next; transposed:
+// column l/4.
 PTX_TEST(matrix_moves) {
   std::vector<uint16_t> from(32 * 8);
   for (size_t k = 0; k < from.size(); ++k) from[k] = uint16_t(k * 5 + 1);
@@ -190,15 +198,19 @@ PTX_TEST(matrix_moves) {
       const std::string x = ".x" + std::to_string(count), list = registers("%v", count),
                         trans = transposed ? ".trans" : "";
       std::string body =
-          R"(.shared .align 16 .b8 s[1024]; .reg .b64 %i, %o, %q, %e; .reg .b32 %t, %d, %v<4>, %w<4>; ld.param.u64 %i, [p0]; ld.param.u64 %o, [p1]; ld.param.u64 %e, [p2];
-        mov.u32 %t, %tid.x; mul.wide.u32 %q, %t, 16; add.u64 %i, %i, %q; add.u64 %o, %o, %q; mov.u32 %d, s; mad.lo.u32 %d, %t, 16, %d;
-        ld.global.v4.u32 {%w0, %w1, %w2, %w3}, [%i]; st.shared.v4.u32 [%d], {%w0, %w1, %w2, %w3}; mov.u32 %v0, 0; mov.u32 %v1, 0; mov.u32 %v2, 0; mov.u32 %v3, 0; bar.sync 0;
+          R"(.shared .align 16 .b8 s[1024]; .reg .b64 %i, %o, %q, %e; .reg .b32 %t, %d, %v<4>,
+      %w<4>; ld.param.u64 %i, [p0]; ld.param.u64 %o, [p1]; ld.param.u64 %e, [p2];
+        mov.u32 %t, %tid.x; mul.wide.u32 %q, %t, 16; add.u64 %i, %i, %q; add.u64 %o, %o, %q;
+      mov.u32 %d, s; mad.lo.u32 %d, %t, 16, %d;
+        ld.global.v4.u32 {%w0, %w1, %w2, %w3}, [%i]; st.shared.v4.u32 [%d], {%w0, %w1, %w2, %w3};
+      mov.u32 %v0, 0; mov.u32 %v1, 0; mov.u32 %v2, 0; mov.u32 %v3, 0; bar.sync 0;
         ldmatrix.sync.aligned.m8n8)" +
           x + trans + ".shared.b16 " + list +
-          ", [%d]; st.global.v4.u32 [%o], {%v0, %v1, %v2, %v3}; bar.sync 0;" + "stmatrix.sync.aligned.m8n8" +
-          x + trans + ".shared.b16 [%d+512], " + list + "; bar.sync 0; add.u64 %e, %e, %q; mov.u32 %w0, " +
-          std::to_string(8 * count) + R"(;
-        { .reg .pred p; setp.ge.u32 p, %t, %w0; @p bra E; ld.shared.v4.u32 {%w0, %w1, %w2, %w3}, [%d+512]; st.global.v4.u32 [%e], {%w0, %w1, %w2, %w3}; E: })";
+          ", [%d]; st.global.v4.u32 [%o], {%v0, %v1, %v2, %v3}; bar.sync 0;" +
+          "stmatrix.sync.aligned.m8n8" + x + trans + ".shared.b16 [%d+512], " + list +
+          "; bar.sync 0; add.u64 %e, %e, %q; mov.u32 %w0, " + std::to_string(8 * count) + R"(;
+        { .reg .pred p; setp.ge.u32 p, %t, %w0; @p bra E; ld.shared.v4.u32 {%w0, %w1, %w2, %w3},
+      [%d+512]; st.global.v4.u32 [%e], {%w0, %w1, %w2, %w3}; E: })";
       auto r = run(kernel_text(body), shape(1, 32), in.address, out.address, back.address);
       auto got = out.get<uint16_t>();
       bool ok = r.ok();
@@ -206,8 +218,9 @@ PTX_TEST(matrix_moves) {
         for (int l = 0; l < 32; ++l)
           for (int h = 0; h < 2; ++h) {
             const int row = l / 4, column = l % 4 * 2 + h;
-            ok &= got[size_t((l * 4 + j) * 2 + h)] ==
-                  from[size_t(transposed ? (j * 8 + column) * 8 + row : (j * 8 + row) * 8 + column)];
+            ok &=
+                got[size_t((l * 4 + j) * 2 + h)] ==
+                from[size_t(transposed ? (j * 8 + column) * 8 + row : (j * 8 + row) * 8 + column)];
           }
       auto again = back.get<uint16_t>();
       for (int k = 0; k < 64 * count; ++k)
@@ -218,8 +231,10 @@ PTX_TEST(matrix_moves) {
   Buffer in(from), out(128);
   auto r = run(
       kernel_text(
-          R"(.reg .b64 %i, %o, %q; .reg .b32 %t, %v; ld.param.u64 %i, [p0]; ld.param.u64 %o, [p1]; mov.u32 %t, %tid.x; mul.wide.u32 %q, %t, 4; add.u64 %i, %i, %q; add.u64 %o, %o, %q;
-    ld.global.u32 %v, [%i]; movmatrix.sync.aligned.m8n8.trans.b16 %v, %v; st.global.u32 [%o], %v;)"),
+          R"(.reg .b64 %i, %o, %q; .reg .b32 %t, %v; ld.param.u64 %i, [p0]; ld.param.u64 %o, [p1];
+      mov.u32 %t, %tid.x; mul.wide.u32 %q, %t, 4; add.u64 %i, %i, %q; add.u64 %o, %o, %q;
+    ld.global.u32 %v, [%i]; movmatrix.sync.aligned.m8n8.trans.b16 %v, %v; st.global.u32 [%o],
+      %v;)"),
       shape(1, 32), in.address, out.address);
   auto got = out.get<uint16_t>();
   bool ok = r.ok();
@@ -246,7 +261,8 @@ PTX_TEST(wmma_products) {
   for (auto& kind : kinds) {
     for (int layout = 0; layout < 8; ++layout) {
       const bool a_col = layout & 1, b_col = layout & 2, c_col = layout & 4;
-      std::vector<uint8_t> a(size_t(kind.m * kind.k * kind.bytes)), b(size_t(kind.k * kind.n * kind.bytes));
+      std::vector<uint8_t> a(size_t(kind.m * kind.k * kind.bytes)),
+          b(size_t(kind.k * kind.n * kind.bytes));
       std::vector<float> c(256), want(256);
       auto put = [&](std::vector<uint8_t>& to, int at, int v) {
         uint32_t bits = uint32_t(f32(float(v)));
@@ -260,9 +276,11 @@ PTX_TEST(wmma_products) {
       auto value_a = [](int r, int k) { return (r * 3 + k * 5) % 7 - 3; };
       auto value_b = [](int k, int n) { return (k * 2 + n * 3) % 5 - 2; };
       for (int r = 0; r < kind.m; ++r)
-        for (int k = 0; k < kind.k; ++k) put(a, a_col ? k * kind.m + r : r * kind.k + k, value_a(r, k));
+        for (int k = 0; k < kind.k; ++k)
+          put(a, a_col ? k * kind.m + r : r * kind.k + k, value_a(r, k));
       for (int k = 0; k < kind.k; ++k)
-        for (int n = 0; n < kind.n; ++n) put(b, b_col ? n * kind.k + k : k * kind.n + n, value_b(k, n));
+        for (int n = 0; n < kind.n; ++n)
+          put(b, b_col ? n * kind.k + k : k * kind.n + n, value_b(k, n));
       for (int r = 0; r < kind.m; ++r)
         for (int n = 0; n < kind.n; ++n) {
           const int at = c_col ? n * kind.m + r : r * kind.n + n;
@@ -275,7 +293,8 @@ PTX_TEST(wmma_products) {
       const std::string sh = kind.shape, t = kind.type;
       const std::string ab = kind.ab;
       std::string body =
-          ".reg .b64 %a, %b, %c; .reg .b32 %x<8>, %y<8>, %z<8>; ld.param.u64 %a, [p0]; ld.param.u64 %b, "
+          ".reg .b64 %a, %b, %c; .reg .b32 %x<8>, %y<8>, %z<8>; ld.param.u64 %a, [p0]; "
+          "ld.param.u64 %b, "
           "[p1]; ld.param.u64 %c, [p2];"
           "wmma.load.a.sync.aligned." +
           name(a_col) + "." + sh + ".global." + t + " " + registers("%x", kind.a) + ", [%a], " +
@@ -289,13 +308,14 @@ PTX_TEST(wmma_products) {
           name(c_col) + "." + sh + ".global.f32 " + registers("%z", 8) +
           ", [%c];"
           "wmma.mma.sync.aligned." +
-          name(a_col) + "." + name(b_col) + "." + sh + ".f32" + ab + ".f32 " + registers("%z", 8) + ", " +
-          registers("%x", kind.a) + ", " + registers("%y", kind.b) + ", " + registers("%z", 8) +
-          "; wmma.store.d.sync.aligned." + name(c_col) + "." + sh + ".global.f32 [%c], " +
-          registers("%z", 8) + ";";
+          name(a_col) + "." + name(b_col) + "." + sh + ".f32" + ab + ".f32 " + registers("%z", 8) +
+          ", " + registers("%x", kind.a) + ", " + registers("%y", kind.b) + ", " +
+          registers("%z", 8) + "; wmma.store.d.sync.aligned." + name(c_col) + "." + sh +
+          ".global.f32 [%c], " + registers("%z", 8) + ";";
       Buffer da(a), db(b), dc(c);
       auto r = run(kernel_text(body), shape(1, 32), da.address, db.address, dc.address);
-      report(r.ok() && dc.get<float>() == want, "wmma " + sh + " " + t + " " + std::to_string(layout),
+      report(r.ok() && dc.get<float>() == want,
+             "wmma " + sh + " " + t + " " + std::to_string(layout),
              r.ok() ? "wrong product" : r.fault.message);
     }
   }

@@ -61,8 +61,8 @@ void Decoder::place_shared(const Function& function, std::set<const Function*>& 
     for (auto& operand : statement.operands) visit(visit, operand);
 }
 
-// Entry parameters live in the parameter buffer; everything else that is no shared variable is local to a
-// lane.
+// Entry parameters live in the parameter buffer; everything else that is no shared variable is
+// local to a lane.
 void Decoder::place_variables(Frame& frame) {
   const Function& function = *frame.function;
   frame.places.resize(function.variables.size());
@@ -70,8 +70,8 @@ void Decoder::place_variables(Frame& frame) {
     const VariableDecl& variable = function.variables[i];
     Place& place = frame.places[i];
     if (place.known) continue;  // a parameter, bound by the call
-    bool parameter =
-        function.entry && std::count(function.parameters.begin(), function.parameters.end(), int(i));
+    bool parameter = function.entry &&
+                     std::count(function.parameters.begin(), function.parameters.end(), int(i));
     if (parameter) {
       size_t at = round_up(info_->parameter_bytes, variable.alignment);
       info_->parameters.push_back({variable.name, at, variable.bytes, variable.alignment});
@@ -84,7 +84,7 @@ void Decoder::place_variables(Frame& frame) {
       if (variable.bytes > (size_t(1) << 24)) wrong("a local variable that is too large");
       out_->local_bytes = at + variable.bytes;
       place = {Space::local, at, true};
-    } else {  // .global or .const inside a function: resolved with the module's under a name of its own
+    } else {  // .global or .const in a function: placed with the module's, by a name of its own
       auto found = symbols_.addresses.find(function.name + "$" + variable.name);
       if (found != symbols_.addresses.end()) place = {Space::global, found->second, true};
     }
@@ -235,7 +235,8 @@ bool Decoder::table_form(const std::string& opcode) {
       uint32_t second = write(target.items[1], Ty::pred);
       if (second != no_slot) more = {second}, defs = 1, inst.imm |= join_pair;
     } else {
-      inst.d = form.types[0] == Ty::pred ? write(target, Ty::pred) : write_any(target, form.types[0], true);
+      inst.d = form.types[0] == Ty::pred ? write(target, Ty::pred)
+                                         : write_any(target, form.types[0], true);
     }
   } else {
     expect_operands(form.types.size(), form.types.size());
@@ -312,14 +313,15 @@ void Decoder::control(Modifiers& mods) {
   }
 }
 
-// call (results), name, (arguments): the callee's body is expanded here, its parameters bound to the caller's
-// variables.
+// call (results), name, (arguments): the callee's body is expanded here, its parameters bound to
+// the caller's variables.
 void Decoder::call() {
   const auto& list = statement_->operands;
   size_t at = 0;
   std::vector<Operand> results, arguments;
   if (at < list.size() && list[at].kind == Operand::list) results = list[at++].items;
-  if (at >= list.size() || list[at].kind != Operand::symbol) refuse("indirect calls are not supported");
+  if (at >= list.size() || list[at].kind != Operand::symbol)
+    refuse("indirect calls are not supported");
   std::string name = list[at++].name;
   if (at < list.size() && list[at].kind == Operand::list) arguments = list[at++].items;
   if (at < list.size()) refuse("indirect calls are not supported");
@@ -344,7 +346,8 @@ void Decoder::call() {
     Frame frame{&callee, int(registers_.size()), {}, {}, {}, {}, nullptr};
     frame.places.assign(callee.variables.size(), Place{Space::local, 0, false});
     std::vector<std::pair<int, const Operand*>> in, back;
-    auto bind = [&](const std::vector<int>& formals, const std::vector<Operand>& actuals, auto& registers) {
+    auto bind = [&](const std::vector<int>& formals, const std::vector<Operand>& actuals,
+                    auto& registers) {
       for (size_t i = 0; i < formals.size(); ++i) {
         if (formals[i] < 0) {
           registers.push_back({-1 - formals[i], &actuals[i]});
@@ -368,7 +371,8 @@ void Decoder::call() {
     };
     // Sources are read in the caller's frame, before the callee's registers exist.
     std::vector<uint32_t> sources;
-    for (auto& [index, actual] : in) sources.push_back(read(*actual, callee.registers[size_t(index)].type));
+    for (auto& [index, actual] : in)
+      sources.push_back(read(*actual, callee.registers[size_t(index)].type));
     for (size_t i = 0; i < in.size(); ++i) {
       int bytes = slot_bytes(callee.registers[size_t(in[i].first)].type);
       uint32_t held = make_register(bytes);
@@ -394,13 +398,15 @@ void Decoder::builtin_call(const std::string& name, const std::vector<Operand>& 
                            const std::vector<Operand>& arguments) {
   auto offset = [&](const Operand& operand) {
     Place place;
-    if (operand.kind != Operand::symbol || !symbol_place(operand, &place) || place.space != Space::local)
+    if (operand.kind != Operand::symbol || !symbol_place(operand, &place) ||
+        place.space != Space::local)
       wrong("expected a .param variable as an argument of " + name);
     return uint32_t(place.offset);
   };
   size_t expected = name == "vprintf" ? 2 : name == "__assertfail" ? 5 : 0;
   if (!expected) refuse("unknown function " + name);
-  if (arguments.size() != expected) wrong("expected " + std::to_string(expected) + " arguments of " + name);
+  if (arguments.size() != expected)
+    wrong("expected " + std::to_string(expected) + " arguments of " + name);
   Inst inst = start(name == "vprintf" ? print_text : assertion_failed, Class::other);
   std::vector<uint32_t> offsets;
   for (auto& argument : arguments) offsets.push_back(offset(argument));

@@ -1,5 +1,5 @@
-// From syntax to a program: binding operands to slots, choosing what runs each instruction, expanding calls
-// in place. Whatever a handler does not take from an opcode is refused.
+// From syntax to a program: binding operands to slots, choosing what runs each instruction,
+// expanding calls in place. Whatever a handler does not take from an opcode is refused.
 #pragma once
 #include <set>
 
@@ -15,7 +15,7 @@ class Modifiers {
   const std::string& base() const { return parts_[0]; }
   bool take(const char* text);                         // wherever it stands
   int take_any(const std::vector<const char*>& list);  // index, or -1
-  Ty take_type();                                      // the first type left; none when there is none
+  Ty take_type();  // the first type left; none when there is none
   bool empty() const;
   std::string rest() const;
 
@@ -30,7 +30,16 @@ struct Reference {
   bool def;
 };  // a register operand of the code
 // Fields: d, a, b, c, guard, sync, base of the access, then extras.
-enum : uint8_t { field_d, field_a, field_b, field_c, field_guard, field_sync, field_base, field_extra };
+enum : uint8_t {
+  field_d,
+  field_a,
+  field_b,
+  field_c,
+  field_guard,
+  field_sync,
+  field_base,
+  field_extra
+};
 
 struct Register {
   uint8_t bytes;
@@ -84,7 +93,8 @@ class Decoder {
   std::unordered_map<const VariableDecl*, uint64_t> shared_;
   std::unordered_map<std::string, int> form_index_;
   std::vector<Widen> widen_;
-  std::vector<std::pair<int, uint32_t>> pending_arguments_;  // of the call being expanded: register, slot
+  std::vector<std::pair<int, uint32_t>>
+      pending_arguments_;  // of the call being expanded: register, slot
   uint32_t carry_ = no_slot;
   uint32_t guard_ = no_slot;
   bool guard_negated_ = false;

@@ -68,8 +68,8 @@ void Decoder::async(Modifiers& mods) {
     inst.a = whole_address(operand(1), Space::global);
     if (operand_count() > (policy ? 4u : 3u)) {
       const Operand& size = operand(3);
-      bool ignores =
-          size.kind == Operand::in_register && frame_->function->registers[size_t(size.reg)].type == Ty::pred;
+      bool ignores = size.kind == Operand::in_register &&
+                     frame_->function->registers[size_t(size.reg)].type == Ty::pred;
       if (ignores) {
         bool negated;
         inst.c = predicate(size, &negated);
@@ -108,7 +108,8 @@ void Decoder::bulk(Modifiers& mods) {
     } else {
       if (!mods.take("mbarrier::complete_tx::bytes")) refuse("expected a completion mechanism");
       if (!mods.take("global")) refuse("only copies from global memory are supported here");
-      if (!mods.take("shared::cta") && !mods.take("shared::cluster")) refuse("expected shared memory");
+      if (!mods.take("shared::cta") && !mods.take("shared::cluster"))
+        refuse("expected shared memory");
       expect_operands(4, policy ? 5 : 4);
       inst.a = whole_address(operand(0), Space::shared);
       inst.b = whole_address(operand(1), Space::global);
@@ -120,9 +121,9 @@ void Decoder::bulk(Modifiers& mods) {
 }
 
 void Decoder::mbarriers(Modifiers& mods) {
-  static const std::vector<const char*> verbs = {"init",        "inval",     "arrive",
-                                                 "arrive_drop", "expect_tx", "complete_tx",
-                                                 "test_wait",   "try_wait",  "pending_count"};  // cases below
+  static const std::vector<const char*> verbs = {
+      "init",        "inval",     "arrive",   "arrive_drop",  "expect_tx",
+      "complete_tx", "test_wait", "try_wait", "pending_count"};  // cases below
   const bool arrives = mods.take("arrive"), expects = arrives && mods.take("expect_tx");
   int verb = arrives ? 2 : mods.take_any(verbs);
   if (verb < 0) refuse("unknown mbarrier operation");
@@ -150,8 +151,9 @@ void Decoder::mbarriers(Modifiers& mods) {
       break;
     case 2:
     case 3: {
-      size_t first =
-          operand(0).kind == Operand::address ? 0 : 1;  // the state may be left out for shared::cluster
+      size_t first = operand(0).kind == Operand::address
+                         ? 0
+                         : 1;  // the state may be left out for shared::cluster
       expect_operands(first + 1, first + 2);
       inst.fn = mbarrier_arrive;
       inst.imm = (verb == 3 ? 1 : 0) | (incomplete ? 2 : 0);

@@ -18,13 +18,15 @@ void Decoder::move(const std::string& opcode) {
   const auto& parts = unpacks ? to.items : from.items;
   int bytes = type_bytes(type);
   int part = parts.empty() ? 0 : bytes / int(parts.size());
-  const std::string key = std::string(unpacks ? "%unpack." : "%pack.") + std::to_string(bytes * 8) + "." +
-                          std::to_string(part * 8);
+  const std::string key = std::string(unpacks ? "%unpack." : "%pack.") + std::to_string(bytes * 8) +
+                          "." + std::to_string(part * 8);
   auto found = forms().find(key);
-  if (found == forms().end() || part * int(parts.size()) != bytes) refuse("this packing is not supported");
+  if (found == forms().end() || part * int(parts.size()) != bytes)
+    refuse("this packing is not supported");
   Ty part_type = part == 2 ? Ty::b16 : part == 4 ? Ty::b32 : Ty::b64;
   std::vector<uint32_t> slots;
-  for (auto& item : parts) slots.push_back(unpacks ? write(item, part_type) : read(item, part_type));
+  for (auto& item : parts)
+    slots.push_back(unpacks ? write(item, part_type) : read(item, part_type));
   Inst inst = start(found->second.fn, Class::move);
   if (unpacks)
     inst.a = read(from, type);
@@ -43,7 +45,8 @@ Space Decoder::take_space(Modifiers& mods, Access* access) const {
     return Space::shared;
   }
   if (mods.take("local")) return Space::local;
-  if (mods.take("param") || mods.take("param::entry") || mods.take("param::func")) return Space::param;
+  if (mods.take("param") || mods.take("param::entry") || mods.take("param::func"))
+    return Space::param;
   if (mods.take("const")) return Space::constant;
   return Space::generic;
 }
@@ -51,8 +54,8 @@ Space Decoder::take_space(Modifiers& mods, Access* access) const {
 // Caches and prefetching: no effect on results.
 void Decoder::take_hints(Modifiers& mods) const {
   mods.take_any({"ca", "cg", "cs", "lu", "cv", "wb", "wt"});
-  mods.take_any(
-      {"L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate"});
+  mods.take_any({"L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last",
+                 "L1::no_allocate"});
   mods.take_any({"L2::evict_normal", "L2::evict_first", "L2::evict_last"});
   mods.take_any({"L2::64B", "L2::128B", "L2::256B"});
 }
@@ -89,7 +92,8 @@ void Decoder::memory(Modifiers& mods) {
   if (access.bytes * access.count > 32) refuse("expected at most 32 bytes a lane");
   expect_operands(2, policy ? 3 : 2);
   const Operand& values = operand(loads ? 0 : 1);
-  if ((vector >= 0) != (values.kind == Operand::list) || (vector >= 0 && values.items.size() != access.count))
+  if ((vector >= 0) != (values.kind == Operand::list) ||
+      (vector >= 0 && values.items.size() != access.count))
     wrong("expected " + std::to_string(access.count) + " values");
   Inst inst = start(loads ? load : store, Class::other);
   std::vector<uint32_t> slots;
@@ -134,7 +138,8 @@ void Decoder::atomics(Modifiers& mods) {
   access.strong = true;
   mods.take_any({"cta", "cluster", "gpu", "sys"});
   access.space = take_space(mods, &access);
-  if (access.space != Space::generic && access.space != Space::global && access.space != Space::shared)
+  if (access.space != Space::generic && access.space != Space::global &&
+      access.space != Space::shared)
     refuse("expected global or shared memory");
   const bool policy = mods.take("L2::cache_hint");
   int op = mods.take_any({"add", "and", "or", "xor", "exch", "cas", "inc", "dec", "min", "max"});
@@ -182,8 +187,8 @@ void Decoder::atomics(Modifiers& mods) {
   extra_references(emit(inst), defs);
 }
 
-// A plain load of the word on which a compare-and-swap loop works may see a stale value: the loop corrects
-// it.
+// A plain load of the word on which a compare-and-swap loop works may see a stale value: the loop
+// corrects it.
 void Decoder::mark_seeds() {
   std::set<std::pair<uint32_t, int64_t>> swapped;
   for (auto& inst : out_->code) {
@@ -212,7 +217,12 @@ void Decoder::addresses(Modifiers& mods) {
                       : space == Space::local ? local_window
                       : space == Space::param ? param_window
                                               : 0;
-    Inst inst = start(forms().at(!window ? "mov.u64" : to ? "sub.u64" : "add.u64").fn, Class::integer);
+    Inst inst = start(forms()
+                          .at(!window ? "mov.u64"
+                              : to    ? "sub.u64"
+                                      : "add.u64")
+                          .fn,
+                      Class::integer);
     inst.a = read(operand(1), Ty::u64);
     if (window) inst.b = constant(window, 8);
     inst.d = write_any(operand(0), Ty::u64);
@@ -259,7 +269,8 @@ void Decoder::fences(Modifiers& mods) {
   if (base == "membar" || base == "fence") {
     mods.take_any({"sc", "acq_rel", "acquire", "release"});
     if (mods.take("proxy")) {
-      if (mods.take_any({"alias", "async", "async::generic", "async.global", "tensormap::generic"}) < 0)
+      if (mods.take_any(
+              {"alias", "async", "async::generic", "async.global", "tensormap::generic"}) < 0)
         refuse("unknown proxy");
       mods.take_any({"global", "shared::cta", "shared::cluster"});
     } else if (mods.take("mbarrier_init")) {

@@ -62,11 +62,12 @@ void Decoder::warp_wide(Modifiers& mods) {
     const bool magnitude = mods.take("abs"), nan = mods.take("NaN");
     Ty type = mods.take_type();
     const bool real = type == Ty::f32;
-    if (type_bytes(type) != 4 || (real && op < 4) || (!real && (magnitude || nan))) refuse("unknown type");
+    if (type_bytes(type) != 4 || (real && op < 4) || (!real && (magnitude || nan)))
+      refuse("unknown type");
     expect_operands(3, 3);
     inst.fn = reduce;
-    inst.imm =
-        ops[op] | (type == Ty::s32 ? 256 : 0) | (real ? 512 : 0) | (magnitude ? 1024 : 0) | (nan ? 2048 : 0);
+    inst.imm = ops[op] | (type == Ty::s32 ? 256 : 0) | (real ? 512 : 0) | (magnitude ? 1024 : 0) |
+               (nan ? 2048 : 0);
     inst.a = read(operand(1), type);
     inst.sync = read(operand(2), Ty::b32);
     inst.d = write_any(value, type);
@@ -157,7 +158,8 @@ void Decoder::matrices(Modifiers& mods) {
   access.bytes = 16;
   access.type = Ty::b16;
   access.space = take_space(mods, &access);
-  if (access.space != Space::shared && access.space != Space::generic) refuse("expected shared memory");
+  if (access.space != Space::shared && access.space != Space::generic)
+    refuse("expected shared memory");
   if (mods.take_type() != Ty::b16) refuse("expected .b16");
   expect_operands(2, 2);
   const Operand& values = operand(loads ? 0 : 1);
@@ -209,7 +211,8 @@ static bool take_shape(Modifiers& mods, MmaShape* out) {
   static const int all[][3] = {{16, 8, 8}, {16, 8, 16},  {16, 8, 32}, {16, 8, 4},  {8, 8, 4},
                                {8, 8, 16}, {16, 16, 16}, {8, 32, 16}, {32, 8, 16}, {16, 16, 8}};
   for (auto& s : all) {
-    std::string name = "m" + std::to_string(s[0]) + "n" + std::to_string(s[1]) + "k" + std::to_string(s[2]);
+    std::string name =
+        "m" + std::to_string(s[0]) + "n" + std::to_string(s[1]) + "k" + std::to_string(s[2]);
     if (!mods.take(name.c_str())) continue;
     out->m = s[0], out->n = s[1], out->k = s[2];
     return true;
@@ -220,7 +223,8 @@ static bool take_shape(Modifiers& mods, MmaShape* out) {
 static int shape_index(const MmaShape& s) {
   for (size_t i = 0; i < mma_shapes.size(); ++i) {
     const MmaShape& o = mma_shapes[i];
-    if (o.m == s.m && o.n == s.n && o.k == s.k && o.a == s.a && o.b == s.b && o.c == s.c && o.d == s.d)
+    if (o.m == s.m && o.n == s.n && o.k == s.k && o.a == s.a && o.b == s.b && o.c == s.c &&
+        o.d == s.d)
       return int(i);
   }
   return -1;
@@ -266,8 +270,8 @@ void Decoder::mma(Modifiers& mods) {
   extra_references(emit(inst), defs);
 }
 
-// Registers of a wmma fragment. Half matrices hold every element twice on hardware; here the second half
-// stays zero.
+// Registers of a wmma fragment. Half matrices hold every element twice on hardware; here the second
+// half stays zero.
 static size_t wmma_registers(const MmaShape& s, char which, Ty type) {
   if (which == 'c') return type == Ty::f16 ? 4 : 8;
   if (type == Ty::f16) return 8;
@@ -281,7 +285,8 @@ void Decoder::wmma(Modifiers& mods) {
   char which = 'c';
   if (loads || stores) {
     int letter = mods.take_any({"a", "b", "c", "d"});
-    if (letter < 0 || (stores && letter != 3) || (loads && letter == 3)) refuse("expected .a, .b, .c or .d");
+    if (letter < 0 || (stores && letter != 3) || (loads && letter == 3))
+      refuse("expected .a, .b, .c or .d");
     which = letter == 0 ? 'a' : letter == 1 ? 'b' : 'c';
   } else if (!multiplies) {
     refuse("unknown operation");
@@ -344,10 +349,12 @@ void Decoder::wmma(Modifiers& mods) {
   if (values.items.size() != wmma_registers(shape, which, access.type))
     wrong("wrong number of registers in a fragment");
   std::vector<uint32_t> slots;
-  for (auto& item : values.items) slots.push_back(loads ? write_any(item, Ty::b32) : read(item, Ty::b32));
+  for (auto& item : values.items)
+    slots.push_back(loads ? write_any(item, Ty::b32) : read(item, Ty::b32));
   inst.fn = loads ? wmma_load : wmma_store;
   inst.imm = uint32_t(rows) | uint32_t(columns) << 8 | (column ? 1u << 16 : 0);
-  inst.a = operand_count() > 2 ? read(operand(2), Ty::u32) : constant(uint64_t(column ? rows : columns), 4);
+  inst.a = operand_count() > 2 ? read(operand(2), Ty::u32)
+                               : constant(uint64_t(column ? rows : columns), 4);
   inst.access = address(operand(loads ? 1 : 0), access);
   Access narrow = out_->accesses[size_t(inst.access)];
   if (stores && narrow.bytes == 2) {
@@ -375,7 +382,8 @@ void Decoder::logic3(Modifiers& mods) {
   inst.d = result;
   emit(inst);
   if (!paired) return;
-  Inst test = start(forms().at(join == 0 ? "setp.ne.or.b32" : "setp.ne.and.b32").fn, Class::predicate);
+  Inst test =
+      start(forms().at(join == 0 ? "setp.ne.or.b32" : "setp.ne.and.b32").fn, Class::predicate);
   test.counted = false;
   test.imm = join == 0 ? join_or : join_and;
   test.a = result;

@@ -1,9 +1,10 @@
-// What a program of our own tests needs: entries by dlopen, as any program finds them, and tests in processes
-// of their own.
+// What a program of our own tests needs: entries by dlopen, as any program finds them, and tests in
+// processes of their own.
 //
-// Plan: each test runs in a child process, since settings are read once and a fault kills a context for good.
-// The child's
-//   stderr goes to a file, so that a test can read what was reported. The last line is `N passed, N failed`.
+// Plan: each test runs in a child process, since settings are read once and a fault kills a context for
+// good. The child's
+//   stderr goes to a file, so that a test can read what was reported. The last line is `N passed, N
+//   failed`.
 #pragma once
 #include <dlfcn.h>
 #include <sys/wait.h>
@@ -96,11 +97,12 @@ std::string show(const T& value) {
       client::fail(__FILE__, __LINE__, #actual " is " + client::show(a_) + ", not " + client::show(e_)); \
   } while (0)
 // Success, or the end of this test's process.
-#define OK(call)                                                                                             \
-  do {                                                                                                       \
-    const CUresult r_ = (call);                                                                              \
-    if (r_)                                                                                                  \
-      client::fail(__FILE__, __LINE__, #call " gave " + client::name_of(r_)), std::fflush(stdout), _exit(1); \
+#define OK(call)                                                                                   \
+  do {                                                                                             \
+    const CUresult r_ = (call);                                                                    \
+    if (r_)                                                                                        \
+      client::fail(__FILE__, __LINE__, #call " gave " + client::name_of(r_)), std::fflush(stdout), \
+          _exit(1);                                                                                \
   } while (0)
 
 struct Test {
@@ -151,10 +153,8 @@ inline int run_all(int count, char** arguments) {
   int passed = 0, failed = 0;
   for (const Test& test : tests()) {
     if (count > 1 && !contains(test.name, arguments[1])) continue;
-    if (run(test))
-      passed++;
-    else
-      failed++;
+    if (run(test)) passed++;
+    else failed++;
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed || !passed ? 1 : 0;
@@ -193,13 +193,13 @@ std::vector<T> download(CUdeviceptr address, size_t count) {
 
 // Launches with the arguments as they are: pointers as CUdeviceptr, numbers in the kernel's own types.
 template <class... A>
-CUresult launch(CUfunction function, std::vector<unsigned> grid, std::vector<unsigned> block, unsigned shared,
-                CUstream stream, A... arguments) {
+CUresult launch(CUfunction function, std::vector<unsigned> grid, std::vector<unsigned> block,
+                unsigned shared, CUstream stream, A... arguments) {
   grid.resize(3, 1);
   block.resize(3, 1);
   void* params[] = {static_cast<void*>(&arguments)..., nullptr};
-  return CU(cuLaunchKernel)(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared, stream,
-                            params, nullptr);
+  return CU(cuLaunchKernel)(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], shared,
+                            stream, params, nullptr);
 }
 
 }  // namespace client

@@ -1,6 +1,9 @@
 // Graphs: captured and built by hand, against the same calls made eagerly.
 #include "driver_test.h"
 
+#include <atomic>
+#include <thread>
+
 using namespace driver_test;
 
 static CUstream make_stream(unsigned flags = 1) {
@@ -61,8 +64,7 @@ struct Work {
     OK(CU(cuStreamWaitEvent)(main, join, 0));
     OK(CU(cuMemcpyDtoDAsync_v2)(q, p, 40, main));
     OK(CU(cuMemsetD32Async)(q + 40, 9, 3, main));
-    OK(CU(cuLaunchHostFunc)(
-        main, [](void* data) { ++*static_cast<uint32_t*>(data); }, pinned));
+    OK(CU(cuLaunchHostFunc)(main, [](void* data) { ++*static_cast<uint32_t*>(data); }, pinned));
   }
   CUgraph capture() {
     CUgraph graph = nullptr;
@@ -213,7 +215,8 @@ TEST(graph_by_hand) {
   OK(CU(cuGraphCreate)(&graph, 0));
   uint32_t five = 5, two = 2, n = Work::n;
   void *add_params[] = {&work.p, &five, &n}, *scale_params[] = {&work.p, &two, &n};
-  CUgraphNode add = nullptr, scale = nullptr, copy = nullptr, fill = nullptr, host = nullptr, empty = nullptr;
+  CUgraphNode add = nullptr, scale = nullptr, copy = nullptr, fill = nullptr, host = nullptr,
+              empty = nullptr;
   const auto first = kernel_params(work.add, add_params), second = kernel_params(work.scale, scale_params);
   OK(CU(cuGraphAddKernelNode_v2)(&scale, graph, nullptr, 0, &second));  // added first, made to wait below
   OK(CU(cuGraphAddKernelNode_v2)(&add, graph, nullptr, 0, &first));
@@ -282,7 +285,7 @@ TEST(graph_exec_update) {
 }
 
 TEST(graph_children_and_clones) {
-  setenv("EMULATOR_ORDER", "random", 1);
+  setenv("EMULATOR_ORDER", "reverse", 1);
   Work work;
   CUgraph outer = nullptr, copy = nullptr;
   CUgraphNode child = nullptr, before = nullptr, found = nullptr;
@@ -299,6 +302,30 @@ TEST(graph_children_and_clones) {
   CUgraph inner = nullptr;
   OK(CU(cuGraphChildGraphNodeGetGraph)(found, &inner));
   EQUAL(nodes_of(inner), size_t(8));
+}
+
+// Launches of one executable graph keep their order, whatever their streams; each has the parameters of its
+// time.
+TEST(graph_launches_keep_their_order) {
+  setenv("EMULATOR_ORDER", "reverse", 1);
+  Work work;
+  static std::atomic<bool> gate{false};
+  CUgraph graph = nullptr;
+  CUgraphNode fill = nullptr;
+  CUDA_MEMSET_NODE_PARAMS memset = {work.p, 0, 1, 4, Work::n, 1};
+  OK(CU(cuGraphCreate)(&graph, 0));
+  OK(CU(cuGraphAddMemsetNode)(&fill, graph, nullptr, 0, &memset, nullptr));
+  const CUgraphExec exec = instantiate(graph);
+  const auto wait = [](void*) {
+    while (!gate) std::this_thread::yield();
+  };
+  OK(CU(cuLaunchHostFunc)(work.side, wait, nullptr));
+  OK(CU(cuGraphLaunch)(exec, work.side));
+  memset.value = 2;
+  OK(CU(cuGraphExecMemsetNodeSetParams)(exec, fill, &memset, nullptr));
+  OK(CU(cuGraphLaunch)(exec, work.main));
+  gate = true;
+  EQUAL(work.state()[0], 2u);
 }
 
 TEST(graph_launch_inside_a_capture) {

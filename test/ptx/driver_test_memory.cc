@@ -101,6 +101,9 @@ TEST(memory_2d_and_3d) {
   EQUAL(CU(cuMemcpy3D_v2)(&box), CUDA_ERROR_INVALID_VALUE);
   box.srcZ = ~size_t(0);
   EQUAL(CU(cuMemcpy3D_v2)(&box), CUDA_ERROR_INVALID_VALUE);
+  down.srcPitch = 29;  // rows would overlap
+  EQUAL(CU(cuMemcpy2D_v2)(&down), CUDA_ERROR_INVALID_VALUE);
+  down.srcPitch = pitch;
   down.srcMemoryType = CU_MEMORYTYPE_ARRAY;
   EQUAL(CU(cuMemcpy2D_v2)(&down), CUDA_ERROR_NOT_SUPPORTED);
 }
@@ -182,7 +185,8 @@ TEST(memory_pointer_attributes) {
   CUmemorytype type = CU_MEMORYTYPE_ARRAY;
   OK(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, a + 5));
   EQUAL(int(type), int(CU_MEMORYTYPE_DEVICE));
-  OK(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, reinterpret_cast<CUdeviceptr>(host)));
+  OK(CU(cuPointerGetAttribute)(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                               reinterpret_cast<CUdeviceptr>(host)));
   EQUAL(int(type), int(CU_MEMORYTYPE_HOST));
   unsigned is_managed = 9;
   OK(CU(cuPointerGetAttribute)(&is_managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, managed));
@@ -239,6 +243,20 @@ TEST(memory_pools) {
   OK(CU(cuMemFree_v2)(a));  // as the manual allows
   OK(CU(cuMemPoolDestroy)(mine));
   EQUAL(CU(cuMemPoolDestroy)(pool), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST(memory_free_waits_for_work) {
+  start();
+  const CUfunction add = function_of(load(), "add");
+  const CUdeviceptr a = upload(std::vector<uint32_t>(100, 1));
+  CUstream stream = nullptr;
+  OK(CU(cuStreamCreate)(&stream, 1));
+  const auto pause = [](void*) { usleep(20000); };
+  OK(CU(cuLaunchHostFunc)(stream, pause, nullptr));
+  OK(launch(add, {4}, {32}, 0, stream, a, 5u, 100u));
+  OK(CU(cuMemFree_v2)(a));
+  OK(CU(cuCtxSynchronize)());
+  EQUAL(reported(), "");
 }
 
 TEST(memory_freed_in_order) {

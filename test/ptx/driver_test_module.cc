@@ -57,8 +57,8 @@ TEST(module_errors_fill_the_log) {
   CHECK(contains(log, "6"));  // the line
   EQUAL(reinterpret_cast<size_t>(values[1]), std::strlen(log) + 1);
   CHECK(contains(reported(), "frobnicate"));
-  char small[8] = "";
-  void* tight[] = {small, reinterpret_cast<void*>(sizeof small), nullptr};
+  char small[9] = "xxxxxxxx";
+  void* tight[] = {small, reinterpret_cast<void*>(8), nullptr};
   EQUAL(CU(cuModuleLoadDataEx)(&module, text, 3, options, tight), CUDA_ERROR_INVALID_PTX);
   EQUAL(std::strlen(small), size_t(7));
   void* good[] = {log, reinterpret_cast<void*>(sizeof log), nullptr};

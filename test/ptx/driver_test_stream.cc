@@ -1,4 +1,5 @@
-// Streams, events, host functions: order that must hold under every schedule, and order that nobody promised.
+// Streams, events, host functions: order that must hold under every schedule, and order that nobody
+// promised.
 #include "driver_test.h"
 
 #include <atomic>

@@ -1,14 +1,14 @@
-// The emulated GPU's core, as its driver sees it: device memory, modules of PTX text, kernels, launches.
+// The emulated GPU's core, as its driver sees it: device memory, modules of PTX text, kernels,
+// launches.
 //
-// Plan: a device pointer is a host address inside one large reserved arena, so that a driver copies with
-// memcpy and
-//   pinned memory is reachable from both sides. A module is parsed and decoded at once: what the interpreter
-//   does not know is refused at load, with the line and the instruction. A launch runs to its end before
-//   `launch` returns.
-// Threads: Memory locks itself. Calls of `launch` must not overlap; one launch uses several host threads of
-// its own. Who defines what: report*.cc have counters_json and occupancy; driver_profile.cc has profile_for;
-// class_name and
-//   fault_name stand with the checks. The driver checks launch limits itself before it calls `launch`.
+// Plan: a device pointer is a host address inside one large reserved arena, so that a driver copies
+//   with memcpy and pinned memory is reachable from both sides. A module is parsed and decoded at
+//   once: what the interpreter does not know is refused at load, with the line and the instruction.
+//   A launch runs to its end before `launch` returns.
+// Threads: Memory locks itself. Calls of `launch` must not overlap; one launch uses several host
+//   threads of its own.
+// Files: report*.cc have counters_json and occupancy, driver_profile.cc has profile_for, fault.cc
+//   has class_name and fault_name. A driver checks launch limits itself before it calls `launch`.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +45,8 @@ struct DeviceProfile {
   int clock_khz = 1410000, memory_clock_khz = 1215000, memory_bus_bits = 5120;
   size_t l2_bytes = size_t(40) << 20;
 };
-// Limits of a compute capability (75, 80, 86, 87, 89, 90, 100, 103, 120); any other takes the nearest below.
+// Limits of a compute capability (75, 80, 86, 87, 89, 90, 100, 103, 120); any other takes the
+// nearest below.
 DeviceProfile profile_for(int major, int minor);
 
 // ---- Memory
@@ -67,8 +68,8 @@ struct Allocation {
   std::string label;      // a variable's name, or empty
 };
 
-// What is wrong with a range of addresses: none, unknown (outside every allocation), overrun (starts inside
-// one and passes its end), freed.
+// What is wrong with a range of addresses: none, unknown (outside every allocation), overrun
+// (starts inside one and passes its end), freed.
 enum class AddressError : uint8_t { none, unknown, overrun, freed };
 
 class Memory {
@@ -79,7 +80,8 @@ class Memory {
   Memory& operator=(const Memory&) = delete;
 
   // Returns 0 when the arena is full. Alignment: 512 bytes. A size of 0 returns 0.
-  uint64_t allocate(size_t bytes, MemoryKind kind = MemoryKind::device, const std::string& label = {});
+  uint64_t allocate(size_t bytes, MemoryKind kind = MemoryKind::device,
+                    const std::string& label = {});
   bool release(uint64_t address);               // false when no live allocation begins there
   bool add_external(void* host, size_t bytes);  // host memory the device may use at its own address
   bool remove_external(void* host);
@@ -89,15 +91,18 @@ class Memory {
   // The allocation that holds the address, or the freed one that did; false when there is none.
   bool find(uint64_t address, Allocation* out) const;
   AddressError check(uint64_t address, size_t bytes) const;
-  std::string describe(uint64_t address) const;  // "12 bytes past the end of allocation #3 (4096 bytes)"
+  std::string describe(
+      uint64_t address) const;  // "12 bytes past the end of allocation #3 (4096 bytes)"
 
-  // Copies and fills from the host. They check both ends and mark what they write; `from_device` carries the
-  // unwritten state along and copies poison unseen, as hardware would. Width of fill: 1, 2 or 4 bytes.
+  // Copies and fills from the host. They check both ends and mark what they write; `from_device`
+  // carries the unwritten state along and copies poison unseen, as hardware would. Width of fill:
+  // 1, 2 or 4 bytes.
   AddressError write(uint64_t to, const void* from, size_t bytes);
   AddressError read(void* to, uint64_t from, size_t bytes) const;
   AddressError copy(uint64_t to, uint64_t from, size_t bytes);
   AddressError fill(uint64_t to, uint32_t value, int width, size_t count);
-  // The first unwritten byte of a range, or 0: for a driver that warns when the host reads what nobody wrote.
+  // The first unwritten byte of a range, or 0: for a driver that warns when the host reads what
+  // nobody wrote.
   uint64_t first_unwritten(uint64_t address, size_t bytes) const;
 
   // For the interpreter: shadows of the arena, byte for byte.
@@ -120,8 +125,8 @@ class Memory {
   uint32_t launch_ = 0;
   uint64_t serial_ = 0;
   std::map<uint64_t, Allocation> allocations_;  // by begin; live, quarantined and external
-  std::multimap<size_t, uint64_t> holes_;       // reusable ranges by size, including their guard zones
-  std::vector<uint64_t> quarantine_;            // oldest first
+  std::multimap<size_t, uint64_t> holes_;  // reusable ranges by size, including their guard zones
+  std::vector<uint64_t> quarantine_;       // oldest first
   size_t quarantined_ = 0;
   const Allocation* locate(uint64_t address) const;
 };
@@ -130,10 +135,11 @@ class Memory {
 // --------------------------------------------------------------------------------------------------------
 
 struct LoadError {
-  int line = 0;              // of the PTX text, 1-based; 0 when no line is to blame
-  bool unsupported = false;  // valid PTX, as far as one can tell, that the interpreter does not know
-  std::string instruction;   // the opcode with its modifiers, when one is to blame
-  std::string message;       // one line that holds all of the above
+  int line = 0;  // of the PTX text, 1-based; 0 when no line is to blame
+  bool unsupported =
+      false;                // valid PTX, as far as one can tell, that the interpreter does not know
+  std::string instruction;  // the opcode with its modifiers, when one is to blame
+  std::string message;      // one line that holds all of the above
 };
 
 struct Parameter {
@@ -153,9 +159,10 @@ struct KernelInfo {
   std::vector<Parameter> parameters;
   size_t parameter_bytes = 0;
   size_t static_shared = 0;  // bytes
-  size_t local_bytes = 0;    // per thread, as declared in PTX (no spills: registers are not allocated)
-  size_t const_bytes = 0;    // of the module's .const variables
-  int max_threads = 0;       // from .maxntid or .reqntid; 0 when not stated
+  size_t local_bytes =
+      0;  // per thread, as declared in PTX (no spills: registers are not allocated)
+  size_t const_bytes = 0;                    // of the module's .const variables
+  int max_threads = 0;                       // from .maxntid or .reqntid; 0 when not stated
   uint32_t required_block[3] = {0, 0, 0};    // .reqntid
   uint32_t required_cluster[3] = {0, 0, 0};  // .reqnctapercluster
   int max_registers = 0;                     // from .maxnreg; 0 when not stated
@@ -170,15 +177,16 @@ class Kernel {
  public:
   KernelInfo info;
   // Set by the driver:
-  size_t max_dynamic_shared = 49152;  // what cuFuncSetAttribute raised; less the static part unless raised
-  int registers = 0;                  // per thread as ptxas states them; 0 when unknown (then not checked)
+  size_t max_dynamic_shared =
+      49152;          // what cuFuncSetAttribute raised; less the static part unless raised
+  int registers = 0;  // per thread as ptxas states them; 0 when unknown (then not checked)
   std::shared_ptr<const Program> program;
 };
 
 class Module {
  public:
-  // Parses and decodes `text` (need not end in NUL). Null on error. Variables live in `memory` until the
-  // module dies.
+  // Parses and decodes `text` (need not end in NUL). Null on error. Variables live in `memory`
+  // until the module dies.
   static std::unique_ptr<Module> load(const char* text, size_t length, Memory& memory,
                                       const DeviceProfile& device, LoadError* error);
   ~Module();
@@ -209,7 +217,7 @@ enum class FaultKind : uint8_t {
   none,
   invalid_launch,    // limits exceeded before anything ran: CUDA_ERROR_INVALID_VALUE
   out_of_resources,  // threads, registers or shared memory: CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES
-  out_of_bounds,     // CUDA_ERROR_ILLEGAL_ADDRESS, as are freed, uninitialised, race, async_unwaited
+  out_of_bounds,  // CUDA_ERROR_ILLEGAL_ADDRESS, as are freed, uninitialised, race, async_unwaited
   freed,
   misaligned,  // CUDA_ERROR_MISALIGNED_ADDRESS
   uninitialised,
@@ -228,7 +236,7 @@ const char* fault_name(FaultKind kind);  // "out_of_bounds"
 
 struct Fault {
   FaultKind kind = FaultKind::none;
-  std::string message;         // the whole paragraph, ready for stderr, without a newline at its end
+  std::string message;  // the whole paragraph, ready for stderr, without a newline at its end
   std::string kernel, source;  // source: "file.cu:12" when the PTX has .loc, else empty
   std::string instruction;     // the PTX line as decoded, e.g. "ld.global.f32"
   int line = 0;                // of the PTX text
@@ -281,15 +289,18 @@ struct Counters {
   uint64_t branches = 0, divergent_branches = 0;
   MemoryTraffic global_read, global_write;  // cp.async counts as a read, atomics as both
   MemoryTraffic local_read, local_write;
-  uint64_t shared_requests = 0, shared_wavefronts = 0, shared_ideal_wavefronts = 0, shared_bytes = 0;
+  uint64_t shared_requests = 0, shared_wavefronts = 0, shared_ideal_wavefronts = 0,
+           shared_bytes = 0;
   uint64_t atomics = 0;   // lanes
   uint64_t barriers = 0;  // warp arrivals at block barriers
   uint64_t tensor_flops = 0, float32_flops = 0, float64_flops = 0, half_flops = 0;
   double seconds = 0;  // of the interpreter, on the host
-  double lane_efficiency() const { return warp_total ? double(lane_total) / (32.0 * double(warp_total)) : 0; }
+  double lane_efficiency() const {
+    return warp_total ? double(lane_total) / (32.0 * double(warp_total)) : 0;
+  }
 };
-// One JSON object without a newline: the counters, theoretical occupancy and a roofline estimate for A100,
-// RTX 4090 and H100 (registers unknown: occupancy by the other limits, and it says so).
+// One JSON object without a newline: the counters, theoretical occupancy and a roofline estimate
+// for A100, RTX 4090 and H100 (registers unknown: occupancy by the other limits, and it says so).
 std::string counters_json(const Counters& counters);
 
 struct Occupancy {
@@ -314,8 +325,8 @@ struct LaunchConfig {
   Order order = Order::forward;  // of blocks and of the warps in a block
   uint64_t seed = 0;             // for Order::random
   CheckLevel checks = CheckLevel::full;
-  int threads = 0;                                 // host threads; 0: as many as the machine has
-  uint64_t watchdog = uint64_t(1) << 36;           // lane instructions of the whole launch; 0: never
+  int threads = 0;                        // host threads; 0: as many as the machine has
+  uint64_t watchdog = uint64_t(1) << 36;  // lane instructions of the whole launch; 0: never
   std::function<void(const char*, size_t)> print;  // device printf; default: stdout
 };
 
@@ -325,10 +336,11 @@ struct LaunchResult {
   bool ok() const { return fault.kind == FaultKind::none; }
 };
 
-// Runs a kernel to its end. `arguments` is cuLaunchKernel's kernelParams: one pointer a parameter. When it is
-// null, `buffer` holds all parameters at their offsets (CU_LAUNCH_PARAM_BUFFER_POINTER), `buffer_bytes` long.
+// Runs a kernel to its end. `arguments` is cuLaunchKernel's kernelParams: one pointer a parameter.
+// When it is null, `buffer` holds all parameters at their offsets (CU_LAUNCH_PARAM_BUFFER_POINTER),
+// `buffer_bytes` long.
 LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& memory,
-                    const DeviceProfile& device, void* const* arguments, const void* buffer = nullptr,
-                    size_t buffer_bytes = 0);
+                    const DeviceProfile& device, void* const* arguments,
+                    const void* buffer = nullptr, size_t buffer_bytes = 0);
 
 }  // namespace ptx

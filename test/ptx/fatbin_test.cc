@@ -15,10 +15,8 @@ namespace {
 int passed = 0, failed = 0;
 
 void check(bool good, const char* what) {
-  if (good)
-    passed++;
-  else
-    failed++, std::printf("FAIL %s\n", what);
+  if (good) passed++;
+  else failed++, std::printf("FAIL %s\n", what);
 }
 
 struct Part {

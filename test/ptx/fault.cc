@@ -41,7 +41,8 @@ std::string lanes_text(uint32_t mask) {
     if (!((mask >> l) & 1)) continue;
     int last = l;
     while (last < 31 && (mask >> (last + 1)) & 1) ++last;
-    out += (out.empty() ? "" : ",") + std::to_string(l) + (last > l ? "-" + std::to_string(last) : "");
+    out +=
+        (out.empty() ? "" : ",") + std::to_string(l) + (last > l ? "-" + std::to_string(last) : "");
     l = last;
   }
   return out.empty() ? "none" : out;
@@ -58,7 +59,8 @@ std::string thread_text(const Block& block, uint32_t thread) {
   return "(" + std::to_string(t[0]) + "," + std::to_string(t[1]) + "," + std::to_string(t[2]) + ")";
 }
 
-void fault(Warp& w, const Inst& inst, int lane, FaultKind kind, const std::string& what, uint64_t address) {
+void fault(Warp& w, const Inst& inst, int lane, FaultKind kind, const std::string& what,
+           uint64_t address) {
   const Block& block = *w.block;
   const Program& program = *w.program;
   FaultError error;
@@ -71,17 +73,19 @@ void fault(Warp& w, const Inst& inst, int lane, FaultKind kind, const std::strin
   if (inst.location >= 0) {
     const Location& at = program.locations[size_t(inst.location)];
     auto file = program.files.find(at.file);
-    f.source = (file == program.files.end() ? "file " + std::to_string(at.file) : file->second) + ":" +
-               std::to_string(at.line);
+    f.source = (file == program.files.end() ? "file " + std::to_string(at.file) : file->second) +
+               ":" + std::to_string(at.line);
   }
   for (int k = 0; k < 3; ++k) f.block[k] = block.id[k];
   thread_index(block, w.index * 32 + uint32_t(lane), f.thread);
   char hex[32] = "";
-  if (address) std::snprintf(hex, sizeof hex, ", address 0x%llx", static_cast<unsigned long long>(address));
+  if (address)
+    std::snprintf(hex, sizeof hex, ", address 0x%llx", static_cast<unsigned long long>(address));
   f.message = std::string(fault_name(kind)) + " in kernel " + f.kernel + ", " +
-              (f.source.empty() ? std::string() : f.source + ", ") + "ptx line " + std::to_string(f.line) +
-              " (" + f.instruction + "), block (" + std::to_string(f.block[0]) + "," +
-              std::to_string(f.block[1]) + "," + std::to_string(f.block[2]) + "), thread " +
+              (f.source.empty() ? std::string() : f.source + ", ") + "ptx line " +
+              std::to_string(f.line) + " (" + f.instruction + "), block (" +
+              std::to_string(f.block[0]) + "," + std::to_string(f.block[1]) + "," +
+              std::to_string(f.block[2]) + "), thread " +
               thread_text(block, w.index * 32 + uint32_t(lane)) + hex + ": " + what;
   throw error;
 }

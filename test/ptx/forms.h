@@ -1,5 +1,5 @@
-// The table of register-to-register instruction forms: the text of an opcode with its modifiers, what runs
-// it, and the types of its operands. What is not in the table does not exist.
+// The table of register-to-register instruction forms: the text of an opcode with its modifiers,
+// what runs it, and the types of its operands. What is not in the table does not exist.
 #pragma once
 #include "machine.h"
 

@@ -1,13 +1,15 @@
-// Plan: every instruction is a loop over 32 lanes that the compiler turns into vector code. With all lanes
-// active the
-//   loop writes its destination; otherwise it writes a temporary, and a blend follows. Computing dead lanes
-//   does no harm.
+// Plan: every instruction is a loop over 32 lanes that the compiler turns into vector code. With
+//   all lanes active the loop writes its destination; otherwise it writes a temporary, and a blend
+//   follows. Computing dead lanes does no harm.
 // This header and the lanes_*.h beside it are compiled once per instruction set (lanes_portable.cc,
 // lanes_avx2.cc). The anonymous namespace keeps the copies apart.
 #pragma once
 
 #if defined(__clang__)
-#define PTX_LANES(count) _Pragma("clang loop vectorize(assume_safety)") for (int l = 0; l < (count); ++l)
+// Loops that call the mathematical library stay scalar, and that is no news.
+#pragma clang diagnostic ignored "-Wpass-failed"
+#define PTX_LANES(count) \
+  _Pragma("clang loop vectorize(assume_safety)") for (int l = 0; l < (count); ++l)
 #else
 #define PTX_LANES(count) _Pragma("GCC ivdep") for (int l = 0; l < (count); ++l)
 #endif
@@ -23,7 +25,8 @@ inline To bits_as(From value) {
   return out;
 }
 
-// Destination and sources may be one slot: lane by lane that is no dependence, which PTX_LANES states.
+// Destination and sources may be one slot: lane by lane that is no dependence, which PTX_LANES
+// states.
 template <int N, class R>
 inline void blend(R* d, const R* t, uint32_t mask) {
   constexpr int per = N / 32;  // elements a lane holds
@@ -77,13 +80,13 @@ inline void set_mask(Warp& w, uint32_t slot, uint32_t mask, uint32_t value) {
   *d = (*d & ~mask) | (value & mask);
 }
 
-inline void put(Forms& out, const std::string& name, Fn fn, std::vector<Ty> types, Class cls, int flops = 0,
-                Shape shape = Shape::plain, uint32_t imm = 0) {
+inline void put(Forms& out, const std::string& name, Fn fn, std::vector<Ty> types, Class cls,
+                int flops = 0, Shape shape = Shape::plain, uint32_t imm = 0) {
   out[name] = Form{fn, std::move(types), cls, uint16_t(flops), imm, shape};
 }
 
-// Rounding modes other than to nearest are the processor's own; fesetround is opaque, so no lane moves across
-// it.
+// Rounding modes other than to nearest are the processor's own; fesetround is opaque, so no lane
+// moves across it.
 template <Fn F, int Mode>
 void rounded(Warp& w, const Inst& i, uint32_t mask) {
   fesetround(Mode);
@@ -92,8 +95,8 @@ void rounded(Warp& w, const Inst& i, uint32_t mask) {
 }
 
 template <Fn F>
-void put_rounded(Forms& out, const std::string& base, const std::string& rest, std::vector<Ty> types,
-                 Class cls, int flops) {
+void put_rounded(Forms& out, const std::string& base, const std::string& rest,
+                 std::vector<Ty> types, Class cls, int flops) {
   put(out, base + ".rn" + rest, F, types, cls, flops);
   put(out, base + ".rz" + rest, rounded<F, FE_TOWARDZERO>, types, cls, flops);
   put(out, base + ".rm" + rest, rounded<F, FE_DOWNWARD>, types, cls, flops);

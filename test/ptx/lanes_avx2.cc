@@ -1,5 +1,5 @@
-// The instruction forms compiled for AVX2 and FMA. Standard headers come before the target is raised, so that
-// their inline functions stay portable.
+// The instruction forms compiled for AVX2 and FMA. Standard headers come before the target is
+// raised, so that their inline functions stay portable.
 #include <cfenv>
 #include <cmath>
 #include <limits>
@@ -22,6 +22,7 @@
 #include "lanes_compare.h"
 #include "lanes_convert.h"
 #include "lanes_pack.h"
+#include "lanes_video.h"
 
 namespace ptx {
 void add_avx2_forms(Forms& out) {
@@ -30,6 +31,7 @@ void add_avx2_forms(Forms& out) {
   put_half(out);
   put_comparisons(out);
   put_conversions(out);
+  put_video(out);
 }
 }  // namespace ptx
 #if defined(__clang__)

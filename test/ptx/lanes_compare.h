@@ -123,7 +123,8 @@ inline uint32_t join(Warp& w, const Inst& i, uint32_t r) {
 
 template <class V, class Op>
 void setp(Warp& w, const Inst& i, uint32_t mask) {
-  uint32_t r = compare_mask<V, Op>(w, i), p = join(w, i, r), q = i.imm & join_pair ? join(w, i, ~r) : 0;
+  uint32_t r = compare_mask<V, Op>(w, i), p = join(w, i, r),
+           q = i.imm & join_pair ? join(w, i, ~r) : 0;
   if (i.d != no_slot) set_mask(w, i.d, mask, p);
   if (i.imm & join_pair) set_mask(w, w.program->extra[i.x], mask, q);
 }
@@ -162,19 +163,20 @@ template <class V, class Op>
 void put_compare(Forms& out, const char* op, const char* z, const std::string& t, Ty type) {
   for (uint32_t k = 0; k < 4; ++k) {
     const std::string head = std::string(".") + op + joins[k] + z;
-    put(out, "setp" + head + t, setp<V, Op>, {Ty::pred, type, type}, Class::predicate, 0, Shape::compare, k);
+    put(out, "setp" + head + t, setp<V, Op>, {Ty::pred, type, type}, Class::predicate, 0,
+        Shape::compare, k);
     for (const char* d : {".u32", ".s32"})
-      put(out, "set" + head + d + t, set<uint32_t, ~0u, V, Op>, {Ty::b32, type, type}, Class::integer, 0,
-          Shape::compare, k);
+      put(out, "set" + head + d + t, set<uint32_t, ~0u, V, Op>, {Ty::b32, type, type},
+          Class::integer, 0, Shape::compare, k);
     put(out, "set" + head + ".f32" + t, set<uint32_t, 0x3f800000u, V, Op>, {Ty::f32, type, type},
         Class::float32, 0, Shape::compare, k);
     if (type == Ty::f16 || type == Ty::bf16) {
-      put(out, "set" + head + ".f16" + t, set<uint16_t, 0x3c00, V, Op>, {Ty::f16, type, type}, Class::half, 0,
-          Shape::compare, k);
-      put(out, "set" + head + ".bf16" + t, set<uint16_t, 0x3f80, V, Op>, {Ty::bf16, type, type}, Class::half,
-          0, Shape::compare, k);
-      put(out, "set" + head + ".u16" + t, set<uint16_t, 0xffff, V, Op>, {Ty::u16, type, type}, Class::half, 0,
-          Shape::compare, k);
+      put(out, "set" + head + ".f16" + t, set<uint16_t, 0x3c00, V, Op>, {Ty::f16, type, type},
+          Class::half, 0, Shape::compare, k);
+      put(out, "set" + head + ".bf16" + t, set<uint16_t, 0x3f80, V, Op>, {Ty::bf16, type, type},
+          Class::half, 0, Shape::compare, k);
+      put(out, "set" + head + ".u16" + t, set<uint16_t, 0xffff, V, Op>, {Ty::u16, type, type},
+          Class::half, 0, Shape::compare, k);
     }
   }
 }
@@ -214,15 +216,15 @@ template <class H, bool Z, class Op>
 void put_pair_compare(Forms& out, const char* op, Ty type) {
   const std::string t = H::type == Ty::f16 ? ".f16x2" : ".bf16x2", z = Z ? ".ftz" : "";
   for (uint32_t k = 0; k < 4; ++k)
-    put(out, std::string("setp.") + op + joins[k] + z + t, setp_pair<H, Z, Op>, {Ty::pred, type, type},
-        Class::predicate, 0, Shape::compare, k);
+    put(out, std::string("setp.") + op + joins[k] + z + t, setp_pair<H, Z, Op>,
+        {Ty::pred, type, type}, Class::predicate, 0, Shape::compare, k);
   const std::string head = std::string("set.") + op + z;
-  put(out, head + ".f16x2" + t, binary<u16, u16, u16, SetHalf<0x3c00, H, Z, Op>, 64>, {Ty::b32, type, type},
-      Class::half);
-  put(out, head + ".bf16x2" + t, binary<u16, u16, u16, SetHalf<0x3f80, H, Z, Op>, 64>, {Ty::b32, type, type},
-      Class::half);
-  put(out, head + ".u32" + t, binary<u16, u16, u16, SetHalf<0xffff, H, Z, Op>, 64>, {Ty::b32, type, type},
-      Class::half);
+  put(out, head + ".f16x2" + t, binary<u16, u16, u16, SetHalf<0x3c00, H, Z, Op>, 64>,
+      {Ty::b32, type, type}, Class::half);
+  put(out, head + ".bf16x2" + t, binary<u16, u16, u16, SetHalf<0x3f80, H, Z, Op>, 64>,
+      {Ty::b32, type, type}, Class::half);
+  put(out, head + ".u32" + t, binary<u16, u16, u16, SetHalf<0xffff, H, Z, Op>, 64>,
+      {Ty::b32, type, type}, Class::half);
 }
 template <class H, bool Z>
 void put_pair_compares(Forms& out, Ty type) {
@@ -300,8 +302,8 @@ template <class T>
 void put_select(Forms& out, const char* t, Ty type) {
   put(out, std::string("selp") + t, selp<T>, {type, type, type, Ty::pred}, Class::move);
   for (const char* s : {".s32"})
-    put(out, std::string("slct") + t + s, ternary<T, T, T, int32_t, SlctS>, {type, type, type, Ty::s32},
-        Class::move);
+    put(out, std::string("slct") + t + s, ternary<T, T, T, int32_t, SlctS>,
+        {type, type, type, Ty::s32}, Class::move);
   put(out, std::string("slct") + t + ".f32", ternary<T, T, T, float, SlctF<false>>,
       {type, type, type, Ty::f32}, Class::move);
   put(out, std::string("slct.ftz") + t + ".f32", ternary<T, T, T, float, SlctF<true>>,

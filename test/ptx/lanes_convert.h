@@ -1,16 +1,18 @@
-// cvt between integers and floating-point types, with every rounding mode, .ftz, .sat, .relu and .satfinite.
-// Numbers: a floating-point source converts through float64 (exact), a 64-bit integer through long double.
-// Out of range to
-//   an integer gives the nearest one; NaN gives 0, or the top bit alone when either type has 64 bits (manual,
-//   cvt).
+// cvt between integers and floating-point types, with every rounding mode, .ftz, .sat, .relu and
+// .satfinite.
+// Numbers: a floating-point source converts through float64 (exact), a 64-bit integer through long
+//   double.
+// Out of range to an integer gives the nearest one; NaN gives 0, or the top bit alone when either
+// type has 64 bits (manual, cvt).
 // Plan: one template for every pair of types, steered by imm; then fast paths that the compiler can
-// vectorise.
+//   vectorise.
 #pragma once
 
 namespace ptx {
 namespace {
 
-constexpr uint32_t mode_none = 0, mode_n = 1, mode_z = 2, mode_m = 3, mode_p = 4, mode_a = 5, mode_bits = 7;
+constexpr uint32_t mode_none = 0, mode_n = 1, mode_z = 2, mode_m = 3, mode_p = 4, mode_a = 5,
+                   mode_bits = 7;
 constexpr uint32_t cvt_ftz = 8, cvt_sat = 16, cvt_integral = 32, cvt_relu = 64, cvt_finite = 128;
 
 template <class T, class R>
@@ -59,7 +61,9 @@ inline uint16_t round_half(W v, uint32_t mode) {
   if (mode == mode_n || mode == mode_none || v != v) return h;
   double r = H::up(h);
   bool negative = h & 0x8000;
-  if (mode == mode_z ? (negative ? r < d : r > d) : mode == mode_m ? r > d && !negative : r < d && negative)
+  if (mode == mode_z   ? (negative ? r < d : r > d)
+      : mode == mode_m ? r > d && !negative
+                       : r < d && negative)
     return uint16_t(h - 1);
   if (mode == mode_m && r > d && negative) return uint16_t(h + 1);
   if (mode == mode_p && r < d && !negative) return uint16_t(h + 1);
@@ -84,7 +88,8 @@ struct Store<Single> {
   static inline float f(W v, uint32_t imm) {
     if (imm & cvt_relu) v = v > 0 || v != v ? v : W(0);
     float r = canonical(round_single(v, imm & mode_bits));
-    if (imm & cvt_finite && __builtin_fabsf(r) > 3.40282347e38f) r = r > 0 ? 3.40282347e38f : -3.40282347e38f;
+    if (imm & cvt_finite && __builtin_fabsf(r) > 3.40282347e38f)
+      r = r > 0 ? 3.40282347e38f : -3.40282347e38f;
     return imm & cvt_ftz ? flush(r) : r;
   }
 };
@@ -116,7 +121,8 @@ struct Store<Int<T, R>> {
     if (v != v) return R(wide ? T(uint64_t(1) << (8 * sizeof(T) - 1)) : T(0));
     double r = integral(v, imm & mode_bits);
     constexpr bool sign = std::is_signed<T>::value;
-    const double high = __builtin_ldexp(1.0, int(8 * sizeof(T)) - (sign ? 1 : 0)), low = sign ? -high : 0.0;
+    const double high = __builtin_ldexp(1.0, int(8 * sizeof(T)) - (sign ? 1 : 0)),
+                 low = sign ? -high : 0.0;
     if (r >= high) return R(std::numeric_limits<T>::max());
     if (r < low) return R(std::numeric_limits<T>::min());
     return R(T(r));
@@ -168,7 +174,8 @@ template <class To, class From>
 void convert(Warp& w, const Inst& i, uint32_t mask) {
   const auto* a = w.reg<typename From::Raw>(i.a);
   typename To::Raw t[32];
-  for (int l = 0; l < 32; ++l) t[l] = Convert<To, From, To::floating, From::floating>::f(a[l], i.imm);
+  for (int l = 0; l < 32; ++l)
+    t[l] = Convert<To, From, To::floating, From::floating>::f(a[l], i.imm);
   blend<32>(w.reg<typename To::Raw>(i.d), t, mask);
 }
 
@@ -189,8 +196,8 @@ void put_convert(Forms& out, const char* to, Ty to_type, const char* from, Ty fr
   auto add = [&](const ModeName& mode, bool may_flush) {
     for (uint32_t bits = 0; bits < 4; ++bits) {
       if (bits & 1 && !may_flush) continue;
-      const std::string name =
-          std::string("cvt") + mode.name + (bits & 1 ? ".ftz" : "") + (bits & 2 ? ".sat" : "") + end;
+      const std::string name = std::string("cvt") + mode.name + (bits & 1 ? ".ftz" : "") +
+                               (bits & 2 ? ".sat" : "") + end;
       put(out, name, convert<To, From>, {to_type, from_type}, Class::conversion, 0, Shape::plain,
           mode.bits | (bits & 1 ? cvt_ftz : 0) | (bits & 2 ? cvt_sat : 0));
     }
@@ -316,10 +323,10 @@ void put_fast(Forms& out) {
     replace((std::string("cvt.u16") + t).c_str(), unary<uint16_t, uint32_t, Cast<uint16_t>>);
     replace((std::string("cvt.s16") + t).c_str(), unary<uint16_t, uint32_t, Cast<uint16_t>>);
   }
-  put(out, "cvt.rn.bf16x2.f32", binary<uint32_t, float, float, DownPair<BF16>>, {Ty::b32, Ty::f32, Ty::f32},
-      Class::conversion);
-  put(out, "cvt.rn.f16x2.f32", binary<uint32_t, float, float, DownPair<F16>>, {Ty::b32, Ty::f32, Ty::f32},
-      Class::conversion);
+  put(out, "cvt.rn.bf16x2.f32", binary<uint32_t, float, float, DownPair<BF16>>,
+      {Ty::b32, Ty::f32, Ty::f32}, Class::conversion);
+  put(out, "cvt.rn.f16x2.f32", binary<uint32_t, float, float, DownPair<F16>>,
+      {Ty::b32, Ty::f32, Ty::f32}, Class::conversion);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // float32 and float64 arithmetic.
-// Numbers: a float32 result that is no number is the canonical NaN 0x7fffffff. .ftz flushes subnormal inputs
-// and results
-//   to zero of the same sign; .sat clamps to [0, 1] and makes NaN 0. Approximations are within the manual's
-//   bounds by being nearly correctly rounded; they do not reproduce hardware's last bit.
+// Numbers: a float32 result that is no number is the canonical NaN 0x7fffffff. .ftz flushes
+//   subnormal inputs and results to zero of the same sign; .sat clamps to [0, 1] and makes NaN 0.
+//   Approximations are within the manual's bounds by being nearly correctly rounded; they do not
+//   reproduce hardware's last bit.
 #pragma once
 
 namespace ptx {
@@ -64,7 +64,9 @@ struct FSqrt {
 };
 template <bool Z>
 struct FRsqrt {
-  static inline float f(float a) { return out<Z, false>(float(1.0 / __builtin_sqrt(double(in<Z>(a))))); }
+  static inline float f(float a) {
+    return out<Z, false>(float(1.0 / __builtin_sqrt(double(in<Z>(a)))));
+  }
 };
 // 2^x: x = n + r with |r| <= 1/2, the series of 2^r to r^7 (next term 5e-9), then 2^n in two steps.
 inline float exp2_lane(float x) {
@@ -81,7 +83,8 @@ inline float exp2_lane(float x) {
   p = p * r + 0.69314718f;
   p = p * r + 1.f;
   int half = n >> 1, rest = n - half;
-  float y = p * bits_as<float>((half + 127) << 23) * bits_as<float>((rest + 127) << 23);
+  float y =
+      p * bits_as<float>(uint32_t(half + 127) << 23) * bits_as<float>(uint32_t(rest + 127) << 23);
   return x != x ? x : y;
 }
 template <bool Z>
@@ -105,14 +108,18 @@ struct FTanh {
 };
 template <bool Z>
 struct FAbs {
-  static inline float f(float a) { return in<Z>(bits_as<float>(bits_as<uint32_t>(a) & 0x7fffffffu)); }
+  static inline float f(float a) {
+    return in<Z>(bits_as<float>(bits_as<uint32_t>(a) & 0x7fffffffu));
+  }
 };
 template <bool Z>
 struct FNeg {
-  static inline float f(float a) { return in<Z>(bits_as<float>(bits_as<uint32_t>(a) ^ 0x80000000u)); }
+  static inline float f(float a) {
+    return in<Z>(bits_as<float>(bits_as<uint32_t>(a) ^ 0x80000000u));
+  }
 };
-// One NaN loses against a number unless .NaN; -0 is below +0. Xorsign: of magnitudes, with the exclusive or
-// of the signs.
+// One NaN loses against a number unless .NaN; -0 is below +0. Xorsign: of magnitudes, with the
+// exclusive or of the signs.
 template <bool Z, bool NaN, bool Xor, bool Greater>
 struct FPick {
   static inline float f(float a, float b) {
@@ -121,7 +128,11 @@ struct FPick {
     if (Xor) x = FAbs<false>::f(x), y = FAbs<false>::f(y);
     uint32_t ux = bits_as<uint32_t>(x), uy = bits_as<uint32_t>(y);
     float equal = bits_as<float>(Greater ? ux & uy : ux | uy);  // for zeros: the sign that wins
-    float r = (Greater ? x > y : x < y) ? x : (Greater ? x < y : x > y) ? y : x == y ? equal : x != x ? y : x;
+    float r = (Greater ? x > y : x < y)   ? x
+              : (Greater ? x < y : x > y) ? y
+              : x == y                    ? equal
+              : x != x                    ? y
+                                          : x;
     if (NaN) r = x != x || y != y ? bits_as<float>(0x7fffffffu) : r;
     r = canonical(r);
     return Xor && r == r ? bits_as<float>(bits_as<uint32_t>(r) | sign) : r;
@@ -134,7 +145,8 @@ struct FPick3 {
 };
 struct FCopysign {
   static inline float f(float a, float b) {
-    return bits_as<float>((bits_as<uint32_t>(b) & 0x7fffffffu) | (bits_as<uint32_t>(a) & 0x80000000u));
+    return bits_as<float>((bits_as<uint32_t>(b) & 0x7fffffffu) |
+                          (bits_as<uint32_t>(a) & 0x80000000u));
   }
 };
 
@@ -186,7 +198,11 @@ struct DPick {
   static inline double f(double a, double b) {
     double equal = bits_as<double>(Greater ? bits_as<uint64_t>(a) & bits_as<uint64_t>(b)
                                            : bits_as<uint64_t>(a) | bits_as<uint64_t>(b));
-    return (Greater ? a > b : a < b) ? a : (Greater ? a < b : a > b) ? b : a == b ? equal : a != a ? b : a;
+    return (Greater ? a > b : a < b)   ? a
+           : (Greater ? a < b : a > b) ? b
+           : a == b                    ? equal
+           : a != a                    ? b
+                                       : a;
   }
 };
 struct DCopysign {
@@ -203,8 +219,10 @@ void put_float32_arithmetic(Forms& out, const std::string& rest) {
   put_rounded<binary<float, float, float, FAdd<Z, S>>>(out, "add", rest, {f, f, f}, k, 1);
   put_rounded<binary<float, float, float, FSub<Z, S>>>(out, "sub", rest, {f, f, f}, k, 1);
   put_rounded<binary<float, float, float, FMul<Z, S>>>(out, "mul", rest, {f, f, f}, k, 1);
-  put_rounded<ternary<float, float, float, float, FFma<Z, S>>>(out, "fma", rest, {f, f, f, f}, k, 2);
-  put_rounded<ternary<float, float, float, float, FFma<Z, S>>>(out, "mad", rest, {f, f, f, f}, k, 2);
+  put_rounded<ternary<float, float, float, float, FFma<Z, S>>>(out, "fma", rest, {f, f, f, f}, k,
+                                                               2);
+  put_rounded<ternary<float, float, float, float, FFma<Z, S>>>(out, "mad", rest, {f, f, f, f}, k,
+                                                               2);
 }
 
 template <bool Z>
@@ -227,27 +245,30 @@ void put_float32(Forms& out, const std::string& z) {
   put(out, "cos.approx" + z + ".f32", unary<float, float, FCos<Z>>, {f, f}, s, 1);
   put(out, "abs" + z + ".f32", unary<float, float, FAbs<Z>>, {f, f}, k);
   put(out, "neg" + z + ".f32", unary<float, float, FNeg<Z>>, {f, f}, k);
-  put(out, "min" + z + ".f32", binary<float, float, float, FPick<Z, false, false, false>>, {f, f, f}, k, 1);
-  put(out, "max" + z + ".f32", binary<float, float, float, FPick<Z, false, false, true>>, {f, f, f}, k, 1);
-  put(out, "min" + z + ".NaN.f32", binary<float, float, float, FPick<Z, true, false, false>>, {f, f, f}, k,
-      1);
-  put(out, "max" + z + ".NaN.f32", binary<float, float, float, FPick<Z, true, false, true>>, {f, f, f}, k, 1);
-  put(out, "min" + z + ".xorsign.abs.f32", binary<float, float, float, FPick<Z, false, true, false>>,
+  put(out, "min" + z + ".f32", binary<float, float, float, FPick<Z, false, false, false>>,
       {f, f, f}, k, 1);
+  put(out, "max" + z + ".f32", binary<float, float, float, FPick<Z, false, false, true>>, {f, f, f},
+      k, 1);
+  put(out, "min" + z + ".NaN.f32", binary<float, float, float, FPick<Z, true, false, false>>,
+      {f, f, f}, k, 1);
+  put(out, "max" + z + ".NaN.f32", binary<float, float, float, FPick<Z, true, false, true>>,
+      {f, f, f}, k, 1);
+  put(out, "min" + z + ".xorsign.abs.f32",
+      binary<float, float, float, FPick<Z, false, true, false>>, {f, f, f}, k, 1);
   put(out, "max" + z + ".xorsign.abs.f32", binary<float, float, float, FPick<Z, false, true, true>>,
       {f, f, f}, k, 1);
-  put(out, "min" + z + ".NaN.xorsign.abs.f32", binary<float, float, float, FPick<Z, true, true, false>>,
-      {f, f, f}, k, 1);
-  put(out, "max" + z + ".NaN.xorsign.abs.f32", binary<float, float, float, FPick<Z, true, true, true>>,
-      {f, f, f}, k, 1);
+  put(out, "min" + z + ".NaN.xorsign.abs.f32",
+      binary<float, float, float, FPick<Z, true, true, false>>, {f, f, f}, k, 1);
+  put(out, "max" + z + ".NaN.xorsign.abs.f32",
+      binary<float, float, float, FPick<Z, true, true, true>>, {f, f, f}, k, 1);
   put(out, "min3" + z + ".f32", ternary<float, float, float, float, FPick3<Z, false, false, false>>,
       {f, f, f, f}, k, 2);
   put(out, "max3" + z + ".f32", ternary<float, float, float, float, FPick3<Z, false, false, true>>,
       {f, f, f, f}, k, 2);
-  put(out, "min3" + z + ".NaN.f32", ternary<float, float, float, float, FPick3<Z, true, false, false>>,
-      {f, f, f, f}, k, 2);
-  put(out, "max3" + z + ".NaN.f32", ternary<float, float, float, float, FPick3<Z, true, false, true>>,
-      {f, f, f, f}, k, 2);
+  put(out, "min3" + z + ".NaN.f32",
+      ternary<float, float, float, float, FPick3<Z, true, false, false>>, {f, f, f, f}, k, 2);
+  put(out, "max3" + z + ".NaN.f32",
+      ternary<float, float, float, float, FPick3<Z, true, false, true>>, {f, f, f, f}, k, 2);
 }
 
 void put_float(Forms& out) {
@@ -265,8 +286,10 @@ void put_float(Forms& out) {
   put_rounded<binary<double, double, double, DSub>>(out, "sub", ".f64", {d, d, d}, k, 1);
   put_rounded<binary<double, double, double, DMul>>(out, "mul", ".f64", {d, d, d}, k, 1);
   put_rounded<binary<double, double, double, DDiv>>(out, "div", ".f64", {d, d, d}, k, 1);
-  put_rounded<ternary<double, double, double, double, DFma>>(out, "fma", ".f64", {d, d, d, d}, k, 2);
-  put_rounded<ternary<double, double, double, double, DFma>>(out, "mad", ".f64", {d, d, d, d}, k, 2);
+  put_rounded<ternary<double, double, double, double, DFma>>(out, "fma", ".f64", {d, d, d, d}, k,
+                                                             2);
+  put_rounded<ternary<double, double, double, double, DFma>>(out, "mad", ".f64", {d, d, d, d}, k,
+                                                             2);
   put_rounded<unary<double, double, DRcp>>(out, "rcp", ".f64", {d, d}, k, 1);
   put_rounded<unary<double, double, DSqrt>>(out, "sqrt", ".f64", {d, d}, k, 1);
   put(out, "rcp.approx.ftz.f64", unary<double, double, DRcpApprox>, {d, d}, Class::special, 1);

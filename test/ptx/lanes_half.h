@@ -1,8 +1,8 @@
-// float16 and bfloat16 arithmetic. Registers of pairs are arrays of 64 halves, so one template serves both.
-// Numbers: sums and products of two halves round once through float32 (24 bits are at least 2p + 2); fma goes
-// through
-//   float64 and float32, both rounded to odd, so that the last rounding is the only one. NaN results are
-//   0x7fff.
+// float16 and bfloat16 arithmetic. Registers of pairs are arrays of 64 halves, so one template
+// serves both.
+// Numbers: sums and products of two halves round once through float32 (24 bits are at least 2p +
+//   2); fma goes through float64 and float32, both rounded to odd, so that the last rounding is the
+//   only one. NaN results are 0x7fff.
 #pragma once
 
 namespace ptx {
@@ -115,7 +115,9 @@ struct HTanh {
 };
 template <class H, bool Z>
 struct HEx2 {
-  static inline uint16_t f(uint16_t a) { return half_out<H, Z, half_plain>(exp2_lane(half_in<H, Z>(a))); }
+  static inline uint16_t f(uint16_t a) {
+    return half_out<H, Z, half_plain>(exp2_lane(half_in<H, Z>(a)));
+  }
 };
 
 using u16 = uint16_t;
@@ -127,8 +129,10 @@ void put_half_unary_set(Forms& out, const std::string& t, Ty type) {
   put(out, "neg.ftz" + t, unary<u16, u16, HNeg<H, true>, N>, {type, type}, k);
   put(out, "abs.ftz" + t, unary<u16, u16, HAbs<H, true>, N>, {type, type}, k);
   put(out, "tanh.approx" + t, unary<u16, u16, HTanh<H>, N>, {type, type}, Class::special, N / 32);
-  put(out, "ex2.approx" + t, unary<u16, u16, HEx2<H, false>, N>, {type, type}, Class::special, N / 32);
-  put(out, "ex2.approx.ftz" + t, unary<u16, u16, HEx2<H, true>, N>, {type, type}, Class::special, N / 32);
+  put(out, "ex2.approx" + t, unary<u16, u16, HEx2<H, false>, N>, {type, type}, Class::special,
+      N / 32);
+  put(out, "ex2.approx.ftz" + t, unary<u16, u16, HEx2<H, true>, N>, {type, type}, Class::special,
+      N / 32);
 }
 
 template <class H, int N, bool Z, int E>
@@ -139,13 +143,16 @@ void put_half_arithmetic(Forms& out, const std::string& t, Ty type) {
   const std::string rest = std::string(Z ? ".ftz" : "") + end + t;
   if (E != half_relu) {
     for (const char* round : {"", ".rn"}) {
-      put(out, std::string("add") + round + rest, binary<u16, u16, u16, HAdd<H, Z, E>, N>, three, k, N / 32);
-      put(out, std::string("sub") + round + rest, binary<u16, u16, u16, HSub<H, Z, E>, N>, three, k, N / 32);
-      put(out, std::string("mul") + round + rest, binary<u16, u16, u16, HMul<H, Z, E>, N>, three, k, N / 32);
+      put(out, std::string("add") + round + rest, binary<u16, u16, u16, HAdd<H, Z, E>, N>, three, k,
+          N / 32);
+      put(out, std::string("sub") + round + rest, binary<u16, u16, u16, HSub<H, Z, E>, N>, three, k,
+          N / 32);
+      put(out, std::string("mul") + round + rest, binary<u16, u16, u16, HMul<H, Z, E>, N>, three, k,
+          N / 32);
     }
   }
-  put(out, "fma.rn" + rest, ternary<u16, u16, u16, u16, HFma<H, Z, E>, N>, {type, type, type, type}, k,
-      N / 16);
+  put(out, "fma.rn" + rest, ternary<u16, u16, u16, u16, HFma<H, Z, E>, N>, {type, type, type, type},
+      k, N / 16);
 }
 
 template <class H, int N, bool Z>
@@ -158,10 +165,14 @@ void put_half_pick(Forms& out, const std::string& t, Ty type) {
   add(("max" + z).c_str(), binary<u16, u16, u16, HPick<H, Z, false, false, true>, N>);
   add(("min" + z + ".NaN").c_str(), binary<u16, u16, u16, HPick<H, Z, true, false, false>, N>);
   add(("max" + z + ".NaN").c_str(), binary<u16, u16, u16, HPick<H, Z, true, false, true>, N>);
-  add(("min" + z + ".xorsign.abs").c_str(), binary<u16, u16, u16, HPick<H, Z, false, true, false>, N>);
-  add(("max" + z + ".xorsign.abs").c_str(), binary<u16, u16, u16, HPick<H, Z, false, true, true>, N>);
-  add(("min" + z + ".NaN.xorsign.abs").c_str(), binary<u16, u16, u16, HPick<H, Z, true, true, false>, N>);
-  add(("max" + z + ".NaN.xorsign.abs").c_str(), binary<u16, u16, u16, HPick<H, Z, true, true, true>, N>);
+  add(("min" + z + ".xorsign.abs").c_str(),
+      binary<u16, u16, u16, HPick<H, Z, false, true, false>, N>);
+  add(("max" + z + ".xorsign.abs").c_str(),
+      binary<u16, u16, u16, HPick<H, Z, false, true, true>, N>);
+  add(("min" + z + ".NaN.xorsign.abs").c_str(),
+      binary<u16, u16, u16, HPick<H, Z, true, true, false>, N>);
+  add(("max" + z + ".NaN.xorsign.abs").c_str(),
+      binary<u16, u16, u16, HPick<H, Z, true, true, true>, N>);
 }
 
 template <class H, int N>

@@ -67,10 +67,12 @@ PTX_OP(Min, (T a, T b), return a < b ? a : b;);
 PTX_OP(Max, (T a, T b), return a < b ? b : a;);
 PTX_OP(MinRelu, (T a, T b), T m = a < b ? a : b; return m < 0 ? T(0) : m;);
 PTX_OP(MaxRelu, (T a, T b), T m = a < b ? b : a; return m < 0 ? T(0) : m;);
-// Division by zero gives all ones and the remainder the dividend, as NVIDIA's hardware sequence does.
+// Division by zero gives all ones and the remainder the dividend, as NVIDIA's hardware sequence
+// does.
 PTX_OP(Div, (T a, T b), if (!b) return T(-1);
        return std::is_signed<T>::value && b == T(-1) ? T(0 - Unsigned<T>(a)) : T(a / b););
-PTX_OP(Rem, (T a, T b), if (!b) return a; return std::is_signed<T>::value && b == T(-1) ? T(0) : T(a % b););
+PTX_OP(Rem, (T a, T b), if (!b) return a;
+       return std::is_signed<T>::value && b == T(-1) ? T(0) : T(a % b););
 PTX_OP(Abs, (T a), return a < 0 ? T(0 - Unsigned<T>(a)) : a;);
 PTX_OP(Neg, (T a), return T(0 - Unsigned<T>(a)););
 PTX_OP(Sad, (T a, T b, T c),
@@ -136,8 +138,8 @@ struct Clz64 {
 PTX_OP(Brev, (T a), T r = 0;
        for (unsigned k = 0; k < 8 * sizeof(T); ++k) r |= T((a >> k) & 1) << (8 * sizeof(T) - 1 - k);
        return r;);
-// Position of the most significant bit that differs from the sign; .shiftamt: the shift that brings it to the
-// top.
+// Position of the most significant bit that differs from the sign; .shiftamt: the shift that brings
+// it to the top.
 template <bool Amount>
 struct Bfind {
   template <class T>
@@ -218,6 +220,18 @@ struct Dp2a {
     return c;
   }
 };
+// The offset-th set bit of a from position b on, upwards or downwards; all ones when there is none.
+struct Fns {
+  static inline uint32_t f(uint32_t a, uint32_t b, int32_t c) {
+    const int step = c >= 0 ? 1 : -1;
+    int64_t left = c == 0 ? 1 : c < 0 ? -int64_t(c) : c;
+    for (int64_t at = b & 31; at >= 0 && at < 32; at += step) {
+      if ((a >> at) & 1 && --left == 0) return uint32_t(at);
+      if (c == 0) break;
+    }
+    return ~0u;
+  }
+};
 inline uint32_t prmt_select(uint64_t both, uint32_t selector) {
   uint32_t byte = uint32_t(both >> (8 * (selector & 7))) & 0xff;
   return selector & 8 ? (byte & 0x80 ? 0xffu : 0u) : byte;
@@ -230,9 +244,10 @@ struct Prmt {
   }
 };
 // The special modes of prmt: selectors of the four bytes for each value of c's two low bits.
-constexpr uint16_t prmt_modes[6][4] = {{0x3210, 0x4321, 0x5432, 0x6543}, {0x5670, 0x6701, 0x7012, 0x0123},
-                                       {0x0000, 0x1111, 0x2222, 0x3333}, {0x3210, 0x3211, 0x3222, 0x3333},
-                                       {0x0000, 0x1110, 0x2210, 0x3210}, {0x1010, 0x3232, 0x1010, 0x3232}};
+constexpr uint16_t prmt_modes[6][4] = {
+    {0x3210, 0x4321, 0x5432, 0x6543}, {0x5670, 0x6701, 0x7012, 0x0123},
+    {0x0000, 0x1111, 0x2222, 0x3333}, {0x3210, 0x3211, 0x3222, 0x3333},
+    {0x0000, 0x1110, 0x2210, 0x3210}, {0x1010, 0x3232, 0x1010, 0x3232}};
 template <int Mode>
 struct PrmtMode {
   static inline uint32_t f(uint32_t a, uint32_t b, uint32_t c) {
@@ -247,8 +262,9 @@ void lop3(Warp& w, const Inst& i, uint32_t mask) {
   for (int k = 0; k < 8; ++k) m[k] = (i.imm >> k) & 1 ? ~0u : 0u;
   PTX_LANES(32) {
     uint32_t x = a[l], y = b[l], z = c[l];
-    t[l] = (~x & ~y & ~z & m[0]) | (~x & ~y & z & m[1]) | (~x & y & ~z & m[2]) | (~x & y & z & m[3]) |
-           (x & ~y & ~z & m[4]) | (x & ~y & z & m[5]) | (x & y & ~z & m[6]) | (x & y & z & m[7]);
+    t[l] = (~x & ~y & ~z & m[0]) | (~x & ~y & z & m[1]) | (~x & y & ~z & m[2]) |
+           (~x & y & z & m[3]) | (x & ~y & ~z & m[4]) | (x & ~y & z & m[5]) | (x & y & ~z & m[6]) |
+           (x & y & z & m[7]);
   }
   blend<32>(d, t, mask);
 }
@@ -262,50 +278,24 @@ void bfi(Warp& w, const Inst& i, uint32_t mask) {
   blend<32>(w.reg<T>(i.d), t, mask);
 }
 
-// Carry chains. Mode bits: 1 reads the carry, 2 writes it, 4 subtracts.
-template <class T, int Mode>
-inline T carry_step(T a, T b, uint32_t in, uint32_t* out) {
-  using W = typename WideOf<T>::type;
-  W sum = Mode & 4 ? W(a) + W(T(~b)) + (Mode & 1 ? 1 - in : 1) : W(a) + W(b) + (Mode & 1 ? in : 0);
-  uint32_t carry = uint32_t(sum >> (8 * sizeof(T))) & 1;
-  *out = Mode & 4 ? 1 - carry : carry;  // after subtraction the flag is the borrow
-  return T(sum);
-}
-template <class T, int Mode>
-void add_carry(Warp& w, const Inst& i, uint32_t mask) {
-  const T *a = w.reg<T>(i.a), *b = w.reg<T>(i.b);
-  uint32_t slot = w.program->extra[i.x], in = *w.reg<uint32_t>(slot), flags = 0;
-  T t[32];
-  for (int l = 0; l < 32; ++l) {
-    uint32_t carry;
-    t[l] = carry_step<T, Mode>(a[l], b[l], (in >> l) & 1, &carry);
-    flags |= carry << l;
-  }
-  blend<32>(w.reg<T>(i.d), t, mask);
-  if (Mode & 2) set_mask(w, slot, mask, flags);
-}
-template <class T, int Mode, class Product>
-void mad_carry(Warp& w, const Inst& i, uint32_t mask) {
-  using U = Unsigned<T>;
-  const T *a = w.reg<T>(i.a), *b = w.reg<T>(i.b);
-  const U* c = w.reg<U>(i.c);
-  uint32_t slot = w.program->extra[i.x], in = *w.reg<uint32_t>(slot), flags = 0;
-  U t[32];
-  for (int l = 0; l < 32; ++l) {
-    uint32_t carry;
-    t[l] = carry_step<U, Mode>(U(Product::f(a[l], b[l])), c[l], (in >> l) & 1, &carry);
-    flags |= carry << l;
-  }
-  blend<32>(w.reg<U>(i.d), t, mask);
-  if (Mode & 2) set_mask(w, slot, mask, flags);
-}
-
 template <class Op>
 void predicate2(Warp& w, const Inst& i, uint32_t mask) {
   set_mask(w, i.d, mask, Op::f(*w.reg<uint32_t>(i.a), *w.reg<uint32_t>(i.b)));
 }
-void predicate_not(Warp& w, const Inst& i, uint32_t mask) { set_mask(w, i.d, mask, ~*w.reg<uint32_t>(i.a)); }
-void predicate_move(Warp& w, const Inst& i, uint32_t mask) { set_mask(w, i.d, mask, *w.reg<uint32_t>(i.a)); }
+void predicate_not(Warp& w, const Inst& i, uint32_t mask) {
+  set_mask(w, i.d, mask, ~*w.reg<uint32_t>(i.a));
+}
+void predicate_move(Warp& w, const Inst& i, uint32_t mask) {
+  set_mask(w, i.d, mask, *w.reg<uint32_t>(i.a));
+}
+
+}  // namespace
+}  // namespace ptx
+
+#include "lanes_carry.h"
+
+namespace ptx {
+namespace {
 
 // min.s16x2 and its kin: the halves of a register as an array of 64.
 template <class T, class Op>
@@ -317,7 +307,8 @@ template <class T>
 void put_integer_type(Forms& out, const std::string& t, Ty type) {
   using U = Unsigned<T>;
   const Class k = Class::integer;
-  const std::vector<Ty> two = {type, type}, three = {type, type, type}, four = {type, type, type, type};
+  const std::vector<Ty> two = {type, type}, three = {type, type, type},
+                        four = {type, type, type, type};
   put(out, "add" + t, binary<U, U, U, Add>, three, k);
   put(out, "sub" + t, binary<U, U, U, Sub>, three, k);
   put(out, "mul.lo" + t, binary<U, U, U, MulLo>, three, k);
@@ -389,16 +380,19 @@ void put_integer(Forms& out) {
   put(out, "mul.wide.u32", binary<uint64_t, uint32_t, uint32_t, MulWide32>, {Ty::u64, u, u}, k);
   put(out, "add.sat.s32", binary<int32_t, int32_t, int32_t, SatAdd>, {s, s, s}, k);
   put(out, "sub.sat.s32", binary<int32_t, int32_t, int32_t, SatSub>, {s, s, s}, k);
-  put(out, "mad.hi.sat.s32", ternary<int32_t, int32_t, int32_t, int32_t, SatMadHi>, {s, s, s, s}, k);
+  put(out, "mad.hi.sat.s32", ternary<int32_t, int32_t, int32_t, int32_t, SatMadHi>, {s, s, s, s},
+      k);
   put(out, "min.relu.s32", binary<int32_t, int32_t, int32_t, MinRelu>, {s, s, s}, k);
   put(out, "max.relu.s32", binary<int32_t, int32_t, int32_t, MaxRelu>, {s, s, s}, k);
   put(out, "mul24.lo.u32", binary<uint32_t, uint32_t, uint32_t, Mul24Lo>, {u, u, u}, k);
   put(out, "mul24.lo.s32", binary<int32_t, int32_t, int32_t, Mul24Lo>, {s, s, s}, k);
   put(out, "mul24.hi.u32", binary<uint32_t, uint32_t, uint32_t, Mul24Hi>, {u, u, u}, k);
   put(out, "mul24.hi.s32", binary<int32_t, int32_t, int32_t, Mul24Hi>, {s, s, s}, k);
-  put(out, "mad24.lo.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Mad24Lo>, {u, u, u, u}, k);
+  put(out, "mad24.lo.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Mad24Lo>, {u, u, u, u},
+      k);
   put(out, "mad24.lo.s32", ternary<int32_t, int32_t, int32_t, int32_t, Mad24Lo>, {s, s, s, s}, k);
-  put(out, "mad24.hi.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Mad24Hi>, {u, u, u, u}, k);
+  put(out, "mad24.hi.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Mad24Hi>, {u, u, u, u},
+      k);
   put(out, "mad24.hi.s32", ternary<int32_t, int32_t, int32_t, int32_t, Mad24Hi>, {s, s, s, s}, k);
   put(out, "popc.b32", unary<uint32_t, uint32_t, Popc32>, {u, b}, k);
   put(out, "popc.b64", unary<uint32_t, uint64_t, Popc64>, {u, Ty::b64}, k);
@@ -410,15 +404,23 @@ void put_integer(Forms& out) {
   put(out, "bfi.b64", bfi<uint64_t>, {Ty::b64, Ty::b64, Ty::b64, u, u}, k);
   put(out, "bmsk.clamp.b32", binary<uint32_t, uint32_t, uint32_t, Bmsk<true>>, {b, b, b}, k);
   put(out, "bmsk.wrap.b32", binary<uint32_t, uint32_t, uint32_t, Bmsk<false>>, {b, b, b}, k);
-  put(out, "szext.clamp.u32", binary<uint32_t, uint32_t, uint32_t, Szext<true, false>>, {u, u, u}, k);
-  put(out, "szext.wrap.u32", binary<uint32_t, uint32_t, uint32_t, Szext<false, false>>, {u, u, u}, k);
-  put(out, "szext.clamp.s32", binary<uint32_t, uint32_t, uint32_t, Szext<true, true>>, {s, s, u}, k);
-  put(out, "szext.wrap.s32", binary<uint32_t, uint32_t, uint32_t, Szext<false, true>>, {s, s, u}, k);
+  put(out, "szext.clamp.u32", binary<uint32_t, uint32_t, uint32_t, Szext<true, false>>, {u, u, u},
+      k);
+  put(out, "szext.wrap.u32", binary<uint32_t, uint32_t, uint32_t, Szext<false, false>>, {u, u, u},
+      k);
+  put(out, "szext.clamp.s32", binary<uint32_t, uint32_t, uint32_t, Szext<true, true>>, {s, s, u},
+      k);
+  put(out, "szext.wrap.s32", binary<uint32_t, uint32_t, uint32_t, Szext<false, true>>, {s, s, u},
+      k);
   const std::vector<Ty> shf = {b, b, b, u};
-  put(out, "shf.l.wrap.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<true, false>>, shf, k);
-  put(out, "shf.l.clamp.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<true, true>>, shf, k);
-  put(out, "shf.r.wrap.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<false, false>>, shf, k);
-  put(out, "shf.r.clamp.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<false, true>>, shf, k);
+  put(out, "shf.l.wrap.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<true, false>>, shf,
+      k);
+  put(out, "shf.l.clamp.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<true, true>>, shf,
+      k);
+  put(out, "shf.r.wrap.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<false, false>>,
+      shf, k);
+  put(out, "shf.r.clamp.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Shf<false, true>>,
+      shf, k);
   put(out, "prmt.b32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Prmt>, shf, k);
   put(out, "prmt.b32.f4e", ternary<uint32_t, uint32_t, uint32_t, uint32_t, PrmtMode<0>>, shf, k);
   put(out, "prmt.b32.b4e", ternary<uint32_t, uint32_t, uint32_t, uint32_t, PrmtMode<1>>, shf, k);
@@ -426,21 +428,26 @@ void put_integer(Forms& out) {
   put(out, "prmt.b32.ecl", ternary<uint32_t, uint32_t, uint32_t, uint32_t, PrmtMode<3>>, shf, k);
   put(out, "prmt.b32.ecr", ternary<uint32_t, uint32_t, uint32_t, uint32_t, PrmtMode<4>>, shf, k);
   put(out, "prmt.b32.rc16", ternary<uint32_t, uint32_t, uint32_t, uint32_t, PrmtMode<5>>, shf, k);
+  put(out, "fns.b32", ternary<uint32_t, uint32_t, uint32_t, int32_t, Fns>, {b, b, b, Ty::s32}, k);
   put(out, "lop3.b32", lop3, {b, b, b, b}, k);
   using u8 = uint8_t;
   using s8 = int8_t;
-  put(out, "dp4a.u32.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<u8, u8>>, {u, b, b, u}, k);
-  put(out, "dp4a.s32.s32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<s8, s8>>, {s, b, b, s}, k);
-  put(out, "dp4a.u32.s32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<u8, s8>>, {s, b, b, s}, k);
-  put(out, "dp4a.s32.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<s8, u8>>, {s, b, b, s}, k);
-  put(out, "dp2a.lo.u32.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<uint16_t, u8, false>>,
+  put(out, "dp4a.u32.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<u8, u8>>,
       {u, b, b, u}, k);
-  put(out, "dp2a.hi.u32.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<uint16_t, u8, true>>,
-      {u, b, b, u}, k);
-  put(out, "dp2a.lo.s32.s32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<int16_t, s8, false>>,
+  put(out, "dp4a.s32.s32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<s8, s8>>,
       {s, b, b, s}, k);
-  put(out, "dp2a.hi.s32.s32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<int16_t, s8, true>>,
+  put(out, "dp4a.u32.s32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<u8, s8>>,
       {s, b, b, s}, k);
+  put(out, "dp4a.s32.u32", ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp4a<s8, u8>>,
+      {s, b, b, s}, k);
+  put(out, "dp2a.lo.u32.u32",
+      ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<uint16_t, u8, false>>, {u, b, b, u}, k);
+  put(out, "dp2a.hi.u32.u32",
+      ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<uint16_t, u8, true>>, {u, b, b, u}, k);
+  put(out, "dp2a.lo.s32.s32",
+      ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<int16_t, s8, false>>, {s, b, b, s}, k);
+  put(out, "dp2a.hi.s32.s32",
+      ternary<uint32_t, uint32_t, uint32_t, uint32_t, Dp2a<int16_t, s8, true>>, {s, b, b, s}, k);
   const Ty p = Ty::pred;
   put(out, "and.pred", predicate2<And>, {p, p, p}, Class::predicate);
   put(out, "or.pred", predicate2<Or>, {p, p, p}, Class::predicate);
@@ -453,6 +460,10 @@ void put_integer(Forms& out) {
   put_pairs<uint16_t, Max>(out, "max.u16x2", b);
   put_pairs<int16_t, Min>(out, "min.s16x2", b);
   put_pairs<int16_t, Max>(out, "max.s16x2", b);
+  for (const char* name : {"min.s32.relu", "max.s32.relu"})
+    out[name] = out.at(std::string(name, 3) + ".relu.s32");
+  put_pairs<int16_t, MinRelu>(out, "min.s16x2.relu", b);
+  put_pairs<int16_t, MaxRelu>(out, "max.s16x2.relu", b);
   put_pairs<int16_t, MinRelu>(out, "min.relu.s16x2", b);
   put_pairs<int16_t, MaxRelu>(out, "max.relu.s16x2", b);
 }

@@ -9,11 +9,13 @@ void convert_pair(Warp& w, const Inst& i, uint32_t mask) {
   const float *a = w.reg<float>(i.a), *b = w.reg<float>(i.b);
   uint32_t t[32];
   for (int l = 0; l < 32; ++l)
-    t[l] = uint32_t(Store<Half<H>>::f(double(a[l]), i.imm)) << 16 | Store<Half<H>>::f(double(b[l]), i.imm);
+    t[l] = uint32_t(Store<Half<H>>::f(double(a[l]), i.imm)) << 16 |
+           Store<Half<H>>::f(double(b[l]), i.imm);
   blend<32>(w.reg<uint32_t>(i.d), t, mask);
 }
 
-// tf32 keeps 10 bits of mantissa; the rest of the register is zero here (the manual leaves it open).
+// tf32 keeps 10 bits of mantissa; the rest of the register is zero here (the manual leaves it
+// open).
 void convert_tf32(Warp& w, const Inst& i, uint32_t mask) {
   const uint32_t* a = w.reg<uint32_t>(i.a);
   uint32_t t[32];
@@ -22,15 +24,16 @@ void convert_tf32(Warp& w, const Inst& i, uint32_t mask) {
     uint32_t r = mode == mode_a ? u + 0x1000u : mode == mode_n ? u + 0xfffu + ((u >> 13) & 1) : u;
     bool special = (u & 0x7f800000u) == 0x7f800000u, nan = (u & 0x7fffffffu) > 0x7f800000u;
     r = (special ? u : r) & 0xffffe000u;
-    if (i.imm & cvt_finite && (r & 0x7fffffffu) == 0x7f800000u && !nan) r = (r & 0x80000000u) | 0x7f7fe000u;
+    if (i.imm & cvt_finite && (r & 0x7fffffffu) == 0x7f800000u && !nan)
+      r = (r & 0x80000000u) | 0x7f7fe000u;
     if (i.imm & cvt_relu && r >> 31) r = 0;
     t[l] = nan ? 0x7fffffffu : r;
   }
   blend<32>(w.reg<uint32_t>(i.d), t, mask);
 }
 
-// fp8: e4m3 has no infinity and NaN 0x7f, e5m2 is the upper byte of a float16. Rounding to nearest even,
-// .satfinite.
+// fp8: e4m3 has no infinity and NaN 0x7f, e5m2 is the upper byte of a float16. Rounding to nearest
+// even, .satfinite.
 struct E4M3 {
   static constexpr int mantissa = 3, least = -6, bias = 7;
   static constexpr double top = 448;
@@ -117,7 +120,8 @@ struct Wide128 {
   uint64_t low, high;
 };
 
-// Packs extra registers of T into one of R, first one lowest, and back. A slot of no_slot is not written.
+// Packs extra registers of T into one of R, first one lowest, and back. A slot of no_slot is not
+// written.
 template <class R, class T>
 void pack(Warp& w, const Inst& i, uint32_t mask) {
   constexpr int count = int(sizeof(R) / sizeof(T));
@@ -147,7 +151,8 @@ void put_pack(Forms& out) {
   for (uint32_t k = 0; k < 4; ++k) {
     const std::string mid = std::string(k & 1 ? ".relu" : "") + (k & 2 ? ".satfinite" : "");
     const uint32_t bits = (k & 1 ? cvt_relu : 0) | (k & 2 ? cvt_finite : 0);
-    auto add = [&](const char* mode, uint32_t mode_value, const char* end, Fn fn, std::vector<Ty> types) {
+    auto add = [&](const char* mode, uint32_t mode_value, const char* end, Fn fn,
+                   std::vector<Ty> types) {
       put(out, std::string("cvt") + mode + mid + end, fn, std::move(types), c, 0, Shape::plain,
           bits | mode_value);
     };
@@ -174,8 +179,10 @@ void put_pack(Forms& out) {
     add("cvt.rn" + r + ".f16x2.e5m2x2", fp8_to_half<E5M2>, {b, Ty::b16});
   }
   const Ty s = Ty::s32;
-  put(out, "cvt.pack.sat.u16.s32", binary<uint32_t, int32_t, int32_t, Pack16<uint16_t>>, {Ty::u32, s, s}, c);
-  put(out, "cvt.pack.sat.s16.s32", binary<uint32_t, int32_t, int32_t, Pack16<int16_t>>, {Ty::u32, s, s}, c);
+  put(out, "cvt.pack.sat.u16.s32", binary<uint32_t, int32_t, int32_t, Pack16<uint16_t>>,
+      {Ty::u32, s, s}, c);
+  put(out, "cvt.pack.sat.s16.s32", binary<uint32_t, int32_t, int32_t, Pack16<int16_t>>,
+      {Ty::u32, s, s}, c);
   put(out, "cvt.pack.sat.u8.s32.b32", ternary<uint32_t, int32_t, int32_t, uint32_t, Pack8<uint8_t>>,
       {Ty::u32, s, s, b}, c);
   put(out, "cvt.pack.sat.s8.s32.b32", ternary<uint32_t, int32_t, int32_t, uint32_t, Pack8<int8_t>>,
@@ -184,8 +191,11 @@ void put_pack(Forms& out) {
     const char* suffix;
     Ty type;
   };
-  for (Bits t :
-       {Bits{".b16", Ty::b16}, {".u16", Ty::u16}, {".s16", Ty::s16}, {".f16", Ty::f16}, {".bf16", Ty::bf16}})
+  for (Bits t : {Bits{".b16", Ty::b16},
+                 {".u16", Ty::u16},
+                 {".s16", Ty::s16},
+                 {".f16", Ty::f16},
+                 {".bf16", Ty::bf16}})
     put(out, std::string("mov") + t.suffix, unary<uint16_t, uint16_t, Copy>, {t.type, t.type}, m);
   for (Bits t : {Bits{".b32", Ty::b32},
                  {".u32", Ty::u32},

@@ -13,6 +13,7 @@
 #include "lanes_compare.h"
 #include "lanes_convert.h"
 #include "lanes_pack.h"
+#include "lanes_video.h"
 
 namespace ptx {
 
@@ -22,6 +23,7 @@ void add_portable_forms(Forms& out) {
   put_half(out);
   put_comparisons(out);
   put_conversions(out);
+  put_video(out);
 }
 
 const Forms& forms() {
@@ -29,7 +31,8 @@ const Forms& forms() {
     Forms out;
 #if defined(__x86_64__)
     // PTX_PORTABLE lets the tests run the code that other processors would.
-    if (!std::getenv("PTX_PORTABLE") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (!std::getenv("PTX_PORTABLE") && __builtin_cpu_supports("avx2") &&
+        __builtin_cpu_supports("fma")) {
       add_avx2_forms(out);
       return out;
     }

@@ -11,7 +11,8 @@ namespace ptx {
 namespace {
 
 uint64_t special_value(const Launch& launch, const Block& block, const Warp& w, int l, int index) {
-  const uint32_t *dim = launch.config.block, *grid = launch.config.grid, *cluster = launch.config.cluster;
+  const uint32_t *dim = launch.config.block, *grid = launch.config.grid,
+                 *cluster = launch.config.cluster;
   const uint32_t t = w.index * 32 + uint32_t(l);
   switch (index) {
     case tid_x:
@@ -148,12 +149,13 @@ std::unique_ptr<Block> make_block(Worker& worker) {
     w.index = uint32_t(k);
     const uint32_t lanes = std::min<uint32_t>(32, block->threads - uint32_t(k) * 32);
     w.started = lanes == 32 ? all_lanes : (1u << lanes) - 1;
-    memcpy(w.regs, program.initial.data(), program.initial.size());
+    if (!program.initial.empty()) memcpy(w.regs, program.initial.data(), program.initial.size());
   }
   return block;
 }
 
-void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t* id, uint32_t rank) {
+void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t* id,
+                 uint32_t rank) {
   Launch& launch = *block.launch;
   const Program& program = *launch.program;
   block.cluster = &cluster;
@@ -163,7 +165,8 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
   block.live = block.threads;
   block.done = false;
   block.acquire_time = 0;
-  block.release_time = linear < launch.release_times.size() ? &launch.release_times[linear] : nullptr;
+  block.release_time =
+      linear < launch.release_times.size() ? &launch.release_times[linear] : nullptr;
   if (block.clock > 60000000u) {  // stamps hold 26 bits
     block.clock = 1;
     std::fill(block.writers.begin(), block.writers.end(), 0);
@@ -197,20 +200,22 @@ std::unique_ptr<Cluster> start_unit(Worker& worker, uint64_t u) {
   const Launch& launch = *worker.launch;
   const uint32_t *grid = launch.config.grid, *c = launch.config.cluster;
   const uint64_t across = grid[0] / c[0], down = grid[1] / c[1];
-  const uint64_t corner[3] = {u % across * c[0], u / across % down * c[1], u / across / down * c[2]};
+  const uint64_t corner[3] = {u % across * c[0], u / across % down * c[1],
+                              u / across / down * c[2]};
   auto cluster = std::make_unique<Cluster>();
   for (uint32_t rank = 0; rank < c[0] * c[1] * c[2]; ++rank) {
-    const uint32_t id[3] = {uint32_t(corner[0]) + rank % c[0], uint32_t(corner[1]) + rank / c[0] % c[1],
+    const uint32_t id[3] = {uint32_t(corner[0]) + rank % c[0],
+                            uint32_t(corner[1]) + rank / c[0] % c[1],
                             uint32_t(corner[2]) + rank / c[0] / c[1]};
     cluster->blocks.push_back(make_block(worker));
-    start_block(*cluster->blocks.back(), *cluster, (uint64_t(id[2]) * grid[1] + id[1]) * grid[0] + id[0], id,
-                rank);
+    start_block(*cluster->blocks.back(), *cluster,
+                (uint64_t(id[2]) * grid[1] + id[1]) * grid[0] + id[0], id, rank);
   }
   return cluster;
 }
 
-// Runs units until none are left. Usually one at a time; a cooperative launch keeps its share all resident,
-// and a unit that runs very long gets company, in case it waits for a later one.
+// Runs units until none are left. Usually one at a time; a cooperative launch keeps its share all
+// resident, and a unit that runs very long gets company, in case it waits for a later one.
 void work(Worker& worker, uint64_t units, int workers, int index) {
   Launch& launch = *worker.launch;
   std::vector<std::unique_ptr<Cluster>> resident;
@@ -231,7 +236,8 @@ void work(Worker& worker, uint64_t units, int workers, int index) {
     if (resident.empty() && (launch.config.cooperative || !admit())) return;
     if (at >= resident.size()) {
       at = 0;
-      if (!launch.config.cooperative && resident.size() < 16 && resident.back()->slices > 20000) admit();
+      if (!launch.config.cooperative && resident.size() < 16 && resident.back()->slices > 20000)
+        admit();
     }
     Cluster& cluster = *resident[at];
     if (!run_slice(worker, cluster)) {
@@ -261,16 +267,19 @@ bool check_limits(const Kernel& kernel, const LaunchConfig& c, const DeviceProfi
   uint64_t threads = 1;
   for (int k = 0; k < 3; ++k) {
     if (!c.grid[k] || c.grid[k] > device.max_grid[k])
-      return *out = refuse(kernel, FaultKind::invalid_launch, "the grid is " + triple(c.grid)), false;
+      return *out = refuse(kernel, FaultKind::invalid_launch, "the grid is " + triple(c.grid)),
+             false;
     if (!c.block[k] || c.block[k] > device.max_block[k])
-      return *out = refuse(kernel, FaultKind::invalid_launch, "the block is " + triple(c.block)), false;
+      return *out = refuse(kernel, FaultKind::invalid_launch, "the block is " + triple(c.block)),
+             false;
     if (!c.cluster[k] || c.grid[k] % c.cluster[k])
       return *out = refuse(kernel, FaultKind::invalid_launch,
                            "the grid is no multiple of the cluster " + triple(c.cluster)),
              false;
     threads *= c.block[k];
   }
-  if (uint64_t(c.cluster[0]) * c.cluster[1] * c.cluster[2] > uint64_t(std::max(1, device.max_cluster)))
+  if (uint64_t(c.cluster[0]) * c.cluster[1] * c.cluster[2] >
+      uint64_t(std::max(1, device.max_cluster)))
     return *out = refuse(kernel, FaultKind::invalid_launch,
                          "the cluster " + triple(c.cluster) + " is too large"),
            false;
@@ -295,7 +304,8 @@ bool check_limits(const Kernel& kernel, const LaunchConfig& c, const DeviceProfi
                          std::to_string(info.static_shared) + " bytes of static and " +
                              std::to_string(c.dynamic_shared) +
                              " of dynamic shared memory; the kernel may use " +
-                             std::to_string(kernel.max_dynamic_shared) + " dynamic bytes, the device has " +
+                             std::to_string(kernel.max_dynamic_shared) +
+                             " dynamic bytes, the device has " +
                              std::to_string(device.shared_per_block_optin)),
            false;
   const uint64_t warps = (threads + 31) / 32,
@@ -309,10 +319,12 @@ bool check_limits(const Kernel& kernel, const LaunchConfig& c, const DeviceProfi
 }
 
 void add(MemoryTraffic& a, const MemoryTraffic& b) {
-  a.requests += b.requests, a.bytes += b.bytes, a.sectors += b.sectors, a.unique_bytes += b.unique_bytes;
+  a.requests += b.requests, a.bytes += b.bytes, a.sectors += b.sectors,
+      a.unique_bytes += b.unique_bytes;
 }
 
-void gather(const std::vector<std::unique_ptr<Worker>>& workers, const Program& program, Counters& c) {
+void gather(const std::vector<std::unique_ptr<Worker>>& workers, const Program& program,
+            Counters& c) {
   for (auto& worker : workers) {
     const Tally& t = worker->tally;
     for (size_t pc = 0; pc < program.code.size(); ++pc) {
@@ -416,7 +428,8 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& me
     } catch (const std::bad_alloc&) {
       std::lock_guard<std::mutex> lock(launch.mutex);
       launch.fault =
-          refuse(kernel, FaultKind::out_of_resources, "the host has no memory for its blocks").fault;
+          refuse(kernel, FaultKind::out_of_resources, "the host has no memory for its blocks")
+              .fault;
       launch.stop = true;
     }
   };

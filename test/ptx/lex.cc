@@ -9,7 +9,8 @@ namespace ptx {
 static bool word_char(char c) { return isalnum(uint8_t(c)) || c == '_' || c == '$'; }
 
 void Lexer::fail(const std::string& what) const {
-  std::string got = token_.kind == Token::end ? "the end of the text" : "'" + token_.text.substr(0, 60) + "'";
+  std::string got =
+      token_.kind == Token::end ? "the end of the text" : "'" + token_.text.substr(0, 60) + "'";
   if (token_.kind == Token::integer || token_.kind == Token::real) got = "a number";
   throw SyntaxError(token_.line, what + ", found " + got);
 }
@@ -37,8 +38,8 @@ bool Lexer::skip_space() {
   return at_ != start;
 }
 
-// Integers: decimal, 0x, 0 (octal), 0b, with an optional U. Reals: 0f and 0d followed by hexadecimal digits,
-// or decimal.
+// Integers: decimal, 0x, 0 (octal), 0b, with an optional U. Reals: 0f and 0d followed by
+//   hexadecimal digits, or decimal.
 void Lexer::number() {
   const char* start = at_;
   while (at_ < end_ &&
@@ -52,7 +53,8 @@ void Lexer::number() {
   char* stop = nullptr;
   if (mark == 'f' || mark == 'd') {
     size_t digits = mark == 'f' ? 8 : 16;
-    if (text.size() != digits + 2) throw SyntaxError(line_, "malformed number " + text.substr(0, 40));
+    if (text.size() != digits + 2)
+      throw SyntaxError(line_, "malformed number " + text.substr(0, 40));
     token_.kind = Token::real;
     token_.is_double = mark == 'd';
     token_.bits = strtoull(text.c_str() + 2, &stop, 16);
@@ -87,8 +89,8 @@ void Lexer::next() {
     token_.kind = Token::word;
   } else if (c == '.' && at_ + 1 < end_ && word_char(at_[1])) {
     ++at_;
-    while (at_ < end_ &&
-           (word_char(*at_) || (*at_ == ':' && at_ + 2 < end_ && at_[1] == ':' && word_char(at_[2])))) {
+    while (at_ < end_ && (word_char(*at_) ||
+                          (*at_ == ':' && at_ + 2 < end_ && at_[1] == ':' && word_char(at_[2])))) {
       at_ += *at_ == ':' ? 2 : 1;
     }
     token_.kind = Token::directive;
@@ -101,8 +103,8 @@ void Lexer::next() {
     ++at_;
     return;
   } else {
-    at_ += (c == '<' || c == '>' || c == '=' || c == '!' || c == '&') && at_ + 1 < end_ && at_[1] == c &&
-                   c != '!'
+    at_ += (c == '<' || c == '>' || c == '=' || c == '!' || c == '&') && at_ + 1 < end_ &&
+                   at_[1] == c && c != '!'
                ? 2
                : 1;
     token_.kind = Token::punct;

@@ -1,9 +1,8 @@
 // The machine: decoded instructions, warps, blocks, and what a launch shares.
 //
-// Layout: a warp's registers are one buffer, structure of arrays: a slot holds 32 lanes of 2, 4, 8 or 16
-// bytes, a
-//   predicate is one 32-bit mask. Operands are byte offsets into it; constants and special registers have
-//   slots too.
+// Layout: a warp's registers are one buffer, structure of arrays: a slot holds 32 lanes of 2, 4, 8
+//   or 16 bytes, a predicate is one 32-bit mask. Operands are byte offsets into it; constants and
+//   special registers have slots too.
 #pragma once
 #include <atomic>
 #include <cstring>
@@ -222,7 +221,8 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<uint8_t> registers, local;
   std::vector<uint8_t> shared;
-  // Race shadow of shared memory, see shadow.h. Times never go back, so that a new block needs no clearing.
+  // Race shadow of shared memory, see shadow.h. Times never go back, so that a new block needs no
+  // clearing.
   std::vector<uint32_t> writers, writer_notes, last_reads;  // by granule
   std::vector<uint32_t> readers;                            // [warp][granule]
   size_t granules = 0;
@@ -247,8 +247,8 @@ struct Cluster {  // the unit of scheduling; usually one block
 struct Tally {                         // counters of one worker
   std::vector<uint64_t> warps, lanes;  // by pc
   MemoryTraffic global_read, global_write, local_read, local_write;
-  uint64_t shared_requests = 0, shared_wavefronts = 0, shared_ideal = 0, shared_bytes = 0, atomics = 0,
-           barriers = 0;
+  uint64_t shared_requests = 0, shared_wavefronts = 0, shared_ideal = 0, shared_bytes = 0,
+           atomics = 0, barriers = 0;
   uint64_t branches = 0, divergent = 0;
 };
 
@@ -291,8 +291,8 @@ struct Worker {
 };
 
 // Ends the launch. `lane` names the thread; an address of 0 is left out.
-[[noreturn]] void fault(Warp& warp, const Inst& inst, int lane, FaultKind kind, const std::string& what,
-                        uint64_t address = 0);
+[[noreturn]] void fault(Warp& warp, const Inst& inst, int lane, FaultKind kind,
+                        const std::string& what, uint64_t address = 0);
 std::string lanes_text(uint32_t mask);                         // "0-15,20"
 std::string thread_text(const Block& block, uint32_t thread);  // "(3,0,0)"
 inline int first_lane(uint32_t mask) { return __builtin_ctz(mask); }

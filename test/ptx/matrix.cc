@@ -1,11 +1,11 @@
 // ldmatrix, stmatrix, movmatrix and mma.
-// Layout: a register of a fragment is an 8-row tile, 16 bytes a row: lane 4g+t holds row g, bytes 4t..4t+3.
-// So 32 lanes
-//   of a register are the tile in row-major order. A takes such tiles for rows 0-7, rows 8-15, then the next
-//   columns; B is the same with the roles of row and column exchanged; C and D hold columns 2t and 2t+1 of
-//   rows g and g+8.
-// Numbers: products of halves are exact in float32; sums round to float32, k ascending. Hardware sums in
-// another order.
+// Layout: a register of a fragment is an 8-row tile, 16 bytes a row: lane 4g+t holds row g, bytes
+//   4t..4t+3.
+// So 32 lanes of a register are the tile in row-major order. A takes such tiles for rows 0-7, rows
+// 8-15, then the next columns; B is the same with the roles of row and column exchanged; C and D
+// hold columns 2t and 2t+1 of rows g and g+8.
+// Numbers: products of halves are exact in float32; sums round to float32, k ascending. Hardware
+//   sums in another order.
 #include <algorithm>
 #include <cmath>
 
@@ -47,7 +47,8 @@ void store_matrix(Warp& w, const Inst& i, uint32_t) {
   for (uint32_t k = 0; k < count; ++k) {
     const uint16_t* a = w.reg<uint16_t>(w.program->extra[i.x + k]);
     for (int r = 0; r < 8; ++r)
-      for (int c = 0; c < 8; ++c) data[8 * k + uint32_t(r)][c] = i.imm & 256 ? a[c * 8 + r] : a[r * 8 + c];
+      for (int c = 0; c < 8; ++c)
+        data[8 * k + uint32_t(r)][c] = i.imm & 256 ? a[c * 8 + r] : a[r * 8 + c];
   }
   write_lanes(w, i, access, addr, rows, 16, reinterpret_cast<const uint8_t*>(data));
 }
@@ -71,7 +72,8 @@ void gather(Warp& w, const uint32_t* slots, int rows, int columns, T* out, Up up
     const Raw* from = w.reg<Raw>(slots[k]);
     const int row = 8 * (k % bands), column = 4 * per * (k / bands);
     for (int g = 0; g < 8; ++g)
-      for (int e = 0; e < 4 * per; ++e) out[(row + g) * columns + column + e] = up(from[g * 4 * per + e]);
+      for (int e = 0; e < 4 * per; ++e)
+        out[(row + g) * columns + column + e] = up(from[g * 4 * per + e]);
   }
 }
 
@@ -130,7 +132,8 @@ template <class T>
 static void multiply(Warp& w, const Inst& i, const MmaShape& s) {
   const uint32_t* slots = w.program->extra.data() + i.x;
   const int per_a = type_bytes(s.a) >= 4 ? 1 : 4 / type_bytes(s.a);
-  const int d_count = s.d == Ty::f16 ? 2 : s.m * 8 / 32, c_count = s.c == Ty::f16 ? 2 : s.m * 8 / 32;
+  const int d_count = s.d == Ty::f16 ? 2 : s.m * 8 / 32,
+            c_count = s.c == Ty::f16 ? 2 : s.m * 8 / 32;
   const int a_count = s.m * s.k / 32 / per_a, b_count = std::max(1, s.k * 8 / 32 / per_a);
   alignas(64) T a[16 * 32], bt[8 * 32], b[32 * 8], c[16 * 8];
   gather_as<T>(w, slots + d_count, s.m, s.k, s.a, a);

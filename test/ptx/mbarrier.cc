@@ -1,5 +1,6 @@
-// mbarrier objects. Their state is kept beside shared memory, by address; the 8 bytes themselves stay
-// untouched. A state token is the phase in which it was taken, above 20 bits of the pending count.
+// mbarrier objects. Their state is kept beside shared memory, by address; the 8 bytes themselves
+// stay untouched. A state token is the phase in which it was taken, above 20 bits of the pending
+// count.
 #include <algorithm>
 
 #include "ops.h"
@@ -39,7 +40,8 @@ MBarrier& barrier_of(Warp& w, const Inst& i, int l, const Target& target) {
 
 }  // namespace
 
-void complete_transactions(Block& block, uint32_t at, uint64_t bytes, const std::vector<uint32_t>& known) {
+void complete_transactions(Block& block, uint32_t at, uint64_t bytes,
+                           const std::vector<uint32_t>& known) {
   MBarrier& barrier = block.mbarriers[at];
   barrier.known.resize(std::max(barrier.known.size(), known.size()), 0);
   for (size_t k = 0; k < known.size(); ++k) barrier.known[k] = std::max(barrier.known[k], known[k]);
@@ -73,15 +75,16 @@ void mbarrier_arrive(Warp& w, const Inst& i, uint32_t mask) {
     MBarrier& barrier = barrier_of(w, i, l, target);
     const uint32_t count = i.a == no_slot ? 1 : w.reg<uint32_t>(i.a)[l];
     if (!count || count > barrier.pending)
-      fault(w, i, l, FaultKind::illegal_instruction, "more arrivals than the mbarrier expects in this phase",
-            target.at);
+      fault(w, i, l, FaultKind::illegal_instruction,
+            "more arrivals than the mbarrier expects in this phase", target.at);
     if (i.d != no_slot) w.reg<uint64_t>(i.d)[l] = barrier.phase << 20 | barrier.pending;
     publish(*target.block, w, barrier.known);
     if (i.b != no_slot) barrier.transactions += w.reg<uint32_t>(i.b)[l];
     if (i.imm & 1) barrier.expected -= count;
     barrier.pending -= count;
     if (i.imm & 2 && !barrier.pending)
-      fault(w, i, l, FaultKind::illegal_instruction, "arrive.noComplete would complete the phase", target.at);
+      fault(w, i, l, FaultKind::illegal_instruction, "arrive.noComplete would complete the phase",
+            target.at);
     advance(barrier);
   }
   tick(*w.block);

@@ -1,6 +1,5 @@
 // Loads and stores: addresses, spaces, bounds, alignment; then the shadows, then the bytes.
 #include <algorithm>
-#include <chrono>
 
 #include "ops.h"
 #include "shadow.h"
@@ -43,12 +42,12 @@ void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
     if (addr[l] & (bytes - 1))
-      fault(w, i, l, FaultKind::misaligned, "the address is not a multiple of " + std::to_string(bytes),
-            addr[l]);
+      fault(w, i, l, FaultKind::misaligned,
+            "the address is not a multiple of " + std::to_string(bytes), addr[l]);
   }
 }
 
-static const Allocation* find_allocation(const Launch& launch, uint64_t address) {
+const Allocation* find_allocation(const Launch& launch, uint64_t address) {
   auto& list = launch.allocations;
   auto next = std::upper_bound(list.begin(), list.end(), address,
                                [](uint64_t a, const Allocation& b) { return a < b.begin; });
@@ -57,10 +56,12 @@ static const Allocation* find_allocation(const Launch& launch, uint64_t address)
   return address < next->end ? &*next : nullptr;
 }
 
-static const Allocation* check_lane(Warp& w, const Inst& i, int l, uint64_t address, uint32_t bytes) {
+static const Allocation* check_lane(Warp& w, const Inst& i, int l, uint64_t address,
+                                    uint32_t bytes) {
   const Allocation* found = find_allocation(*w.block->launch, address);
   const Memory& memory = *w.block->launch->memory;
-  if (!found) fault(w, i, l, FaultKind::out_of_bounds, "the address is " + memory.describe(address), address);
+  if (!found)
+    fault(w, i, l, FaultKind::out_of_bounds, "the address is " + memory.describe(address), address);
   if (found->freed)
     fault(w, i, l, FaultKind::freed, "the memory was freed: " + memory.describe(address), address);
   if (bytes > found->end - address)
@@ -71,14 +72,18 @@ static const Allocation* check_lane(Warp& w, const Inst& i, int l, uint64_t addr
   return found;
 }
 
-static void check_written(Warp& w, const Inst& i, const Allocation& in, const uint64_t* addr, uint32_t mask,
-                          uint32_t bytes, uint64_t low, uint64_t high) {
+static void check_written(Warp& w, const Inst& i, const Allocation& in, const uint64_t* addr,
+                          uint32_t mask, uint32_t bytes, uint64_t low, uint64_t high) {
   const Memory& memory = *w.block->launch->memory;
-  const uint8_t* marks = memory.written() - reinterpret_cast<uintptr_t>(memory.base());
-  if (high - low <= 1024 && in.begin <= low && !memchr(marks + low, 0, high - low)) return;
+  const uint64_t shift =
+      reinterpret_cast<uint64_t>(memory.written()) - reinterpret_cast<uint64_t>(memory.base());
+  auto marks = [shift](uint64_t address) {
+    return reinterpret_cast<const uint8_t*>(address + shift);
+  };
+  if (high - low <= 1024 && in.begin <= low && !memchr(marks(low), 0, high - low)) return;
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
-    if (memchr(marks + addr[l], 0, bytes))
+    if (memchr(marks(addr[l]), 0, bytes))
       fault(w, i, l, FaultKind::uninitialised,
             "reads global memory that nothing has written: " + memory.describe(addr[l]), addr[l]);
   }
@@ -161,7 +166,8 @@ Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint3
   return *target;
 }
 
-static uint8_t* lane_memory(Warp& w, const Inst& i, Space space, uint64_t address, int l, uint32_t bytes) {
+static uint8_t* lane_memory(Warp& w, const Inst& i, Space space, uint64_t address, int l,
+                            uint32_t bytes) {
   if (space == Space::param) {
     auto& parameters = w.block->launch->parameters;
     if (address + bytes > parameters.size() || address + bytes < address)
@@ -170,8 +176,8 @@ static uint8_t* lane_memory(Warp& w, const Inst& i, Space space, uint64_t addres
   }
   const size_t size = w.program->local_bytes;
   if (address + bytes > size || address + bytes < address)
-    fault(w, i, l, FaultKind::out_of_bounds, "local memory has " + std::to_string(size) + " bytes a thread",
-          address);
+    fault(w, i, l, FaultKind::out_of_bounds,
+          "local memory has " + std::to_string(size) + " bytes a thread", address);
   return w.local + size_t(l) * size + address;
 }
 
@@ -192,41 +198,55 @@ struct Bytes32 {
   Bytes16 low, high;
 };
 template <class T>
-static void gather(const uint8_t* base, const uint64_t* addr, uint32_t mask, uint8_t* data) {
+static void gather(uint64_t base, const uint64_t* addr, uint32_t mask, uint8_t* data) {
   T* out = reinterpret_cast<T*>(data);
   if (mask == all_lanes) {
-    for (int l = 0; l < 32; ++l) memcpy(&out[l], base + addr[l], sizeof(T));
+    for (int l = 0; l < 32; ++l)
+      memcpy(&out[l], reinterpret_cast<const void*>(base + addr[l]), sizeof(T));
   } else {
     for (uint32_t m = mask; m; m &= m - 1)
-      memcpy(&out[first_lane(m)], base + addr[first_lane(m)], sizeof(T));
+      memcpy(&out[first_lane(m)], reinterpret_cast<const void*>(base + addr[first_lane(m)]),
+             sizeof(T));
   }
 }
 template <class T>
-static void spread(uint8_t* base, const uint64_t* addr, uint32_t mask, const uint8_t* data) {
+static void spread(uint64_t base, const uint64_t* addr, uint32_t mask, const uint8_t* data) {
   const T* from = reinterpret_cast<const T*>(data);
   for (uint32_t m = mask; m; m &= m - 1)
-    memcpy(base + addr[first_lane(m)], &from[first_lane(m)], sizeof(T));
+    memcpy(reinterpret_cast<void*>(base + addr[first_lane(m)]), &from[first_lane(m)], sizeof(T));
 }
-static void fetch(const uint8_t* base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+static void fetch(uint64_t base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
                   uint8_t* data) {
   switch (bytes) {
-    case 1: return gather<uint8_t>(base, addr, mask, data);
-    case 2: return gather<uint16_t>(base, addr, mask, data);
-    case 4: return gather<uint32_t>(base, addr, mask, data);
-    case 8: return gather<uint64_t>(base, addr, mask, data);
-    case 16: return gather<Bytes16>(base, addr, mask, data);
-    default: return gather<Bytes32>(base, addr, mask, data);
+    case 1:
+      return gather<uint8_t>(base, addr, mask, data);
+    case 2:
+      return gather<uint16_t>(base, addr, mask, data);
+    case 4:
+      return gather<uint32_t>(base, addr, mask, data);
+    case 8:
+      return gather<uint64_t>(base, addr, mask, data);
+    case 16:
+      return gather<Bytes16>(base, addr, mask, data);
+    default:
+      return gather<Bytes32>(base, addr, mask, data);
   }
 }
-static void put(uint8_t* base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+static void put(uint64_t base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
                 const uint8_t* data) {
   switch (bytes) {
-    case 1: return spread<uint8_t>(base, addr, mask, data);
-    case 2: return spread<uint16_t>(base, addr, mask, data);
-    case 4: return spread<uint32_t>(base, addr, mask, data);
-    case 8: return spread<uint64_t>(base, addr, mask, data);
-    case 16: return spread<Bytes16>(base, addr, mask, data);
-    default: return spread<Bytes32>(base, addr, mask, data);
+    case 1:
+      return spread<uint8_t>(base, addr, mask, data);
+    case 2:
+      return spread<uint16_t>(base, addr, mask, data);
+    case 4:
+      return spread<uint32_t>(base, addr, mask, data);
+    case 8:
+      return spread<uint64_t>(base, addr, mask, data);
+    case 16:
+      return spread<Bytes16>(base, addr, mask, data);
+    default:
+      return spread<Bytes32>(base, addr, mask, data);
   }
 }
 
@@ -242,7 +262,7 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
   if (space == Space::global) {
     check_global(w, i, access, addr, mask, bytes, Touch::read, nullptr);
     if (access.acquire) global_acquire(w);
-    return fetch(nullptr, addr, mask, bytes, data);
+    return fetch(0, addr, mask, bytes, data);
   }
   if (space == Space::shared) {
     if (access.cluster || addr[first_lane(mask)] >> cluster_shift) {
@@ -261,7 +281,7 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
       }
     }
     if (full_checks(w)) shared_read(w, i, block, access, addr, mask, bytes);
-    return fetch(block.shared.data(), addr, mask, bytes, data);
+    return fetch(reinterpret_cast<uint64_t>(block.shared.data()), addr, mask, bytes, data);
   }
   if (space == Space::local) {
     check_alignment(w, i, addr, mask, bytes);
@@ -287,8 +307,9 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
     check_global(w, i, access, addr, mask, bytes, Touch::write, data);
     const Memory& memory = *w.block->launch->memory;
     const bool external = w.worker->last->external;
-    uint8_t* marks = memory.written() - reinterpret_cast<uintptr_t>(memory.base());
-    put(nullptr, addr, mask, bytes, data);
+    const uint64_t marks =
+        reinterpret_cast<uint64_t>(memory.written()) - reinterpret_cast<uint64_t>(memory.base());
+    put(0, addr, mask, bytes, data);
     if (external) return;
     alignas(32) uint8_t ones[32 * 32];
     memset(ones, 1, 32 * bytes);
@@ -307,7 +328,7 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
       tick(block);
     }
     if (full_checks(w) && !shared_write(w, i, block, access, addr, mask, bytes, data)) return;
-    return put(block.shared.data(), addr, mask, bytes, data);
+    return put(reinterpret_cast<uint64_t>(block.shared.data()), addr, mask, bytes, data);
   }
   if (space == Space::param)
     fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to the kernel's parameters");
@@ -321,7 +342,8 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
 
 // Puts element k of each lane's data into a slot; 8-bit elements are extended into 16-bit slots.
 template <class R, class T>
-static void scatter(Warp& w, uint32_t slot, uint32_t mask, const uint8_t* data, uint32_t k, uint32_t count) {
+static void scatter(Warp& w, uint32_t slot, uint32_t mask, const uint8_t* data, uint32_t k,
+                    uint32_t count) {
   R* d = w.reg<R>(slot);
   const T* from = reinterpret_cast<const T*>(data);
   for (int l = 0; l < 32; ++l) d[l] = (mask >> l) & 1 ? R(from[uint32_t(l) * count + k]) : d[l];
@@ -396,91 +418,6 @@ void store(Warp& w, const Inst& i, uint32_t mask) {
     }
   }
   write_lanes(w, i, access, addr, mask, access.bytes * count, data);
-}
-
-void is_space(Warp& w, const Inst& i, uint32_t mask) {
-  const uint64_t* a = w.reg<uint64_t>(i.a);
-  uint32_t r = 0;
-  for (int l = 0; l < 32; ++l) {
-    const uint64_t tag = a[l] & window_mask;
-    bool yes = false;
-    switch (Space(i.imm & 15)) {
-      case Space::global:
-        yes = !tag;
-        break;
-      case Space::shared:
-        yes = tag == shared_window && (i.imm & 16 || !((a[l] & ~window_mask) >> cluster_shift) ||
-                                       (a[l] & ~window_mask) >> cluster_shift == w.block->rank + 1);
-        break;
-      case Space::local:
-        yes = tag == local_window;
-        break;
-      case Space::param:
-        yes = tag == param_window;
-        break;
-      default: {
-        const Allocation* found = tag ? nullptr : find_allocation(*w.block->launch, a[l]);
-        yes = found && found->kind == MemoryKind::constant;
-      }
-    }
-    r |= uint32_t(yes) << l;
-  }
-  uint32_t* d = w.reg<uint32_t>(i.d);
-  *d = (*d & ~mask) | (r & mask);
-}
-
-void map_shared_rank(Warp& w, const Inst& i, uint32_t mask) {
-  const uint32_t* rank = w.reg<uint32_t>(i.b);
-  for (uint32_t m = mask; m; m &= m - 1) {
-    int l = first_lane(m);
-    uint64_t a = i.imm & 2 ? w.reg<uint64_t>(i.a)[l] : w.reg<uint32_t>(i.a)[l];
-    uint64_t r =
-        (a & window_mask) | (a & ((1u << cluster_shift) - 1)) | uint64_t(rank[l] + 1) << cluster_shift;
-    if (rank[l] >= w.block->cluster->blocks.size())
-      fault(w, i, l, FaultKind::illegal_instruction,
-            "the cluster has no block of rank " + std::to_string(rank[l]));
-    if (i.imm & 2)
-      w.reg<uint64_t>(i.d)[l] = r;
-    else
-      w.reg<uint32_t>(i.d)[l] = uint32_t(r);
-  }
-}
-
-void shared_rank(Warp& w, const Inst& i, uint32_t mask) {
-  for (uint32_t m = mask; m; m &= m - 1) {
-    int l = first_lane(m);
-    uint64_t a = i.imm & 2 ? w.reg<uint64_t>(i.a)[l] : w.reg<uint32_t>(i.a)[l];
-    uint32_t rank = uint32_t((a & ~window_mask) >> cluster_shift);
-    w.reg<uint32_t>(i.d)[l] = rank ? rank - 1 : w.block->rank;
-  }
-}
-
-void fence(Warp& w, const Inst& i, uint32_t) {
-  if (!i.imm) return;
-  global_release(w);
-  global_acquire(w);
-}
-
-void nothing(Warp&, const Inst&, uint32_t) {}
-
-void read_clock(Warp& w, const Inst& i, uint32_t mask) {
-  // Cycles are counted as instructions run by the warp's worker; time is the host's.
-  uint64_t value = 0;
-  for (uint64_t n : w.worker->tally.warps) value += n;
-  if (i.imm >= timer_special) {
-    value = uint64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                         std::chrono::steady_clock::now().time_since_epoch())
-                         .count());
-  }
-  const bool wide = i.imm == clock64_special || i.imm == timer_special;
-  const bool high = i.imm == clock_hi_special || i.imm == timer_hi_special;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    int l = first_lane(m);
-    if (wide)
-      w.reg<uint64_t>(i.d)[l] = value;
-    else
-      w.reg<uint32_t>(i.d)[l] = uint32_t(high ? value >> 32 : value);
-  }
 }
 
 }  // namespace ptx

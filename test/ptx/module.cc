@@ -14,7 +14,8 @@ struct ModuleBuilder {
     module->version_ = syntax->version;
     module->target_ = syntax->target;
     if (syntax->target > device.major * 10 + device.minor)
-      throw SyntaxError(1, "the module is for sm_" + std::to_string(syntax->target) + ", the device is sm_" +
+      throw SyntaxError(1, "the module is for sm_" + std::to_string(syntax->target) +
+                               ", the device is sm_" +
                                std::to_string(device.major * 10 + device.minor));
     Symbols symbols;
     size_t constants = 0;
@@ -25,7 +26,8 @@ struct ModuleBuilder {
         throw SyntaxError(variable.line, "variable " + name + " is defined in no module");
       const bool constant = variable.space == Space::constant;
       size_t bytes = std::max<size_t>(variable.bytes, 1);
-      uint64_t at = memory.allocate(bytes, constant ? MemoryKind::constant : MemoryKind::module, name);
+      uint64_t at =
+          memory.allocate(bytes, constant ? MemoryKind::constant : MemoryKind::module, name);
       if (!at) throw SyntaxError(variable.line, "no memory for variable " + name);
       module->owned_.push_back(at);
       memset(reinterpret_cast<void*>(at), 0, bytes);
@@ -36,9 +38,11 @@ struct ModuleBuilder {
     };
     for (auto& variable : syntax->variables) place(variable, variable.name);
     for (auto& function : syntax->functions)
-      for (auto& variable : function->variables) place(variable, function->name + "$" + variable.name);
+      for (auto& variable : function->variables)
+        place(variable, function->name + "$" + variable.name);
     size_t index = 0;
-    for (const VariableDecl* variable : placed) initialise(*variable, module->owned_[index++], symbols);
+    for (const VariableDecl* variable : placed)
+      initialise(*variable, module->owned_[index++], symbols);
     std::set<std::string> forms;
     for (auto& function : syntax->functions) {
       if (!function->entry || !function->defined) continue;
@@ -61,7 +65,8 @@ struct ModuleBuilder {
       if (info.parameter_bytes > 32764)
         throw SyntaxError(function->line, "more than 32764 bytes of parameters");
       size_t sum = info.static_shared;
-      kernel->max_dynamic_shared = device.shared_per_block > sum ? device.shared_per_block - sum : 0;
+      kernel->max_dynamic_shared =
+          device.shared_per_block > sum ? device.shared_per_block - sum : 0;
       module->by_name_[info.name] = kernel.get();
       module->kernels_.push_back(std::move(kernel));
     }
@@ -76,8 +81,8 @@ struct ModuleBuilder {
       if (!value.symbol.empty()) {
         auto found = symbols.addresses.find(value.symbol);
         if (found == symbols.addresses.end())
-          throw SyntaxError(variable.line,
-                            "unknown name " + value.symbol + " in the initial value of " + variable.name);
+          throw SyntaxError(variable.line, "unknown name " + value.symbol +
+                                               " in the initial value of " + variable.name);
         bits += found->second;  // a generic address and a global one are the same number here
       }
       memcpy(reinterpret_cast<void*>(at), &bits, std::min<size_t>(bytes, 8));

@@ -1,4 +1,5 @@
-// PTX text to a tree. Statements, operands and scopes; what an opcode means is the decoder's business.
+// PTX text to a tree. Statements, operands and scopes; what an opcode means is the decoder's
+// business.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,10 +10,11 @@ namespace ptx {
 
 Ty type_of(const std::string& name) {
   static const std::unordered_map<std::string, Ty> types = {
-      {"pred", Ty::pred},   {"b8", Ty::b8},     {"b16", Ty::b16},       {"b32", Ty::b32}, {"b64", Ty::b64},
-      {"b128", Ty::b128},   {"u8", Ty::u8},     {"u16", Ty::u16},       {"u32", Ty::u32}, {"u64", Ty::u64},
-      {"s8", Ty::s8},       {"s16", Ty::s16},   {"s32", Ty::s32},       {"s64", Ty::s64}, {"f16", Ty::f16},
-      {"f16x2", Ty::f16x2}, {"bf16", Ty::bf16}, {"bf16x2", Ty::bf16x2}, {"f32", Ty::f32}, {"f64", Ty::f64},
+      {"pred", Ty::pred}, {"b8", Ty::b8},         {"b16", Ty::b16}, {"b32", Ty::b32},
+      {"b64", Ty::b64},   {"b128", Ty::b128},     {"u8", Ty::u8},   {"u16", Ty::u16},
+      {"u32", Ty::u32},   {"u64", Ty::u64},       {"s8", Ty::s8},   {"s16", Ty::s16},
+      {"s32", Ty::s32},   {"s64", Ty::s64},       {"f16", Ty::f16}, {"f16x2", Ty::f16x2},
+      {"bf16", Ty::bf16}, {"bf16x2", Ty::bf16x2}, {"f32", Ty::f32}, {"f64", Ty::f64},
       {"tf32", Ty::tf32}};
   auto found = types.find(name);
   return found == types.end() ? Ty::none : found->second;
@@ -44,7 +46,9 @@ int type_bytes(Ty type) {
   }
 }
 
-bool is_signed(Ty type) { return type == Ty::s8 || type == Ty::s16 || type == Ty::s32 || type == Ty::s64; }
+bool is_signed(Ty type) {
+  return type == Ty::s8 || type == Ty::s16 || type == Ty::s32 || type == Ty::s64;
+}
 bool is_float(Ty type) { return type >= Ty::f16; }
 
 void Parser::run() {
@@ -65,7 +69,8 @@ void Parser::module_item() {
     double value;
     memcpy(&value, &number.bits, 8);
     out_.version = int(value * 10 + 0.5);
-    if (out_.version < 10 || out_.version > 999) throw SyntaxError(number.line, "unknown PTX version");
+    if (out_.version < 10 || out_.version > 999)
+      throw SyntaxError(number.line, "unknown PTX version");
   } else if (word == ".target") {
     lex_.take();
     do {
@@ -96,7 +101,8 @@ void Parser::file_directive() {
   while (lex_.accept(",")) lex_.take();
 }
 
-// .loc file line column [, function_name label [+ offset], inlined_at file line column]; .pragma "text";
+// .loc file line column [, function_name label [+ offset], inlined_at file line column]; .pragma
+// "text";
 void Parser::line_directive() {
   if (lex_.accept(".pragma")) {
     do lex_.take();
@@ -137,7 +143,8 @@ void Parser::declaration() {
   for (auto& variable : list) {
     variable.external = external;
     auto found = out_.variable_index.find(variable.name);
-    if (found != out_.variable_index.end()) {  // an .extern declaration before or after the definition
+    if (found !=
+        out_.variable_index.end()) {  // an .extern declaration before or after the definition
       VariableDecl& old = out_.variables[found->second];
       if (old.external && !external)
         old = variable;
@@ -166,8 +173,8 @@ static bool space_of(const std::string& text, Space* out) {
   return true;
 }
 
-// .space {.align n} {.vN} .type name {[n]...} {= value}, ...    Returns false when the next token is no state
-// space.
+// .space {.align n} {.vN} .type name {[n]...} {= value}, ... Returns false when the next token is
+// no state space.
 bool Parser::variable_declaration(std::vector<VariableDecl>& out, bool single) {
   VariableDecl shape;
   if (!space_of(lex_.peek().text, &shape.space)) return false;
@@ -235,7 +242,8 @@ bool Parser::variable_declaration(std::vector<VariableDecl>& out, bool single) {
     variable.alignment = variable.alignment > element || !element ? variable.alignment : element;
     if (shape.alignment > 1) variable.alignment = std::max(shape.alignment, size_t(1));
     if (lex_.accept("=")) initialiser(variable);
-    if (open && !variable.values.empty()) variable.bytes = element / vector * variable.values.size();
+    if (open && !variable.values.empty())
+      variable.bytes = element / vector * variable.values.size();
     if (variable.values.size() * size_t(type_bytes(shape.type)) > variable.bytes)
       throw SyntaxError(name.line, "more initial values than " + variable.name + " holds");
     out.push_back(std::move(variable));
@@ -325,7 +333,8 @@ Operand Parser::literal() {
     Token token = lex_.take();
     out.kind = Operand::real;
     out.literal = token.is_double ? Ty::f64 : Ty::f32;
-    out.bits = token.bits ^ (negative ? (token.is_double ? uint64_t(1) << 63 : uint64_t(1) << 31) : 0);
+    out.bits =
+        token.bits ^ (negative ? (token.is_double ? uint64_t(1) << 63 : uint64_t(1) << 31) : 0);
     return out;
   }
   out.kind = Operand::integer;

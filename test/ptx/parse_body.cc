@@ -51,7 +51,8 @@ void Parser::formal_parameters(std::vector<int>& out) {
       register_declaration();
       for (int i = before; i < int(function_->registers.size()); ++i) out.push_back(-1 - i);
     } else {
-      // One at a time: the comma after it belongs to the list, and every parameter repeats its state space.
+      // One at a time: the comma after it belongs to the list, and every parameter repeats its
+      // state space.
       std::vector<VariableDecl> list;
       if (!variable_declaration(list, true)) {
         if (lex_.is("_")) {
@@ -81,8 +82,9 @@ void Parser::performance_directives() {
       three = function_->required_cluster;
     else if (lex_.accept(".maxnreg"))
       function_->max_registers = int(lex_.take().bits);
-    else if (lex_.accept(".minnctapersm") || lex_.accept(".maxnctapersm") || lex_.accept(".maxclusterrank") ||
-             lex_.accept(".abi_preserve") || lex_.accept(".abi_preserve_control"))
+    else if (lex_.accept(".minnctapersm") || lex_.accept(".maxnctapersm") ||
+             lex_.accept(".maxclusterrank") || lex_.accept(".abi_preserve") ||
+             lex_.accept(".abi_preserve_control"))
       lex_.take();
     else if (lex_.accept(".explicitcluster") || lex_.accept(".blocksareclusters") ||
              lex_.accept(".noreturn")) {
@@ -189,7 +191,8 @@ int Parser::find_register(const std::string& name) {
   while (digits > 1 && isdigit(uint8_t(name[digits - 1]))) --digits;
   for (size_t i = scopes_.size(); i-- > 0;) {
     auto found = scopes_[i].names.find(name);
-    if (found != scopes_[i].names.end()) return found->second.is_register ? found->second.index : -1;
+    if (found != scopes_[i].names.end())
+      return found->second.is_register ? found->second.index : -1;
     // %r12 of %r<20>; a prefix may itself end in digits, so every split is tried.
     for (size_t cut = digits; cut < name.size() && name.size() - cut < 10; ++cut) {
       if (name[cut] == '0' && cut + 1 < name.size()) continue;
@@ -205,7 +208,8 @@ int Parser::find_register(const std::string& name) {
 int Parser::find_variable(const std::string& name) {
   for (size_t i = scopes_.size(); i-- > 0;) {
     auto found = scopes_[i].names.find(name);
-    if (found != scopes_[i].names.end()) return found->second.is_register ? -1 : found->second.index;
+    if (found != scopes_[i].names.end())
+      return found->second.is_register ? -1 : found->second.index;
   }
   return -1;
 }
@@ -270,7 +274,8 @@ void Parser::instruction(int guard, bool negated) {
   statement.guard = guard;
   statement.guard_negated = negated;
   statement.opcode = word.text;
-  while (lex_.peek().kind == Token::directive && !lex_.peek().spaced) statement.opcode += lex_.take().text;
+  while (lex_.peek().kind == Token::directive && !lex_.peek().spaced)
+    statement.opcode += lex_.take().text;
   bool jump = statement.opcode == "bra" || statement.opcode.compare(0, 4, "bra.") == 0 ||
               statement.opcode.compare(0, 7, "brx.idx") == 0;
   if (!lex_.is(";")) {
@@ -279,7 +284,8 @@ void Parser::instruction(int guard, bool negated) {
   }
   lex_.expect(";");
   int at = int(function_->body.size());
-  if (function_->body.size() > register_limit) throw SyntaxError(word.line, "too many instructions");
+  if (function_->body.size() > register_limit)
+    throw SyntaxError(word.line, "too many instructions");
   for (auto& item : statement.operands) {
     if (item.kind != Operand::label) continue;
     bool table = statement.opcode.compare(0, 3, "brx") == 0;
@@ -329,7 +335,8 @@ Operand Parser::address() {
   out.kind = Operand::address;
   if (lex_.peek().kind == Token::word && !lex_.is("WARP_SZ")) {
     Operand base = word_operand(false);
-    if (base.kind != Operand::in_register && base.kind != Operand::symbol) lex_.fail("expected an address");
+    if (base.kind != Operand::in_register && base.kind != Operand::symbol)
+      lex_.fail("expected an address");
     out.reg = base.reg;
     out.variable = base.variable;
     out.name = base.name;

@@ -1,5 +1,5 @@
-// The parser's class, shared by parse.cc (modules, variables, expressions) and parse_body.cc (functions,
-// statements).
+// The parser's class, shared by parse.cc (modules, variables, expressions) and parse_body.cc
+// (functions, statements).
 #pragma once
 #include "lex.h"
 
@@ -25,7 +25,7 @@ class Parser {
     std::unordered_map<std::string, Range> ranges;                     // %r<10>
     std::unordered_map<std::string, int> labels;                       // statement index
     std::unordered_map<std::string, std::vector<std::string>> tables;  // .branchtargets
-    std::vector<std::pair<int, std::string>> pending;                  // statement and the label it jumps to
+    std::vector<std::pair<int, std::string>> pending;  // statement and the label it jumps to
     std::vector<std::pair<int, std::string>> pending_tables;
   };
 

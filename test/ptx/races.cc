@@ -1,35 +1,47 @@
-// Data races: the shadows of shared memory (within a block) and of global memory (between blocks), see
-// shadow.h.
+// Data races: the shadows of shared memory (within a block) and of global memory (between blocks),
+// see shadow.h.
 #include "shadow.h"
 
 namespace ptx {
 
 namespace {
 
-constexpr uint32_t several = 32, in_flight = ~0u;     // of a stamp
-constexpr uint32_t note_atomic = 1u << 8;             // notes: pc << 12 | flags | warp
+constexpr uint32_t several = 32, in_flight = ~0u;  // of a stamp
+constexpr uint32_t note_atomic = 1u << 8;          // notes: pc << 12 | flags | warp
 
-inline uint32_t note_of(const Warp& w, uint32_t flags) { return w.worker->pc << 12 | flags | w.index; }
+inline uint32_t note_of(const Warp& w, uint32_t flags) {
+  return w.worker->pc << 12 | flags | w.index;
+}
 
-[[noreturn]] void shared_race(Warp& w, const Inst& i, int lane, const Block& block, uint32_t other_warp,
-                              uint32_t other_lane, const char* ours, const char* theirs, uint64_t address, uint32_t note) {
-  std::string who = other_lane >= several ? "several threads of warp " + std::to_string(other_warp)
-                                          : "thread " + thread_text(block, other_warp * 32 + other_lane);
+[[noreturn]] void shared_race(Warp& w, const Inst& i, int lane, const Block& block,
+                              uint32_t other_warp, uint32_t other_lane, const char* ours,
+                              const char* theirs, uint64_t address, uint32_t note) {
+  std::string who = other_lane >= several
+                        ? "several threads of warp " + std::to_string(other_warp)
+                        : "thread " + thread_text(block, other_warp * 32 + other_lane);
   std::string where;
-  if (note && note >> 12 < w.program->code.size()) where = " at ptx line " + std::to_string(w.program->code[note >> 12].line);
+  if (note && note >> 12 < w.program->code.size())
+    where = " at ptx line " + std::to_string(w.program->code[note >> 12].line);
   const bool same = other_warp == w.index;
-  fault(w, i, lane, FaultKind::race, std::string("data race on shared memory: this thread ") + ours + " what " + who + " " +
-        theirs + where + (same ? ", in the same warp with no __syncwarp between them" : ", with no barrier between them"),
+  fault(w, i, lane, FaultKind::race,
+        std::string("data race on shared memory: this thread ") + ours + " what " + who + " " +
+            theirs + where +
+            (same ? ", in the same warp with no __syncwarp between them"
+                  : ", with no barrier between them"),
         address);
 }
 
 [[noreturn]] void flight_fault(Warp& w, const Inst& i, int lane, uint64_t address, uint32_t note) {
-  fault(w, i, lane, FaultKind::async_unwaited, "touches shared memory into which a cp.async of ptx line " +
-        (note >> 12 < w.program->code.size() ? std::to_string(w.program->code[note >> 12].line) : std::string("?")) +
-        " is still in flight: cp.async.wait_group is missing or allows too many groups", address);
+  fault(w, i, lane, FaultKind::async_unwaited,
+        "touches shared memory into which a cp.async of ptx line " +
+            (note >> 12 < w.program->code.size() ? std::to_string(w.program->code[note >> 12].line)
+                                                 : std::string("?")) +
+            " is still in flight: cp.async.wait_group is missing or allows too many groups",
+        address);
 }
 
-// Whether the access with this stamp by a lane of our own warp is ordered before our lane's present.
+// Whether the access with this stamp by a lane of our own warp is ordered before our lane's
+// present.
 inline bool lane_ordered(const Warp& w, uint32_t stamp, int lane) {
   const uint32_t time = stamp >> 6, other = stamp & 63;
   if (other == uint32_t(lane) || time < w.floor) return true;
@@ -42,25 +54,29 @@ inline bool writer_ordered(const Warp& w, uint32_t stamp, uint32_t note, int lan
   return warp == w.index ? lane_ordered(w, stamp, lane) : stamp <= w.known[warp];
 }
 
-void check_read(Warp& w, const Inst& i, Block& block, const Access& access, uint64_t g, int l, uint64_t address) {
+void check_read(Warp& w, const Inst& i, Block& block, const Access& access, uint64_t g, int l,
+                uint64_t address) {
   const uint32_t stamp = block.writers[g], note = block.writer_notes[g];
   if (stamp == in_flight) flight_fault(w, i, l, address, note);
   if (stamp < block.start << 6)
-    fault(w, i, l, FaultKind::uninitialised, "reads shared memory that nothing in this block has written", address);
+    fault(w, i, l, FaultKind::uninitialised,
+          "reads shared memory that nothing in this block has written", address);
   if (&block != w.block || writer_ordered(w, stamp, note, l)) return;
   if (note & note_atomic && (access.seed || access.strong)) return;
   shared_race(w, i, l, block, note & 255, stamp & 63, "reads", "wrote", address, note);
 }
 
-// A write is wrong after an unordered write or read of another thread, unless it stores what is there already.
-void check_write(Warp& w, const Inst& i, Block& block, bool strong, uint64_t g, int l, uint64_t address, const uint8_t* at,
-                 const uint8_t* value, uint32_t bytes) {
+// A write is wrong after an unordered write or read of another thread, unless it stores what is
+// there already.
+void check_write(Warp& w, const Inst& i, Block& block, bool strong, uint64_t g, int l,
+                 uint64_t address, const uint8_t* at, const uint8_t* value, uint32_t bytes) {
   const uint32_t stamp = block.writers[g], note = block.writer_notes[g], start = block.start << 6;
   if (stamp == in_flight) flight_fault(w, i, l, address, note);
   if (&block != w.block) return;
   if (value && memcmp(at, value, bytes) == 0) return;
   if (stamp >= start && !writer_ordered(w, stamp, note, l) && !(strong && note & note_atomic))
-    shared_race(w, i, l, block, note & 255, stamp & 63, value ? "writes" : "overwrites", "wrote", address, note);
+    shared_race(w, i, l, block, note & 255, stamp & 63, value ? "writes" : "overwrites", "wrote",
+                address, note);
   if (strong) return;
   for (uint32_t k = 0; k < block.warps.size(); ++k) {
     const uint32_t read = block.readers[k * block.granules + g];
@@ -69,8 +85,9 @@ void check_write(Warp& w, const Inst& i, Block& block, bool strong, uint64_t g, 
   }
 }
 
-template <uint32_t N> inline bool all_safe_reads(const uint32_t* stamps, const uint64_t* addr, uint32_t mask, int shift,
-                                                 uint32_t start, uint32_t span) {
+template <uint32_t N>
+inline bool all_safe_reads(const uint32_t* stamps, const uint64_t* addr, uint32_t mask, int shift,
+                           uint32_t start, uint32_t span) {
   uint32_t bad = 0;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t* s = stamps + (addr[first_lane(m)] >> shift);
@@ -79,33 +96,39 @@ template <uint32_t N> inline bool all_safe_reads(const uint32_t* stamps, const u
   return !bad;
 }
 
-template <uint32_t N> inline void mark_reads(uint32_t* row, uint32_t* last, const uint64_t* addr, uint32_t mask, int shift,
-                                             uint32_t now, uint32_t floor) {
+template <uint32_t N>
+inline void mark_reads(uint32_t* row, uint32_t* last, const uint64_t* addr, uint32_t mask,
+                       int shift, uint32_t now, uint32_t floor) {
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t l = uint32_t(first_lane(m)), stamp = now | l;
     const uint64_t g = addr[l] >> shift;
     for (uint32_t k = 0; k < N; ++k) {
-      // An earlier read by another lane of ours, not yet synchronised with: remember that there were several.
+      // An earlier read by another lane of ours, not yet synchronised with: remember that there
+      // were several.
       const uint32_t old = row[g + k];
-      row[g + k] = (old >= floor) & ((old & 63) != l) ? now | several : stamp;
+      const bool others = (old >= floor) & ((old & 63) != l);
+      row[g + k] = others ? now | several : stamp;
       last[g + k] = stamp;
     }
   }
 }
 
-template <uint32_t N> inline bool all_safe_writes(const uint32_t* stamps, const uint32_t* last, const uint64_t* addr,
-                                                  uint32_t mask, int shift, uint32_t safe) {
+template <uint32_t N>
+inline bool all_safe_writes(const uint32_t* stamps, const uint32_t* last, const uint64_t* addr,
+                            uint32_t mask, int shift, uint32_t safe) {
   uint32_t bad = 0;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint64_t g = addr[first_lane(m)] >> shift;
-    for (uint32_t k = 0; k < N; ++k) bad |= uint32_t(stamps[g + k] >= safe) | uint32_t(last[g + k] >= safe);
+    for (uint32_t k = 0; k < N; ++k)
+      bad |= uint32_t(stamps[g + k] >= safe) | uint32_t(last[g + k] >= safe);
   }
   return !bad;
 }
 
 // Marks our writes. False when a granule had been marked by another lane of this same instruction.
-template <uint32_t N> inline bool mark_writes(Block& block, const uint64_t* addr, uint32_t mask, int shift, uint32_t now,
-                                              uint32_t note) {
+template <uint32_t N>
+inline bool mark_writes(Block& block, const uint64_t* addr, uint32_t mask, int shift, uint32_t now,
+                        uint32_t note) {
   uint32_t bad = 0;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t l = uint32_t(first_lane(m));
@@ -120,50 +143,64 @@ template <uint32_t N> inline bool mark_writes(Block& block, const uint64_t* addr
 }
 
 // Lanes of one instruction that store different values to one place.
-void check_collisions(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask, uint32_t bytes,
-                      const uint8_t* data) {
+void check_collisions(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask,
+                      uint32_t bytes, const uint8_t* data) {
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
     for (uint32_t n = m & (m - 1); n; n &= n - 1) {
       const int k = first_lane(n);
-      if (addr[k] != addr[l] || !memcmp(data + uint32_t(k) * bytes, data + uint32_t(l) * bytes, bytes)) continue;
-      shared_race(w, i, k, block, w.index, uint32_t(l), "writes", "writes in the same instruction", addr[k], 0);
+      if (addr[k] != addr[l] ||
+          !memcmp(data + uint32_t(k) * bytes, data + uint32_t(l) * bytes, bytes))
+        continue;
+      shared_race(w, i, k, block, w.index, uint32_t(l), "writes", "writes in the same instruction",
+                  addr[k], 0);
     }
   }
 }
 
 #define PTX_BY_COUNT(count, call) \
-  (count == 1 ? call<1> : count == 2 ? call<2> : count == 4 ? call<4> : count == 8 ? call<8> : count == 16 ? call<16> : call<32>)
+  (count == 1    ? call<1>        \
+   : count == 2  ? call<2>        \
+   : count == 4  ? call<4>        \
+   : count == 8  ? call<8>        \
+   : count == 16 ? call<16>       \
+                 : call<32>)
 
 }  // namespace
 
-void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr, uint32_t mask,
-                 uint32_t bytes) {
+void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
+                 uint32_t mask, uint32_t bytes) {
   const int shift = w.program->shared_shift;
-  const uint32_t start = block.start << 6, now = block.clock << 6, count = (bytes >> shift) ? bytes >> shift : 1;
+  const uint32_t start = block.start << 6, now = block.clock << 6,
+                 count = (bytes >> shift) ? bytes >> shift : 1;
   const bool own = &block == w.block;
   const uint32_t safe = own && w.safe > start ? w.safe - start : 0;
   if (!PTX_BY_COUNT(count, all_safe_reads)(block.writers.data(), addr, mask, shift, start, safe)) {
     for (uint32_t m = mask; m; m &= m - 1)
       for (uint32_t k = 0; k < count; ++k)
-        check_read(w, i, block, access, (addr[first_lane(m)] >> shift) + k, first_lane(m), addr[first_lane(m)]);
+        check_read(w, i, block, access, (addr[first_lane(m)] >> shift) + k, first_lane(m),
+                   addr[first_lane(m)]);
   }
   if (!own) return;
-  PTX_BY_COUNT(count, mark_reads)(block.readers.data() + w.index * block.granules, block.last_reads.data(), addr, mask, shift,
-                                  now, w.floor << 6);
+  PTX_BY_COUNT(count, mark_reads)
+  (block.readers.data() + w.index * block.granules, block.last_reads.data(), addr, mask, shift, now,
+   w.floor << 6);
 }
 
-bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr, uint32_t mask,
-                  uint32_t bytes, const uint8_t* data) {
+bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
+                  uint32_t mask, uint32_t bytes, const uint8_t* data) {
   const int shift = w.program->shared_shift;
   const uint32_t count = (bytes >> shift) ? bytes >> shift : 1, now = block.clock << 6;
   const bool own = &block == w.block;
   const uint32_t note = note_of(w, access.strong ? note_atomic : 0);
-  if (own && PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(), addr, mask, shift, w.safe)) {
-    if (!PTX_BY_COUNT(count, mark_writes)(block, addr, mask, shift, now, note)) check_collisions(w, i, block, addr, mask, bytes, data);
+  if (own && PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(),
+                                                  addr, mask, shift, w.safe)) {
+    if (!PTX_BY_COUNT(count, mark_writes)(block, addr, mask, shift, now, note))
+      check_collisions(w, i, block, addr, mask, bytes, data);
     return true;
   }
-  // With care: each lane is checked, then stored, so that lanes of one instruction that collide are seen.
+  // With care: each lane is checked, then stored, so that lanes of one instruction that collide are
+  // seen.
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
     const uint64_t first = addr[l] >> shift;
@@ -179,7 +216,8 @@ bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, co
   return false;
 }
 
-void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask, uint32_t bytes) {
+void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask,
+                   uint32_t bytes) {
   const int shift = w.program->shared_shift;
   const bool own = &block == w.block;
   const uint32_t count = (bytes >> shift) ? bytes >> shift : 1, start = block.start << 6;
@@ -189,7 +227,8 @@ void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, u
       const uint32_t stamp = block.writers[g], note = block.writer_notes[g];
       if (stamp == in_flight) flight_fault(w, i, l, addr[l], note);
       if (stamp < start)
-        fault(w, i, l, FaultKind::uninitialised, "updates shared memory that nothing in this block has written", addr[l]);
+        fault(w, i, l, FaultKind::uninitialised,
+              "updates shared memory that nothing in this block has written", addr[l]);
       if (own && !(note & note_atomic) && !writer_ordered(w, stamp, note, l))
         shared_race(w, i, l, block, note & 255, stamp & 63, "updates", "wrote", addr[l], note);
       block.writers[g] = block.clock << 6 | uint32_t(l);
@@ -198,7 +237,8 @@ void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, u
   }
 }
 
-void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at, uint32_t bytes) {
+void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at,
+                      uint32_t bytes) {
   const int shift = w.program->shared_shift;
   for (uint32_t g = at >> shift; g <= (at + bytes - 1) >> shift; ++g) {
     if (block.writers[g] >= w.safe || block.last_reads[g] >= w.safe)
@@ -210,7 +250,8 @@ void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint3
 
 void shared_landed(Warp& w, Block& block, uint32_t lane, uint32_t at, uint32_t bytes) {
   const int shift = w.program->shared_shift;
-  for (uint32_t g = at >> shift; g <= (at + bytes - 1) >> shift; ++g) block.writers[g] = block.clock << 6 | lane;
+  for (uint32_t g = at >> shift; g <= (at + bytes - 1) >> shift; ++g)
+    block.writers[g] = block.clock << 6 | lane;
 }
 
 // ---- Global memory ----
@@ -226,19 +267,20 @@ static bool block_ordered(const Warp& w, uint64_t entry) {
   return w.block->launch->release_times[other].load(std::memory_order_relaxed) > time;
 }
 
-[[noreturn]] static void global_fault(Warp& w, const Inst& i, int l, uint64_t entry, const char* ours,
-                                      const char* theirs, uint64_t address) {
+[[noreturn]] static void global_fault(Warp& w, const Inst& i, int l, uint64_t entry,
+                                      const char* ours, const char* theirs, uint64_t address) {
   const Launch& launch = *w.block->launch;
   const uint64_t other = entry & block_bits;
   std::string who = "several blocks";
   if (other != block_bits) {
     const uint32_t* g = launch.config.grid;
-    who = "block (" + std::to_string(other % g[0]) + "," + std::to_string(other / g[0] % g[1]) + "," +
-          std::to_string(other / g[0] / g[1]) + ")";
+    who = "block (" + std::to_string(other % g[0]) + "," + std::to_string(other / g[0] % g[1]) +
+          "," + std::to_string(other / g[0] / g[1]) + ")";
   }
   fault(w, i, l, FaultKind::race,
-        std::string("data race on global memory: this block ") + ours + " what " + who + " " + theirs +
-            " in the same launch, with no atomic and fence between them; " + launch.memory->describe(address),
+        std::string("data race on global memory: this block ") + ours + " what " + who + " " +
+            theirs + " in the same launch, with no atomic and fence between them; " +
+            launch.memory->describe(address),
         address);
 }
 
@@ -279,16 +321,20 @@ void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* a
           ++fresh;
           __atomic_store_n(reader, tag, __ATOMIC_RELAXED);
         } else if ((read & block_bits) == block_bits) {
-          if (read != (tag | block_bits)) __atomic_store_n(reader, tag | block_bits, __ATOMIC_RELAXED);
+          if (read != (tag | block_bits))
+            __atomic_store_n(reader, tag | block_bits, __ATOMIC_RELAXED);
         } else {
-          __atomic_store_n(reader, (read & who) == (tag & who) ? tag : tag | block_bits, __ATOMIC_RELAXED);
+          __atomic_store_n(reader, (read & who) == (tag & who) ? tag : tag | block_bits,
+                           __ATOMIC_RELAXED);
         }
         continue;
       }
       if ((wrote & launch_bits) != (tag & launch_bits)) ++fresh;
-      if (__builtin_expect(others, 0) && !(atomic && wrote & atomic_bit) && !block_ordered(w, wrote)) {
+      if (__builtin_expect(others, 0) && !(atomic && wrote & atomic_bit) &&
+          !block_ordered(w, wrote)) {
         // Two blocks that store the same bytes agree.
-        if (!data || memcmp(reinterpret_cast<const void*>(addr[l]), data + uint32_t(l) * bytes, bytes))
+        if (!data ||
+            memcmp(reinterpret_cast<const void*>(addr[l]), data + uint32_t(l) * bytes, bytes))
           global_fault(w, i, l, wrote, atomic ? "updates" : "writes",
                        wrote & atomic_bit ? "updates" : "writes", addr[l]);
       }
@@ -296,7 +342,8 @@ void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* a
       const bool was_read =
           (read & launch_bits) == (tag & launch_bits) && (read & block_bits) != w.block->linear;
       if (__builtin_expect(was_read, 0) && !atomic && !block_ordered(w, read)) {
-        if (!data || memcmp(reinterpret_cast<const void*>(addr[l]), data + uint32_t(l) * bytes, bytes))
+        if (!data ||
+            memcmp(reinterpret_cast<const void*>(addr[l]), data + uint32_t(l) * bytes, bytes))
           global_fault(w, i, l, read, "overwrites", "read", addr[l]);
       }
       __atomic_store_n(writer, atomic ? tag | atomic_bit : tag, __ATOMIC_RELAXED);

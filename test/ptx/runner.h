@@ -1,8 +1,8 @@
 // How the lanes of one warp run.
-// Plan: lanes with one pc form a group. The group with the lowest pc runs, so that those behind catch
-//   up and merge; a group parks at a warp-wide instruction until the lanes it names are there,
-//   whatever order they come in. A group that has used up its slice lets others run first, so that
-//   spinning lanes cannot starve the lane they wait for.
+// Plan: lanes with one pc form a group. The group with the lowest pc runs, so that those behind
+//   catch up and merge; a group parks at a warp-wide instruction until the lanes it names are
+//   there, whatever order they come in. A group that has used up its slice lets others run first,
+//   so that spinning lanes cannot starve the lane they wait for.
 #pragma once
 #include <algorithm>
 
@@ -56,7 +56,8 @@ class Runner {
     return !groups.empty();
   }
 
-  // Chooses the group to run; parked ones whose lanes have all come, or can come no more, are set free first.
+  // Chooses the group to run; parked ones whose lanes have all come, or can come no more, are set
+  // free first.
   bool pick() {
     release_parked();
     size_t best = w_.groups.size();
@@ -79,7 +80,8 @@ class Runner {
       uint32_t here = 0;
       auto joins = [&](const Group& other) {
         return other.state == Group::parked && other.named == groups[a].named &&
-               code_[other.pc].kind == kind && (kind == Kind::warp_barrier || other.pc == groups[a].pc);
+               code_[other.pc].kind == kind &&
+               (kind == Kind::warp_barrier || other.pc == groups[a].pc);
       };
       for (auto& other : groups)
         if (joins(other)) here |= other.mask;
@@ -88,7 +90,8 @@ class Runner {
         lanes_synchronised(w_, here);
         const uint32_t named = groups[a].named;
         for (auto& other : groups) {
-          if (other.state != Group::parked || other.named != named || code_[other.pc].kind != kind) continue;
+          if (other.state != Group::parked || other.named != named || code_[other.pc].kind != kind)
+            continue;
           other.state = Group::running;
           ++other.pc;
         }
@@ -265,8 +268,9 @@ class Runner {
     }
     if (inst.sync == no_slot) {
       if (w_.live != w_.started || w_.started != all_lanes)
-        fault(w_, inst, first_lane(m), FaultKind::absent_lane,
-              "needs all 32 lanes, but only lanes " + lanes_text(w_.live) + " of the warp are there");
+        fault(
+            w_, inst, first_lane(m), FaultKind::absent_lane,
+            "needs all 32 lanes, but only lanes " + lanes_text(w_.live) + " of the warp are there");
       if (m != w_.live) return apart(m, w_.live);
       inst.fn(w_, inst, m);
       ++pc_;

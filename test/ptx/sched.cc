@@ -45,7 +45,8 @@ void finish_cluster(Cluster& cluster) {
           others += "; lanes " + lanes_text(other.mask) + " wait at line " +
                     std::to_string(w.program->code[other.pc].line);
         }
-        if (w.started & ~w.live) others += "; lanes " + lanes_text(w.started & ~w.live) + " have exited";
+        if (w.started & ~w.live)
+          others += "; lanes " + lanes_text(w.started & ~w.live) + " have exited";
         if (group.state == Group::parked) {
           const bool barrier = inst.kind == Kind::block_barrier;
           fault(w, inst, first_lane(group.mask),
@@ -57,8 +58,8 @@ void finish_cluster(Cluster& cluster) {
           const Barrier& barrier = block->barriers[group.named];
           const uint32_t expected = barrier.expected == ~0u ? block->live : barrier.expected;
           fault(w, inst, first_lane(group.mask), FaultKind::barrier_divergence,
-                "barrier " + std::to_string(group.named) + " waits for " + std::to_string(expected) +
-                    " threads, " + std::to_string(barrier.arrived) +
+                "barrier " + std::to_string(group.named) + " waits for " +
+                    std::to_string(expected) + " threads, " + std::to_string(barrier.arrived) +
                     " have come, and no other thread can run" + others);
         }
         fault(w, inst, first_lane(group.mask), FaultKind::deadlock,
@@ -111,7 +112,8 @@ bool run_slice(Worker& worker, Cluster& cluster) {
     Warp& w = *order[0];
     const Group& group = w.groups.empty() ? Group{0, 1} : w.groups[0];
     fault(w, w.program->code[group.pc], first_lane(group.mask), FaultKind::watchdog,
-          "the launch has run " + std::to_string(limit) + " lane instructions without coming to its end");
+          "the launch has run " + std::to_string(limit) +
+              " lane instructions without coming to its end");
   }
   return false;
 }

@@ -17,8 +17,8 @@
 
 namespace ptx {
 
-// Reads or writes `bytes` for each active lane at addr[lane] in the access's space, after all checks; data
-// holds the lanes' bytes one after the other. Traffic is counted.
+// Reads or writes `bytes` for each active lane at addr[lane] in the access's space, after all
+// checks; data holds the lanes' bytes one after the other. Traffic is counted.
 void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
                 uint32_t bytes, uint8_t* data);
 void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
@@ -29,7 +29,11 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* a
 void addresses_of(Warp& w, const Access& access, uint32_t mask, uint64_t* addr);
 Space resolve_space(Warp& w, const Inst& i, Space space, uint64_t* addr, uint32_t mask);
 
-// The pieces, for instructions with needs of their own. All stop the launch when something is wrong.
+// The allocation that holds a global address at the launch's start, freed ones too; null without.
+const Allocation* find_allocation(const Launch& launch, uint64_t address);
+
+// The pieces, for instructions with needs of their own. All stop the launch when something is
+// wrong.
 enum class Touch : uint8_t { read, write, atomic };
 void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
                   uint32_t bytes, Touch touch, const uint8_t* data);
@@ -42,27 +46,35 @@ void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, con
 // True when the store is still to be made; where lanes may collide it is made here, lane by lane.
 bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
                   uint32_t mask, uint32_t bytes, const uint8_t* data);  // stores too, lane by lane
-void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask,
+                   uint32_t bytes);
 // A copy in flight owns its destination until it lands.
-void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at, uint32_t bytes);
+void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at,
+                      uint32_t bytes);
 void shared_landed(Warp& w, Block& block, uint32_t lane, uint32_t at, uint32_t bytes);
 void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
                  uint32_t bytes, Touch touch, const uint8_t* data);
 
 // Ordering events. clocks.cc
-void publish(Block& block, const Warp& w, std::vector<uint32_t>& into);  // release: our clock joins `into`
-void learn(Block& block, Warp& w, const std::vector<uint32_t>& from);    // acquire
-void tick(Block& block);                                                 // time moves on
-void lanes_synchronised(Warp& w, uint32_t mask);                         // among themselves
+void publish(Block& block, const Warp& w,
+             std::vector<uint32_t>& into);  // release: our clock joins `into`
+void learn(Block& block, Warp& w, const std::vector<uint32_t>& from);  // acquire
+void tick(Block& block);                                               // time moves on
+void lanes_synchronised(Warp& w, uint32_t mask);                       // among themselves
 void update_safe(Warp& w);
 void global_release(Warp& w);
 void global_acquire(Warp& w);
 
 // counters: traffic.cc
-void count_global(Warp& w, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+void count_global(Warp& w, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask,
+                  uint32_t bytes);
 void count_shared(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
 
-inline bool full_checks(const Warp& w) { return w.block->launch->config.checks == CheckLevel::full; }
-inline bool counts_memory(const Warp& w) { return w.block->launch->config.checks != CheckLevel::none; }
+inline bool full_checks(const Warp& w) {
+  return w.block->launch->config.checks == CheckLevel::full;
+}
+inline bool counts_memory(const Warp& w) {
+  return w.block->launch->config.checks != CheckLevel::none;
+}
 
 }  // namespace ptx

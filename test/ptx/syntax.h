@@ -1,5 +1,5 @@
-// PTX text as a tree: what the parser hands to the decoder. Names are resolved here: registers and variables
-// are indices, labels are statement indices.
+// PTX text as a tree: what the parser hands to the decoder. Names are resolved here: registers and
+// variables are indices, labels are statement indices.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -51,16 +51,29 @@ bool is_float(Ty type);
 enum class Space : uint8_t { generic, global, shared, local, param, constant };
 
 struct Operand {
-  // list: {a, b} or (a, b). pair: p|q. address: [base + offset]. symbol: a variable, function or label by
-  // name.
-  enum Kind : uint8_t { none, in_register, integer, real, symbol, address, list, pair, sink, special, label };
+  // list: {a, b} or (a, b). pair: p|q. address: [base + offset]. symbol: a variable, function or
+  // label by name.
+  enum Kind : uint8_t {
+    none,
+    in_register,
+    integer,
+    real,
+    symbol,
+    address,
+    list,
+    pair,
+    sink,
+    special,
+    label
+  };
   Kind kind = none;
-  bool negated = false;        // !p
-  Ty literal = Ty::none;       // of a real: f32 or f64; integers: u64 when written with U
-  int reg = -1;                // reg, and base of an address (-1: none)
-  int variable = -1;           // symbol, and base of an address: index into Function::variables, or -1
-  uint64_t bits = 0;           // integer value, or bits of a real; offset of an address; statement of a label
-  std::string name;            // of a symbol that is not a variable of this function; of a special register
+  bool negated = false;   // !p
+  Ty literal = Ty::none;  // of a real: f32 or f64; integers: u64 when written with U
+  int reg = -1;           // reg, and base of an address (-1: none)
+  int variable = -1;      // symbol, and base of an address: index into Function::variables, or -1
+  uint64_t bits =
+      0;             // integer value, or bits of a real; offset of an address; statement of a label
+  std::string name;  // of a symbol that is not a variable of this function; of a special register
   std::vector<Operand> items;  // list, pair; what follows the base in [base, {coordinates}]
 };
 
@@ -99,10 +112,12 @@ struct Function {
   bool entry = false, defined = false;
   int line = 0;
   std::vector<RegisterDecl> registers;
-  std::vector<VariableDecl> variables;   // of the body: .local, .shared, .param, .const ...
-  std::vector<int> parameters, results;  // variable indices, or for .reg parameters -1 - register index
+  std::vector<VariableDecl> variables;  // of the body: .local, .shared, .param, .const ...
+  std::vector<int> parameters,
+      results;  // variable indices, or for .reg parameters -1 - register index
   std::vector<Statement> body;
-  uint32_t max_threads[3] = {0, 0, 0}, required_threads[3] = {0, 0, 0}, required_cluster[3] = {0, 0, 0};
+  uint32_t max_threads[3] = {0, 0, 0}, required_threads[3] = {0, 0, 0},
+           required_cluster[3] = {0, 0, 0};
   int max_registers = 0;
 };
 

@@ -6,11 +6,12 @@
 
 namespace ptx {
 
-// Written once, compiled for AVX2 and for any processor. Multiplication and addition are separate: a product
-// of halves is exact in float32, so that fusing would change nothing for them; for tf32 it is exact too (22
-// bits).
+// Written once, compiled for AVX2 and for any processor. Multiplication and addition are separate:
+// a product of halves is exact in float32, so that fusing would change nothing for them; for tf32
+// it is exact too (22 bits).
 template <class T, int N>
-static inline __attribute__((always_inline)) void product(const T* a, const T* b, T* c, int m, int k) {
+static inline __attribute__((always_inline)) void product(const T* a, const T* b, T* c, int m,
+                                                          int k) {
   for (int i = 0; i < m; ++i) {
     T row[N];
     for (int j = 0; j < N; ++j) row[j] = c[i * N + j];
@@ -22,8 +23,8 @@ static inline __attribute__((always_inline)) void product(const T* a, const T* b
   }
 }
 template <class T>
-static inline __attribute__((always_inline)) void any_width(const T* a, const T* b, T* c, int m, int n,
-                                                            int k) {
+static inline __attribute__((always_inline)) void any_width(const T* a, const T* b, T* c, int m,
+                                                            int n, int k) {
   if (n == 8)
     product<T, 8>(a, b, c, m, k);
   else if (n == 16)
@@ -33,8 +34,10 @@ static inline __attribute__((always_inline)) void any_width(const T* a, const T*
 }
 
 #if defined(__x86_64__)
-// Eight columns at a time, four rows to hide the latency. Fused: the products are exact, so the sums are the same.
-__attribute__((target("avx2,fma"))) static void fast(const float* a, const float* b, float* c, int m, int n, int k) {
+// Eight columns at a time, four rows to hide the latency. Fused: the products are exact, so the
+// sums are the same.
+__attribute__((target("avx2,fma"))) static void fast(const float* a, const float* b, float* c,
+                                                     int m, int n, int k) {
   for (int j = 0; j < n; j += 8) {
     for (int i = 0; i < m; i += 4) {
       __m256 r0 = _mm256_loadu_ps(c + i * n + j), r1 = _mm256_loadu_ps(c + (i + 1) * n + j),
@@ -66,10 +69,12 @@ void tile_product(const float* a, const float* b, float* c, int m, int n, int k,
 void tile_product(const double* a, const double* b, double* c, int m, int n, int k, uint32_t) {
   for (int i = 0; i < m; ++i)
     for (int j = 0; j < n; ++j)
-      for (int x = 0; x < k; ++x) c[i * n + j] = __builtin_fma(a[i * k + x], b[x * n + j], c[i * n + j]);
+      for (int x = 0; x < k; ++x)
+        c[i * n + j] = __builtin_fma(a[i * k + x], b[x * n + j], c[i * n + j]);
 }
 
-void tile_product(const int32_t* a, const int32_t* b, int32_t* c, int m, int n, int k, uint32_t saturates) {
+void tile_product(const int32_t* a, const int32_t* b, int32_t* c, int m, int n, int k,
+                  uint32_t saturates) {
   for (int i = 0; i < m; ++i) {
     for (int j = 0; j < n; ++j) {
       int64_t sum = c[i * n + j];

@@ -42,10 +42,11 @@ inline uint16_t half_down(float x) {  // to nearest even
   return uint16_t(sign | (u - 0x3f000000u));
 }
 
-// c += a b for row-major a [m][k], b [k][n], c [m][n]; n is 8, 16 or 32. Integers wrap, or clamp when told
-// to.
+// c += a b for row-major a [m][k], b [k][n], c [m][n]; n is 8, 16 or 32. Integers wrap, or clamp
+// when told to.
 void tile_product(const float* a, const float* b, float* c, int m, int n, int k, uint32_t);
 void tile_product(const double* a, const double* b, double* c, int m, int n, int k, uint32_t);
-void tile_product(const int32_t* a, const int32_t* b, int32_t* c, int m, int n, int k, uint32_t saturates);
+void tile_product(const int32_t* a, const int32_t* b, int32_t* c, int m, int n, int k,
+                  uint32_t saturates);
 
 }  // namespace ptx

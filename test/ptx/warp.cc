@@ -1,5 +1,5 @@
-// Shuffles, votes, matches, reductions over a warp. The scheduler has seen to it that the named lanes are
-// here.
+// Shuffles, votes, matches, reductions over a warp. The scheduler has seen to it that the named
+// lanes are here.
 #include <algorithm>
 #include <cmath>
 
@@ -21,7 +21,8 @@ void shuffle(Warp& w, const Inst& i, uint32_t mask) {
   uint32_t* d = w.reg<uint32_t>(i.d);
   for (uint32_t m = mask; m; m &= m - 1) {
     const int lane = first_lane(m);
-    const int bval = int(b[lane] & 31), cval = int(c[lane] & 31), segment = int((c[lane] >> 8) & 31);
+    const int bval = int(b[lane] & 31), cval = int(c[lane] & 31),
+              segment = int((c[lane] >> 8) & 31);
     const int top = (lane & segment) | (cval & ~segment), bottom = lane & segment;
     int j = 0;
     bool ok = false;

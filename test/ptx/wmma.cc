@@ -1,7 +1,7 @@
 // wmma: load, multiply, store.
-// Layout: the manual leaves a fragment's layout open. Here element e of the matrix in row-major order is
-// element e / 32 of
-//   lane e % 32, halves and bytes packed in order, so that elementwise work on fragments is right.
+// Layout: the manual leaves a fragment's layout open. Here element e of the matrix in row-major
+//   order is element e / 32 of lane e % 32, halves and bytes packed in order, so that elementwise
+//   work on fragments is right.
 #include <algorithm>
 
 #include "ops.h"
@@ -20,8 +20,8 @@ void element_addresses(Warp& w, const Inst& i, const Access& access, int s, cons
   const uint32_t* stride = w.reg<uint32_t>(i.a);
   for (int l = 0; l < 32; ++l) {
     const int e = 32 * s + l, r = e / columns, c = e % columns;
-    const uint64_t index =
-        column_major ? uint64_t(c) * stride[l] + uint64_t(r) : uint64_t(r) * stride[l] + uint64_t(c);
+    const uint64_t index = column_major ? uint64_t(c) * stride[l] + uint64_t(r)
+                                        : uint64_t(r) * stride[l] + uint64_t(c);
     addr[l] = base[l] + index * access.bytes;
   }
 }
@@ -34,7 +34,8 @@ uint8_t* element(Warp& w, const uint32_t* slots, int s, int lane, int bytes) {
 void check_uniform(Warp& w, const Inst& i, const uint64_t* base) {
   for (int l = 1; l < 32; ++l)
     if (base[l] != base[0])
-      fault(w, i, l, FaultKind::illegal_instruction, "the matrix's address differs between lanes", base[l]);
+      fault(w, i, l, FaultKind::illegal_instruction, "the matrix's address differs between lanes",
+            base[l]);
 }
 
 template <class T>
@@ -75,7 +76,8 @@ template <class T>
 void run(Warp& w, const Inst& i, const MmaShape& s) {
   const uint32_t* d = w.program->extra.data() + i.x;
   auto registers = [](int count, Ty type) {
-    return type == Ty::f16 ? 8 : std::max(1, count * (type == Ty::tf32 ? 4 : type_bytes(type)) / 128);
+    return type == Ty::f16 ? 8
+                           : std::max(1, count * (type == Ty::tf32 ? 4 : type_bytes(type)) / 128);
   };
   const uint32_t* a = d + (s.d == Ty::f16 ? 4 : 8);
   const uint32_t* b = a + registers(s.m * s.k, s.a);

@@ -1,7 +1,9 @@
 // Causal attention forward, one pass over the keys (FlashAttention, Dao et al. 2022):
-//   S = Q K^T scale, P = softmax(S), O = P V, L = log sum exp S.   Q, K, V [heads, T, 64] bfloat16, O float32, L [heads, T].
-// Plan: a block of 4 warps takes 64 queries of a head, a warp 16 of them; keys come 64 at a time through shared memory.
-// Numbers: float32 sums; P is rounded to bfloat16 before it meets V: relative error 2^-9 of sum P |V|.
+//   S = Q K^T scale, P = softmax(S), O = P V, L = log sum exp S.   Q, K, V [heads, T, 64] bfloat16, O
+//   float32, L [heads, T].
+// Plan: a block of 4 warps takes 64 queries of a head, a warp 16 of them; keys come 64 at a time through
+// shared memory. Numbers: float32 sums; P is rounded to bfloat16 before it meets V: relative error 2^-9 of
+// sum P |V|.
 #include "tile.cuh"
 
 constexpr int D = 64, rows = 64, stride = D + 8;
@@ -15,7 +17,8 @@ __device__ inline void load_rows(bf16 (&to)[rows][stride], const bf16* from, int
 }
 
 template <bool wait, bool barrier>
-__device__ void attend(float* o, float* l, const bf16* q, const bf16* k, const bf16* v, int T, float scale) {
+__device__ void attend(float* o, float* l, const bf16* q, const bf16* k, const bf16* v, int T,
+                       float scale) {
   __shared__ __align__(16) bf16 queries[rows][stride], keys[rows][stride], values[rows][stride];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.x * rows;
   const size_t head = static_cast<size_t>(blockIdx.y) * T;
@@ -49,7 +52,8 @@ __device__ void attend(float* o, float* l, const bf16* q, const bf16* k, const b
     float best[2] = {top[0], top[1]};
     for (int n = 0; n < rows / 8; n++) {
       for (int i = 0; i < 4; i++) {
-        const int query = first + warp * 16 + lane / 4 + i / 2 * 8, key = start + n * 8 + lane % 4 * 2 + i % 2;
+        const int query = first + warp * 16 + lane / 4 + i / 2 * 8,
+                  key = start + n * 8 + lane % 4 * 2 + i % 2;
         scores[n][i] = key <= query && key < T ? scores[n][i] * to_base2 : -INFINITY;
         best[i / 2] = fmaxf(best[i / 2], scores[n][i]);
       }
@@ -71,7 +75,7 @@ __device__ void attend(float* o, float* l, const bf16* q, const bf16* k, const b
     if (wait) copy_wait<0>();
     __syncthreads();
     for (int i = 0; i < rows / 16; i++) {
-      const float(&low)[4] = scores[i * 2], (&high)[4] = scores[i * 2 + 1];
+      const float (&low)[4] = scores[i * 2], (&high)[4] = scores[i * 2 + 1];
       const uint32_t p[4] = {pack(low[0], low[1]), pack(low[2], low[3]), pack(high[0], high[1]),
                              pack(high[2], high[3])};
       for (int n = 0; n < D / 16; n++) {
@@ -102,13 +106,13 @@ extern "C" __global__ void attention(float* o, float* l, const bf16* q, const bf
 }
 
 // Planted: the values are used before their copy is waited for.
-extern "C" __global__ void attention_unwaited(float* o, float* l, const bf16* q, const bf16* k, const bf16* v, int T,
-                                              float scale) {
+extern "C" __global__ void attention_unwaited(float* o, float* l, const bf16* q, const bf16* k,
+                                              const bf16* v, int T, float scale) {
   attend<false, true>(o, l, q, k, v, T, scale);
 }
 
 // Planted: the next keys and values may come while other warps still read these.
-extern "C" __global__ void attention_unsynced(float* o, float* l, const bf16* q, const bf16* k, const bf16* v, int T,
-                                              float scale) {
+extern "C" __global__ void attention_unsynced(float* o, float* l, const bf16* q, const bf16* k,
+                                              const bf16* v, int T, float scale) {
   attend<true, false>(o, l, q, k, v, T, scale);
 }

@@ -22,8 +22,8 @@ static CUdeviceptr run(CUmodule module, const char* name, const Case& c) {
   OK(CU(cuMemAlloc_v2)(&out, 4 * static_cast<size_t>(c.M) * c.N));
   const unsigned grid_x = (static_cast<unsigned>(c.N) + 63) / 64,
                  grid_y = (static_cast<unsigned>(c.M) + 63) / 64;
-  OK(launch(function_of(module, name), {grid_x, grid_y}, {128}, 0, nullptr, out, a, b, c.M, c.N, c.K, data.ld,
-            data.ld));
+  OK(launch(function_of(module, name), {grid_x, grid_y}, {128}, 0, nullptr, out, a, b, c.M, c.N, c.K,
+            data.ld, data.ld));
   return out;
 }
 
@@ -46,7 +46,8 @@ static void check(const std::vector<float>& out, const Case& c) {
   CHECK(worst(out, expected, tolerance) <= 1);
 }
 
-constexpr Case cases[] = {{1, 1, 1}, {64, 64, 32}, {33, 31, 17}, {127, 65, 129}, {65, 130, 71}, {3, 200, 96}};
+constexpr Case cases[] = {{1, 1, 1},      {64, 64, 32},  {33, 31, 17},
+                          {127, 65, 129}, {65, 130, 71}, {3, 200, 96}};
 
 int main(int count, char** arguments) {
   right_under_every_schedule([](CUmodule module) {
@@ -59,9 +60,8 @@ int main(int count, char** arguments) {
     return state;
   });
   for (const char* name : {"matmul_unwaited", "matmul_unsynced"}) {
-    caught_under_every_schedule(name, {"async_unwaited", "race", "uninitialised"}, [name](CUmodule module) {
-      run(module, name, {65, 130, 129});
-    });
+    caught_under_every_schedule(name, {"async_unwaited", "race", "uninitialised"},
+                                [name](CUmodule module) { run(module, name, {65, 130, 129}); });
   }
   tests().push_back(
       {"counts", [] {
@@ -77,6 +77,8 @@ int main(int count, char** arguments) {
          // 2 x 3 tiles of 64 x 64, K in 2 steps of 64.
          CHECK(contains(line, "\"flops\":{\"tensor\":" + std::to_string(2 * 6 * 64 * 64 * 128) + ","));
          CHECK(contains(line, "\"bankConflicts\":0,"));
+         CHECK(contains(line, "\"registers\":") &&
+               !contains(line, "\"registers\":null"));  // of the machine code
        }});
   return main_of(count, arguments);
 }

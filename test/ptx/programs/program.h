@@ -66,8 +66,9 @@ struct Schedule {
   const char *name, *order, *seed, *device;
 };
 inline constexpr Schedule schedules[] = {
-    {"forward", "forward", "1", "8.0"}, {"reverse", "reverse", "1", "8.0"}, {"random_1", "random", "1", "8.0"},
-    {"random_2", "random", "2", "8.0"}, {"code_100", "forward", "1", "10.0"},  // PTX of the other code generator
+    {"forward", "forward", "1", "8.0"},          {"reverse", "reverse", "1", "8.0"},
+    {"random_1", "random", "1", "8.0"},          {"random_2", "random", "2", "8.0"},
+    {"code_100", "forward", "1", "10.0"},  // PTX of the other code generator
     {"code_100_reverse", "reverse", "1", "10.0"}};
 constexpr size_t schedule_count = sizeof schedules / sizeof *schedules;
 
@@ -91,38 +92,40 @@ inline void use(const Schedule& schedule) {
   setenv("EMULATOR_DEVICE", schedule.device, 1);
 }
 
-// Registers a test for each schedule and one that compares their results bit for bit, a code generator at a time.
-// `body` returns the hash of all its results.
+// Registers a test for each schedule and one that compares their results bit for bit, a code generator at a
+// time. `body` returns the hash of all its results.
 inline void right_under_every_schedule(const std::function<uint64_t(CUmodule)>& body) {
   hashes();
   for (size_t i = 0; i < schedule_count; i++) {
     tests().push_back({std::string("right_") + schedules[i].name, [i, body] {
-      use(schedules[i]);
-      hashes()[i] = body(load());
-      EQUAL(reported(), "");
-    }});
+                         use(schedules[i]);
+                         hashes()[i] = body(load());
+                         EQUAL(reported(), "");
+                       }});
   }
   tests().push_back({"same_under_every_schedule", [] {
-    for (size_t i = 1; i < schedule_count; i++) {
-      const size_t first = std::strcmp(schedules[i].device, "8.0") == 0 ? 0 : 4;
-      if (hashes()[i] != hashes()[first]) fail(__FILE__, __LINE__, std::string("not under ") + schedules[i].name);
-    }
-  }});
+                       for (size_t i = 1; i < schedule_count; i++) {
+                         const size_t first = std::strcmp(schedules[i].device, "8.0") == 0 ? 0 : 4;
+                         if (hashes()[i] != hashes()[first])
+                           fail(__FILE__, __LINE__, std::string("not under ") + schedules[i].name);
+                       }
+                     }});
 }
 
-// Registers a test for each schedule in which `body` launches a kernel with a planted bug; every one must report
-// `kernel` and one of the words.
+// Registers a test for each schedule in which `body` launches a kernel with a planted bug; every one must
+// report `kernel` and one of the words.
 inline void caught_under_every_schedule(const char* kernel, const std::vector<const char*>& words,
                                         const std::function<void(CUmodule)>& body) {
   for (const Schedule& schedule : schedules) {
     tests().push_back({std::string("caught_") + kernel + "_" + schedule.name, [=] {
-      use(schedule);
-      body(load());
-      CHECK(CU(cuCtxSynchronize)() != CUDA_SUCCESS);
-      const std::string text = reported();
-      CHECK(contains(text, kernel));
-      CHECK(std::any_of(words.begin(), words.end(), [&](const char* word) { return contains(text, word); }));
-    }});
+                         use(schedule);
+                         body(load());
+                         CHECK(CU(cuCtxSynchronize)() != CUDA_SUCCESS);
+                         const std::string text = reported();
+                         CHECK(contains(text, kernel));
+                         CHECK(std::any_of(words.begin(), words.end(),
+                                           [&](const char* word) { return contains(text, word); }));
+                       }});
   }
 }
 

@@ -1,4 +1,5 @@
-// out[row] = sum of x[row, 0..n): a block a row, partial sums by warp shuffles, then over the warps through shared memory.
+// out[row] = sum of x[row, 0..n): a block a row, partial sums by warp shuffles, then over the warps through
+// shared memory.
 
 template <bool barrier>
 __device__ void reduce_row(float* out, const float* x, int n) {
@@ -19,7 +20,9 @@ __device__ void reduce_row(float* out, const float* x, int n) {
 extern "C" __global__ void reduce(float* out, const float* x, int n) { reduce_row<true>(out, x, n); }
 
 // Planted: no barrier between the warps' writes and the reads.
-extern "C" __global__ void reduce_unsynced(float* out, const float* x, int n) { reduce_row<false>(out, x, n); }
+extern "C" __global__ void reduce_unsynced(float* out, const float* x, int n) {
+  reduce_row<false>(out, x, n);
+}
 
 // Planted: lanes that have left the loop are named in the mask.
 extern "C" __global__ void reduce_absent(float* out, const float* x, int n) {
