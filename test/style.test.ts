@@ -19,8 +19,8 @@ function sources(...folders: string[]): string[] {
       ),
     )
     .filter((name) => /\.(ts|js|mjs|cc|h|cu|cuh|py)$/.test(name))
-    // The emulated GPU is being written, and nothing is built of it yet.
-    .filter((name) => !name.startsWith('test/ptx/'))
+    // The emulated GPU's tests hold programs in PTX, whose lines are not ours to break.
+    .filter((name) => !/^test\/ptx\/core_test/.test(name))
 }
 
 const read = (name: string) => readFileSync(path.join(root, name), 'utf8')

@@ -34,11 +34,15 @@ __device__ float warp_sum(float v) {
 }
 
 // One block a row.
-extern "C" __global__ void layernorm(float* out, const float* in, const float* weight, const float* bias, int C) {
+extern "C" __global__ void layernorm(float* out, const float* in, const float* weight, const float* bias,
+                                     int C) {
   __shared__ float part[64];
   const float* x = in + size_t(blockIdx.x) * C;
   float s = 0, s2 = 0;
-  for (int c = threadIdx.x; c < C; c += blockDim.x) { s += x[c]; s2 += x[c] * x[c]; }
+  for (int c = threadIdx.x; c < C; c += blockDim.x) {
+    s += x[c];
+    s2 += x[c] * x[c];
+  }
   s = warp_sum(s), s2 = warp_sum(s2);
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
   if (lane == 0) part[warp] = s, part[32 + warp] = s2;
@@ -46,7 +50,8 @@ extern "C" __global__ void layernorm(float* out, const float* in, const float* w
   s = warp_sum(lane < warps ? part[lane] : 0.f);
   s2 = warp_sum(lane < warps ? part[32 + lane] : 0.f);
   float mean = s / C, rstd = rsqrtf(s2 / C - mean * mean + 1e-5f);
-  for (int c = threadIdx.x; c < C; c += blockDim.x) out[size_t(blockIdx.x) * C + c] = (x[c] - mean) * rstd * weight[c] + bias[c];
+  for (int c = threadIdx.x; c < C; c += blockDim.x)
+    out[size_t(blockIdx.x) * C + c] = (x[c] - mean) * rstd * weight[c] + bias[c];
 }
 
 // One warp a row of scores.
@@ -68,9 +73,11 @@ extern "C" __global__ void histogram(unsigned* bins, const unsigned char* in, __
   __shared__ unsigned local[256];
   for (int k = threadIdx.x; k < 256; k += blockDim.x) local[k] = 0;
   __syncthreads();
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) atomicAdd(&local[in[i]], 1u);
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+    atomicAdd(&local[in[i]], 1u);
   __syncthreads();
-  for (int k = threadIdx.x; k < 256; k += blockDim.x) if (local[k]) atomicAdd(&bins[k], local[k]);
+  for (int k = threadIdx.x; k < 256; k += blockDim.x)
+    if (local[k]) atomicAdd(&bins[k], local[k]);
   if (threadIdx.x == 0) atomicAdd(pair, __floats2bfloat162_rn(1.f, 2.f));
 }
 
@@ -79,17 +86,21 @@ extern "C" __global__ void transcendental(float* out, const float* in, int n) {
   if (i >= n) return;
   float x = in[i];
   float* o = out + size_t(i) * 12;
-  o[0] = tanhf(x), o[1] = erff(x), o[2] = expf(x), o[3] = logf(fabsf(x) + 1e-3f), o[4] = sinf(x * 100), o[5] = cosf(x);
-  o[6] = powf(fabsf(x), 1.7f), o[7] = log1pf(fabsf(x)), o[8] = rsqrtf(fabsf(x) + 1), o[9] = float(exp(double(x))), o[10] = fmodf(x, 0.7f), o[11] = cbrtf(x);
+  o[0] = tanhf(x), o[1] = erff(x), o[2] = expf(x), o[3] = logf(fabsf(x) + 1e-3f), o[4] = sinf(x * 100),
+  o[5] = cosf(x);
+  o[6] = powf(fabsf(x), 1.7f), o[7] = log1pf(fabsf(x)), o[8] = rsqrtf(fabsf(x) + 1),
+  o[9] = float(exp(double(x))), o[10] = fmodf(x, 0.7f), o[11] = cbrtf(x);
 }
 
-// C = A B, row-major A (M x K) and B (K x N) in bfloat16, 64 x 64 tiles, cp.async in two stages, ldmatrix, mma.sync.
+// C = A B, row-major A (M x K) and B (K x N) in bfloat16, 64 x 64 tiles, cp.async in two stages, ldmatrix,
+// mma.sync.
 __device__ void copy16(void* to, const void* from, bool valid) {
   unsigned address = unsigned(__cvta_generic_to_shared(to));
   int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes));
 }
-extern "C" __global__ void __launch_bounds__(128) matmul(float* c, const __nv_bfloat16* a, const __nv_bfloat16* b, int M, int N, int K) {
+extern "C" __global__ void __launch_bounds__(128)
+    matmul(float* c, const __nv_bfloat16* a, const __nv_bfloat16* b, int M, int N, int K) {
   constexpr int T = 64, KT = 32, PA = KT + 8, PB = T + 8;
   __shared__ __align__(16) __nv_bfloat16 as[2][T * PA], bs[2][KT * PB];
   const int m0 = blockIdx.y * T, n0 = blockIdx.x * T, t = threadIdx.x, lane = t % 32, warp = t / 32;
@@ -118,15 +129,24 @@ extern "C" __global__ void __launch_bounds__(128) matmul(float* c, const __nv_bf
     __syncthreads();
     for (int kk = 0; kk < KT; kk += 16) {
       unsigned ar[4], br[4];
-      unsigned at = unsigned(__cvta_generic_to_shared(&as[stage][(warp * 16 + lane % 16) * PA + kk + lane / 16 * 8]));
-      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(ar[0]), "=r"(ar[1]), "=r"(ar[2]), "=r"(ar[3]) : "r"(at));
+      unsigned at =
+          unsigned(__cvta_generic_to_shared(&as[stage][(warp * 16 + lane % 16) * PA + kk + lane / 16 * 8]));
+      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(ar[0]), "=r"(ar[1]), "=r"(ar[2]), "=r"(ar[3])
+                   : "r"(at));
       for (int n = 0; n < T; n += 16) {
-        unsigned bt = unsigned(__cvta_generic_to_shared(&bs[stage][(kk + lane % 16) * PB + n + lane / 16 * 8]));
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(br[0]), "=r"(br[1]), "=r"(br[2]), "=r"(br[3]) : "r"(bt));
+        unsigned bt =
+            unsigned(__cvta_generic_to_shared(&bs[stage][(kk + lane % 16) * PB + n + lane / 16 * 8]));
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                     : "=r"(br[0]), "=r"(br[1]), "=r"(br[2]), "=r"(br[3])
+                     : "r"(bt));
         for (int h = 0; h < 2; ++h) {
           float* d = acc[n / 8 + h];
-          asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(ar[0]), "r"(ar[1]), "r"(ar[2]), "r"(ar[3]), "r"(br[2 * h]), "r"(br[2 * h + 1]));
+          asm volatile(
+              "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+              "{%0,%1,%2,%3};"
+              : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+              : "r"(ar[0]), "r"(ar[1]), "r"(ar[2]), "r"(ar[3]), "r"(br[2 * h]), "r"(br[2 * h + 1]));
         }
       }
     }
