@@ -17,7 +17,7 @@ import type { Progress } from './checkpoint.js'
 import type { TrainEvent } from './events.js'
 import { checkMemory, defaultBatch, defaultLearningRate } from './options.js'
 import type { Settings } from './options.js'
-import { openOutput, writeRun } from './output.js'
+import { dataFiles, openOutput, writeRun } from './output.js'
 import type { Output } from './output.js'
 import { chooseTokenizer } from './vocabulary.js'
 
@@ -36,6 +36,8 @@ export interface Job {
   validation: Loader
   rate: Schedule
   progress: Progress
+  /** Lets other runs write to the output folder. Never throws. */
+  release: () => Promise<void>
 }
 
 /** @throws GptloomError, AbortError; a new output folder is then as it was before */
@@ -44,13 +46,11 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
   const output = await openOutput(settings)
   let file: TokenFile | undefined
   try {
-    const { tokenizer, config, memory, parameters, batch, seed } = await plan(
-      settings,
-      output,
-      emit,
-    )
+    const planned = await plan(settings, output, emit)
+    const { tokenizer, config, memory, parameters, batch, seed } = planned
+    const share = output.earlier?.validation ?? settings.validation ?? 0.1
     const data = await prepare(
-      settings,
+      { ...settings, validation: share },
       tokenizer,
       config.context,
       output.earlier !== undefined,
@@ -72,7 +72,8 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
       : { step: 0, tokens: 0, firstLoss: null, last: null, best: null, recent: [] }
     await device.idle()
     if (!output.earlier) {
-      await writeRun(settings.output, { model: config, seed })
+      const files = await dataFiles(settings.data)
+      await writeRun(settings.output, { model: config, seed, validation: share, data: files })
       await writeDescription(settings.output, config, tokenizer)
     }
     const size = ({ start, end }: TokenRange) => end - start
@@ -110,10 +111,12 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
       validation,
       rate,
       progress,
+      release: output.release,
     }
   } catch (error) {
     await file?.close()
     await output.undo()
+    await output.release()
     throw error
   }
 }
@@ -121,7 +124,7 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
 /** What the run will be of, and whether it fits: nothing large is read or written yet. */
 async function plan(settings: Settings, { earlier }: Output, emit: (event: TrainEvent) => void) {
   const tokenizer = earlier
-    ? await loadTokenizer(settings.output)
+    ? sameTokenizer(await loadTokenizer(settings.output), settings)
     : await chooseTokenizer(settings, emit)
   const config = earlier?.model ?? resolveModel(settings.model, tokenizer.size)
   if (config.vocabulary < tokenizer.size) {
@@ -138,6 +141,19 @@ async function plan(settings: Settings, { earlier }: Output, emit: (event: Train
   const what = `a model of ${millions} million parameters in batches of ${batch} x ${config.context} tokens`
   checkMemory(memory.total, availableMemory(), what)
   return { tokenizer, config, memory, parameters, batch, seed }
+}
+
+/** The tokenizer of the run that is resumed, unless the settings ask for another. */
+function sameTokenizer(had: Tokenizer, { tokenizer: wanted, output }: Settings): Tokenizer {
+  const isOther =
+    typeof wanted === 'string'
+      ? wanted !== 'auto' && wanted !== had.kind
+      : 'encode' in wanted
+        ? JSON.stringify(wanted.files()) !== JSON.stringify(had.files())
+        : had.kind !== wanted.kind || had.size !== wanted.size
+  if (!isOther) return had
+  const what = `the tokenizer of the run that ${output} holds (${had.kind}, ${had.size} tokens)`
+  throw outOfRange(what, 'tokenizer', wanted)
 }
 
 async function prepare(

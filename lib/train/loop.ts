@@ -1,6 +1,8 @@
 import { AbortError, GptloomError } from '../errors.js'
+import type { Batch } from '../data/index.js'
 import { writeWeights } from '../formats/huggingface.js'
 import { Tape } from '../tensor/index.js'
+import type { Tensor } from '../tensor/index.js'
 import { generateTokens } from '../generate/index.js'
 import { newestCheckpoint, saveCheckpoint } from './checkpoint.js'
 import { meanLoss } from './evaluate.js'
@@ -49,38 +51,32 @@ async function afterStep(job: Job): Promise<void> {
 }
 
 async function trainStep(job: Job, clock: Clock): Promise<void> {
-  const { settings, batch, seed, model, optimizer, train, progress, emit } = job
-  const { accumulate, clip, recompute, steps } = settings
-  const { context } = model.config
-  const { device } = model
+  const { settings, model, optimizer, train, progress, emit } = job
+  const { accumulate, clip, steps } = settings
   const { step } = progress
-  const batches = await Promise.all(
-    Array.from({ length: accumulate }, (_, micro) => train.batch(step, micro)),
-  )
-  const losses = batches.map(({ tokens, targets, starts }, micro) => {
-    using tape = new Tape()
-    const loss = tape.run(() => {
-      const upload = (values: Int32Array) => device.tensor(values, [batch, context])
-      const dropout = { seed, step: step * accumulate + micro }
-      return model.loss(upload(tokens), upload(targets), {
-        starts: starts && upload(starts),
-        dropout,
-        recompute,
-      })
-    })
-    tape.backward(loss)
-    tape.release(loss)
-    return loss
-  })
+  // Of the micro-batches, one runs while the next is read: no more than two are held, however many
+  // a step has.
+  let sum = 0
+  let targets = 0
+  let running: Tensor | undefined
+  const settle = async () => {
+    sum += (await running?.item()) ?? 0
+    running?.dispose()
+  }
+  for (let micro = 0; micro < accumulate; micro++) {
+    const next = await train.batch(step, micro)
+    await settle()
+    targets += next.targetCount
+    running = forwardBackward(job, next, micro)
+  }
   // Gradients are of sums of losses: one division by all targets of the step makes them those of the mean.
-  const targets = batches.reduce((sum, { targetCount }) => sum + targetCount, 0)
   const learningRate = job.rate(step)
   const norm = optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip })
   model.zeroGrad()
-  const sums = await Promise.all(losses.map((loss) => loss.item()))
+  await settle()
   const gradientNorm = (await norm.item()) / targets
-  for (const tensor of [...losses, norm]) tensor.dispose()
-  const loss = sums.reduce((a, b) => a + b, 0) / targets
+  norm.dispose()
+  const loss = sum / targets
   if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
     await diverged(job, `Step ${step + 1} gave a loss of ${loss} (gradient norm ${gradientNorm})`)
   }
@@ -101,6 +97,25 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
     secondsLeft,
     epoch: train.epoch(progress.step),
   })
+}
+
+/** Enqueues a micro-batch: gradients are added up, and its sum of losses is returned. */
+function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: number): Tensor {
+  const { settings, batch, seed, model, progress } = job
+  const { accumulate, recompute } = settings
+  using tape = new Tape()
+  const loss = tape.run(() => {
+    const upload = (values: Int32Array) =>
+      model.device.tensor(values, [batch, model.config.context])
+    return model.loss(upload(tokens), upload(targets), {
+      starts: starts && upload(starts),
+      dropout: { seed, step: progress.step * accumulate + micro },
+      recompute,
+    })
+  })
+  tape.backward(loss)
+  tape.release(loss)
+  return loss
 }
 
 async function evaluate(job: Job): Promise<void> {

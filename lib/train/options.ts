@@ -15,7 +15,10 @@ import type { Tokenizer } from '../tokenizer/index.js'
 
 /** Options of train(). Only data and output must be given. */
 export interface TrainOptions {
-  /** Text to learn from: a file, a folder of .txt and .md files, or several of them. UTF-8. */
+  /**
+   * Text to learn from: a file, a folder of .txt and .md files, or several of them. UTF-8. A run that
+   * is resumed keeps its text encoded; it need not be there any more, but may not be another.
+   */
   data: string | readonly string[]
   /** The folder for the model, its checkpoints and the report. It must not exist, or be empty. */
   output: string
@@ -48,7 +51,10 @@ export interface TrainOptions {
   weightDecay?: number
   /** The gradient's norm is clipped to this; 0 for no clipping. Default 1. */
   clip?: number
-  /** The share of the text, at its end, kept for validation. Above 0, below 1. Default 0.1. */
+  /**
+   * The share of the text, at its end, kept for validation. Above 0, below 1. Default 0.1, or that of
+   * the run that is resumed.
+   */
   validation?: number
   /** Steps between evaluations on the validation part. Default: a tenth of all. */
   evaluateEvery?: number
@@ -108,7 +114,15 @@ export const optionNames = [
   'signal',
 ] as const satisfies readonly (keyof TrainOptions)[]
 
-type Open = 'signal' | 'threads' | 'learningRate' | 'minLearningRate' | 'model' | 'batch' | 'seed'
+type Open =
+  | 'signal'
+  | 'threads'
+  | 'learningRate'
+  | 'minLearningRate'
+  | 'model'
+  | 'batch'
+  | 'seed'
+  | 'validation'
 
 /** Options with every default filled in that depends neither on the data nor on the run that is resumed. */
 export type Settings = Required<Omit<TrainOptions, Open>> & Pick<TrainOptions, Open>
@@ -141,7 +155,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     betas: options.betas ?? [0.9, 0.99],
     weightDecay: options.weightDecay ?? 0.1,
     clip: options.clip ?? 1,
-    validation: options.validation ?? 0.1,
+    validation: options.validation,
     evaluateEvery,
     evaluateTokens: options.evaluateTokens ?? 32768,
     checkpointEvery: options.checkpointEvery ?? evaluateEvery,
@@ -184,7 +198,7 @@ function check(s: Settings): void {
   s.betas.forEach((beta, i) => checkNumber(`betas[${i}]`, beta, 0, 0.99999))
   checkNumber('weightDecay', s.weightDecay, 0)
   checkNumber('clip', s.clip, 0)
-  checkNumber('validation', s.validation, 1e-6, 0.99)
+  if (s.validation !== undefined) checkNumber('validation', s.validation, 1e-6, 0.99)
   if (s.evaluateTokens !== Infinity) checkInteger('evaluateTokens', s.evaluateTokens)
   checkInteger('checkpointEvery', s.checkpointEvery, 0)
   checkInteger('sampleEvery', s.sampleEvery, 0)

@@ -1,17 +1,28 @@
 // The folder of a run: what may be in it before, and what it says of the run that it holds.
 import { access, constants, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
-import { GptloomError, checkInteger, outOfRange } from '../errors.js'
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { openText } from '../data/index.js'
+import { GptloomError, checkInteger, checkNumber, outOfRange, wrongType } from '../errors.js'
 import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
 import { checkConfig, presets } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { newestCheckpoint, removeUnfinished } from './checkpoint.js'
+import { LOCK, lockFolder } from './lock.js'
 import type { Settings } from './options.js'
 
 /** What a resumed run must have in common with the one that it goes on with. */
 export interface RunRecord {
   model: GPT2Config
   seed: number
+  /** The share of the text kept for validation. */
+  validation: number
+  /** The files that were read, by name and size in bytes. */
+  data: DataFile[]
+}
+
+interface DataFile {
+  name: string
+  bytes: number
 }
 
 /** An output folder that a run may write to. */
@@ -20,6 +31,8 @@ export interface Output {
   earlier?: RunRecord & { checkpoint: string }
   /** Leaves the folder as it was found, for a run that fails before its first step. Never throws. */
   undo(): Promise<void>
+  /** Lets other runs write to the folder. Never throws. */
+  release(): Promise<void>
 }
 
 // Written before anything else but data/: the mark of a folder that is ours.
@@ -45,16 +58,31 @@ const WRITTEN = [
 
 /**
  * Makes the output folder or checks the one that is there.
- * @throws GptloomError ERR_OUTPUT_EXISTS, ERR_FILE, ERR_FORMAT; RangeError for sizes that are not those
- *   of the run there
+ * @throws GptloomError ERR_OUTPUT_EXISTS, ERR_OUTPUT_IN_USE, ERR_FILE, ERR_FORMAT; RangeError for
+ *   sizes, a seed or data that are not those of the run there
  */
 export async function openOutput(settings: Settings): Promise<Output> {
-  const { output, resume } = settings
+  const { output } = settings
   await refuseInsideData(settings)
   const made = await guarded(output, 'create', makeFolder(resolve(output)))
   await guarded(output, 'write', access(output, constants.W_OK))
+  const release = await lockFolder(output)
+  try {
+    return { ...(await inspect(settings, made, release)), release }
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+async function inspect(
+  settings: Settings,
+  made: boolean,
+  release: () => Promise<void>,
+): Promise<Omit<Output, 'release'>> {
+  const { output, resume } = settings
   const held = (await guarded(output, 'read', readdir(output))).filter(
-    (name) => !TEMPORARY.test(name),
+    (name) => !TEMPORARY.test(name) && !name.startsWith(LOCK),
   )
   const checkpoint = await newestCheckpoint(output)
   // A run that was killed before its first checkpoint starts again; a folder of something else is refused.
@@ -76,7 +104,7 @@ export async function openOutput(settings: Settings): Promise<Output> {
     checkpoint === undefined ? undefined : { ...(await readRun(settings)), checkpoint }
   return {
     earlier,
-    undo: held.length > 0 ? async () => {} : () => empty(output, made !== undefined),
+    undo: held.length > 0 ? async () => {} : () => empty(output, release, made),
   }
 }
 
@@ -97,42 +125,54 @@ async function isFolder(path: string): Promise<boolean> {
   )
 }
 
-/** Makes a folder and those above it; returns the first that was made. */
-async function makeFolder(path: string): Promise<string | undefined> {
+/**
+ * Makes a folder and those above it, one by one: Node's own way of doing so never ends below /proc,
+ * and says of a read-only disk that the folder does not exist. Tells whether the folder is new.
+ */
+async function makeFolder(path: string): Promise<boolean> {
+  if (await exists(path)) return false
+  if (dirname(path) !== path) await makeFolder(dirname(path))
   try {
-    return await mkdir(path, { recursive: true })
-  } catch {
-    // With `recursive`, Node says of a read-only disk that the folder does not exist: ask for the true
-    // reason.
-    let missing = path
-    while (!(await exists(dirname(missing)))) missing = dirname(missing)
-    await mkdir(missing)
-    await mkdir(path, { recursive: true })
-    return missing
+    await mkdir(path)
+    return true
+  } catch (error) {
+    // Somebody else may have made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(path))) return false
+    throw error
   }
 }
 
 // Only what a run writes: whatever else came into the folder meanwhile is somebody's.
-async function empty(output: string, remove: boolean): Promise<void> {
+async function empty(output: string, release: () => Promise<void>, remove: boolean): Promise<void> {
   try {
     for (const name of WRITTEN) await rm(join(output, name), { recursive: true, force: true })
     await removeStale(output)
+    await release()
     if (remove) await rmdir(output)
   } catch {
     // What made the run fail is what the user needs to hear of.
   }
 }
 
-export async function writeRun(output: string, { model, seed }: RunRecord): Promise<void> {
-  await writeFileAtomic(join(output, RUN), JSON.stringify({ model, seed }, null, 2) + '\n')
+export async function writeRun(output: string, run: RunRecord): Promise<void> {
+  await writeFileAtomic(join(output, RUN), JSON.stringify(run, null, 2) + '\n')
 }
 
-async function readRun({ output, model, seed }: Settings): Promise<RunRecord> {
+/** The files of a run's data, as its record names them. */
+export async function dataFiles(data: Settings['data']): Promise<DataFile[]> {
+  const { files } = await openText(data)
+  return files.map(({ path, bytes }) => ({ name: basename(path), bytes }))
+}
+
+async function readRun(settings: Settings): Promise<RunRecord> {
+  const { output, model, seed, validation } = settings
   const path = join(output, RUN)
   const run = (await readJson(path)) as RunRecord
   try {
     checkConfig(run.model)
     checkInteger('seed', run.seed, 0)
+    checkNumber('validation', run.validation, 0, 1)
+    if (!Array.isArray(run.data)) throw wrongType('a list of files', 'data', run.data)
   } catch (error) {
     throw new GptloomError('ERR_FORMAT', `${path}: ${(error as Error).message}`, { cause: error })
   }
@@ -145,5 +185,24 @@ async function readRun({ output, model, seed }: Settings): Promise<RunRecord> {
     if (differs(had, value)) throw outOfRange(as(had), `model.${name}`, value)
   }
   if (differs(run.seed, seed)) throw outOfRange(as(run.seed), 'seed', seed)
+  if (differs(run.validation, validation))
+    throw outOfRange(as(run.validation), 'validation', validation)
+  await compareData(settings, run, as)
   return run
+}
+
+// A run goes on with the tokens that it keeps, so the files themselves may be gone by now; but other
+// ones would never be read.
+async function compareData(
+  { data }: Settings,
+  run: RunRecord,
+  as: (had: unknown) => string,
+): Promise<void> {
+  const files = await dataFiles(data).catch(() => undefined)
+  if (!files || JSON.stringify(files) === JSON.stringify(run.data)) return
+  const text = (list: DataFile[]) => {
+    const shown = list.slice(0, 3).map(({ name, bytes }) => `${name} of ${bytes} bytes`)
+    return shown.join(', ') + (list.length > 3 ? ` and ${list.length - 3} more` : '')
+  }
+  throw outOfRange(as(text(run.data)), 'data', text(files))
 }

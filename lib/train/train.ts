@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { writeFileAtomic } from '../files.js'
+import { outOfRange } from '../errors.js'
+import { readJson, writeFileAtomic } from '../files.js'
 import { loadWeights } from '../formats/huggingface.js'
 import { LanguageModel } from '../generate/index.js'
 import { trainingFlops } from '../models/index.js'
@@ -84,14 +85,12 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
   const { model, optimizer, progress, data, tokenizer } = job
   const before = progress.tokens
   try {
-    await trainLoop(job)
+    const done = await finished(job)
+    if (!done) await trainLoop(job)
     optimizer.dispose()
     const seconds = (performance.now() - started) / 1000
-    const report = await makeReport(job, progress.tokens - before, seconds)
-    await writeFileAtomic(
-      join(settings.output, 'report.json'),
-      JSON.stringify(report, null, 2) + '\n',
-    )
+    const report = done ?? (await makeReport(job, progress.tokens - before, seconds))
+    if (!done) await writeFileAtomic(reportOf(job), JSON.stringify(report, null, 2) + '\n')
     if (report.bestStep !== progress.step) await loadWeights(settings.output, model)
     emit({ type: 'done', report })
     return { model: new LanguageModel(model, tokenizer), report }
@@ -101,7 +100,26 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     throw error
   } finally {
     await data.file.close()
+    await job.release()
   }
+}
+
+function reportOf({ settings }: Job): string {
+  return join(settings.output, 'report.json')
+}
+
+/**
+ * The report of a run that is resumed with nothing left to do; undefined where there is something.
+ * @throws RangeError for fewer steps than the run has done
+ */
+async function finished(job: Job): Promise<TrainReport | undefined> {
+  const { progress, settings } = job
+  if (progress.step < settings.steps || progress.last?.step !== progress.step) return undefined
+  const report = (await readJson(reportOf(job)).catch(() => null)) as TrainReport | null
+  if (report?.steps !== progress.step) return undefined
+  if (progress.step === settings.steps) return report
+  const what = `at least ${progress.step}, which the run that ${settings.output} holds has done,`
+  throw outOfRange(what, 'steps', settings.steps)
 }
 
 async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {

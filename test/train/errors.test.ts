@@ -44,6 +44,12 @@ test('an output folder that holds something is refused and not touched', async (
   )
 })
 
+test('an output folder where none can be made is refused, and does not hang', async () => {
+  if (existsSync('/proc/self')) await refused(nano({ output: '/proc/a/b/c' }), 'ERR_FILE', /\/proc/)
+  if (process.platform !== 'win32')
+    await refused(nano({ output: '/dev/null/a' }), 'ERR_FILE', /not a folder/)
+})
+
 test('an output folder inside the data is refused: its files would be learned from', async () => {
   const data = fresh('texts')
   mkdirSync(data)

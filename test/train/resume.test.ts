@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path'
 import { load, train } from '../../lib/index.js'
 import type { TrainEvent, TrainOptions } from '../../lib/index.js'
-import { contents, eventsOf, failure, nano, strays, textFile, weights } from './nano.js'
+import { contents, eventsOf, failure, fresh, nano, strays, textFile, weights } from './nano.js'
 
 const data = textFile()
 const base: Partial<TrainOptions> = {
@@ -181,10 +181,10 @@ test('a finished run, resumed, is done at once; with more steps it goes on', asy
   assert.is(report.steps, 12)
   assert.is(report.firstLoss, (await train({ ...whole, resume: true })).report.firstLoss)
   assert.ok(model.parameters > 0)
-  before.delete('report.json')
-  const after = contents(options.output)
-  after.delete('report.json')
-  assert.equal([...after], [...before], 'nothing but the report is written')
+  assert.equal([...contents(options.output)], [...before], 'nothing is written')
+  const fewer = await failure(train({ ...options, steps: 5, resume: true }))
+  assert.instance(fewer, RangeError)
+  assert.match(fewer.message, /at least 12, which the run that .* has done, for steps, received 5/)
   const longer = await eventsOf(train({ ...options, steps: 14, resume: true }))
   assert.equal(
     longer.flatMap((event) => (event.type === 'step' ? [event.step] : [])),
@@ -225,7 +225,23 @@ test('resuming takes sizes, seed and batch from the run, and refuses others', as
   const bare = { ...(options.model as object), preset: 'nano', bias: false } as const
   await refused({ model: bare }, /for model.bias, received false/)
   await refused({ seed: 6 }, /Expected 5, as in the run that .* for seed, received 6/)
+  await refused({ validation: 0.2 }, /Expected 0.1, as in the run .* for validation, received 0.2/)
+  const other = textFile(1400)
+  await refused({ data: other }, /as in the run that .* for data, received ".*text.txt of \d+ byte/)
+  await refused({ data: [data, other] }, /for data, received/)
+  const learned = { kind: 'bpe', size: 300 } as const
+  await refused({ tokenizer: learned }, /the tokenizer of the run that .*\(character, \d+ tokens\)/)
+  await refused({ tokenizer: 'gpt2' }, /for tokenizer, received "gpt2"/)
   assert.equal(contents(options.output), before)
+
+  const { data: _data, ...rest } = options
+  const copy = fresh('gone.txt')
+  cpSync(data, copy)
+  const moved = nano({ ...rest, data: copy, output: undefined })
+  await train(moved)
+  rmSync(copy)
+  const { report } = await train({ ...moved, steps: 4, resume: true })
+  assert.is(report.steps, 4, 'the text itself is not needed again')
 })
 
 test('what a killed run left behind is removed', async () => {
