@@ -15,6 +15,8 @@ if (existsSync(join(output, 'training.json'))) {
   rmSync(output, { recursive: true })
 }
 
+const evaluateEvery = 120 // steps
+
 // The vocabulary is learned from the book too: 4096 words and parts of words.
 const run = train({
   data,
@@ -24,7 +26,7 @@ const run = train({
   steps: 1200,
   batch: 16,
   learningRate: 3e-3,
-  evaluateEvery: 120,
+  evaluateEvery,
   sampleEvery: 0,
 })
 
@@ -56,5 +58,5 @@ function showProgress({ step, steps, loss, tokensPerSecond, secondsLeft }: StepE
     `step ${step}/${steps}  loss ${loss.toFixed(3)}  validation loss ${validation.toFixed(3)}  ` +
     `${Math.round(tokensPerSecond)} tokens/s  ${Math.round(secondsLeft)} s left`
   if (process.stdout.isTTY) process.stdout.write(`\r${line}\x1b[K`)
-  else if (step % 100 === 0) console.log(line)
+  else if (step % evaluateEvery === 0) console.log(line)
 }

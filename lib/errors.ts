@@ -94,6 +94,19 @@ export function checkNumber(name: string, value: unknown, min = -Infinity, max =
   return value
 }
 
+/** Throws unless value is the path of a file or folder. */
+export function checkPath(what: string, name: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw wrongType(what, name, value)
+  if (value.includes('\0')) throw outOfRange(`${what} without NUL bytes`, name, value)
+  return value
+}
+
+/** Throws unless value is an AbortSignal or undefined. */
+export function checkSignal(value: unknown): void {
+  if (value !== undefined && !(value instanceof AbortSignal))
+    throw wrongType('an AbortSignal', 'signal', value)
+}
+
 /** The known name nearest to a mistyped one, or undefined when none is near. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
@@ -105,8 +118,13 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best
 }
 
-/** Throws a TypeError for the first key of options that is not known, with the nearest one that is. */
+/**
+ * Throws a TypeError unless options is an object, and for its first key that is not known, with the
+ * nearest one that is.
+ */
 export function checkKeys(name: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw wrongType('an object of options', name, options)
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     const near = nearest(key, known)

@@ -7,7 +7,7 @@ import type {
   StepEvent,
   TrainEvent,
 } from '../train/index.js'
-import { clock, count, harmless, short } from './format.js'
+import { clock, count, harmless, plural, short } from './format.js'
 import { reportTable, startTable } from './summary.js'
 
 /** What is needed of process.stdout. */
@@ -144,7 +144,9 @@ function lines(event: TrainEvent, output: string): string {
 }
 
 function start(event: StartEvent): string {
-  const resumed = event.step > 0 ? `going on after step ${count(event.step)}\n` : ''
+  const done = `all of ${plural(event.step, 'step')} done already`
+  const going = event.step < event.steps ? `going on after step ${count(event.step)}` : done
+  const resumed = event.step > 0 ? `${going}\n` : ''
   return startTable(event) + '\n' + resumed
 }
 

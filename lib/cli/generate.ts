@@ -53,7 +53,7 @@ export const generate: Verb = {
 async function run({ positionals, values }: Parsed): Promise<number> {
   const { device, threads, json, prompt: echo, help: _, ...sampling } = values
   const [folder, given, ...more] = positionals
-  if (folder === undefined) throw new UsageError('Name the folder of a model')
+  if (!folder) throw new UsageError('Name the folder of a model')
   if (more.length > 0) throw new UsageError('Give the prompt as one argument: put it in quotes')
   const prompt =
     given === '-' || (given === undefined && !process.stdin.isTTY)

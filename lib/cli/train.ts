@@ -82,7 +82,11 @@ const course: Flag[] = [
 ]
 
 const watching: Flag[] = [
-  numeric('evaluate-every', 'steps between evaluations (a tenth of all)', 'evaluateEvery'),
+  numeric(
+    'evaluate-every',
+    'steps between evaluations (a tenth of all, at least 10)',
+    'evaluateEvery',
+  ),
   {
     ...numeric(
       'evaluate-tokens',
@@ -128,10 +132,10 @@ export const train: Verb = {
 
 async function run(parsed: Parsed, args: readonly string[]): Promise<number> {
   const { json, quiet, help: _, ...values } = parsed.values
-  if (parsed.positionals.length === 0) {
+  if (!parsed.positionals.some(Boolean)) {
     throw new UsageError('Name the text to learn from: a file or a folder')
   }
-  if (values.output === undefined) {
+  if (!values.output) {
     throw new UsageError('Name the folder for the model: --out <folder>')
   }
   const stop = new Stop()

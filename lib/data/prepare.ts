@@ -152,9 +152,10 @@ async function encode(
 function checkParts(split: number, count: number, context: number, validation: number): void {
   const rest = count - split
   if (split > context && (rest > context || validation === 0)) return
+  const counted = count === 1 ? '1 token' : `${count} tokens`
   throw new GptloomError(
     'ERR_DATA',
-    `The text is too short: ${count} tokens, ${split} of them for training and ${rest} for ` +
+    `The text is too short: ${counted}, ${split} of them for training and ${rest} for ` +
       `validation, but each part needs at least ${context + 1}, one more than the context. ` +
       'Use more text or a smaller context.',
   )

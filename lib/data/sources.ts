@@ -54,6 +54,11 @@ export async function openText(paths: string | readonly string[]): Promise<TextS
 }
 
 function checkFile(path: string, found: Stats): { path: string; bytes: number } {
+  if (found.isFIFO())
+    throw new GptloomError(
+      'ERR_DATA',
+      `${path} is a pipe, and text is read more than once: save it to a file first`,
+    )
   if (!found.isFile()) throw new GptloomError('ERR_DATA', `${path} is neither a file nor a folder`)
   if (found.size === 0) throw new GptloomError('ERR_DATA', `${path} is empty`)
   return { path, bytes: found.size }

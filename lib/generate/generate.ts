@@ -1,4 +1,4 @@
-import { AbortError, checkInteger, checkKeys } from '../errors.js'
+import { AbortError, checkInteger, checkKeys, checkSignal } from '../errors.js'
 import type { GPT2, KeyValueCache } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
@@ -19,6 +19,7 @@ export function checkGenerateOptions(
   options: GenerateOptions,
 ): Required<Pick<GenerateOptions, 'maxTokens'>> {
   checkKeys('the generation options', options, known)
+  checkSignal(options.signal)
   new Sampler(options) // checks the rest
   return { maxTokens: checkInteger('maxTokens', options.maxTokens ?? 200) }
 }

@@ -2,7 +2,7 @@ import { readModel, writeModel } from '../formats/huggingface.js'
 import type { GPT2, GPT2Config } from '../models/index.js'
 import { openDevice } from '../tensor/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
-import { wrongType } from '../errors.js'
+import { checkKeys, checkPath, wrongType } from '../errors.js'
 import { checkGenerateOptions, generateTokens } from './generate.js'
 import type { GenerateOptions } from './generate.js'
 
@@ -80,7 +80,8 @@ export interface LoadOptions {
  * @throws GptloomError ERR_FILE, ERR_FORMAT naming the file and what is wrong with it
  */
 export async function load(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  if (typeof folder !== 'string' || folder === '') throw wrongType('a folder', 'folder', folder)
+  checkPath('a folder', 'folder', folder)
+  checkKeys('load()', options, ['device', 'threads'])
   const { model, tokenizer } = await readModel(folder, openDevice(options.device, options))
   return new LanguageModel(model, tokenizer)
 }

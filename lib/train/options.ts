@@ -3,6 +3,8 @@ import {
   checkInteger,
   checkKeys,
   checkNumber,
+  checkPath,
+  checkSignal,
   outOfRange,
   show,
   wrongType,
@@ -56,7 +58,7 @@ export interface TrainOptions {
    * the run that is resumed.
    */
   validation?: number
-  /** Steps between evaluations on the validation part. Default: a tenth of all. */
+  /** Steps between evaluations on the validation part. Default: a tenth of all, at least 10. */
   evaluateEvery?: number
   /** The most tokens that an evaluation looks at, evenly spread. Default 32768. */
   evaluateTokens?: number
@@ -129,15 +131,13 @@ export type Settings = Required<Omit<TrainOptions, Open>> & Pick<TrainOptions, O
 
 /** @throws TypeError, RangeError naming the option */
 export function resolveOptions(options: TrainOptions): Settings {
-  if (typeof options !== 'object' || options === null)
-    throw wrongType('an object of options', 'train()', options)
   checkKeys('train()', options, optionNames)
   const steps = checkInteger('steps', options.steps ?? 1000)
   // The vocabulary does not matter yet: this only finds mistakes before any work is done.
   resolveModel(options.model, 1)
   const evaluateEvery = checkInteger(
     'evaluateEvery',
-    options.evaluateEvery ?? Math.ceil(steps / 10),
+    options.evaluateEvery ?? Math.max(Math.ceil(steps / 10), Math.min(steps, 10)),
   )
   const settings: Settings = {
     data: options.data,
@@ -173,16 +173,11 @@ export function resolveOptions(options: TrainOptions): Settings {
 }
 
 function check(s: Settings): void {
-  const paths = typeof s.data === 'string' ? [s.data] : s.data
-  if (
-    !Array.isArray(paths) ||
-    paths.length === 0 ||
-    !paths.every((path) => typeof path === 'string' && path)
-  ) {
+  const paths: unknown = typeof s.data === 'string' ? [s.data] : s.data
+  if (!Array.isArray(paths) || paths.length === 0)
     throw wrongType('a path or a list of paths', 'data', s.data)
-  }
-  if (typeof s.output !== 'string' || s.output === '')
-    throw wrongType('a folder', 'output', s.output)
+  for (const path of paths) checkPath('a path or a list of paths', 'data', path)
+  checkPath('a folder', 'output', s.output)
   checkTokenizer(s.tokenizer)
   if (s.batch !== undefined) checkInteger('batch', s.batch, 1, 2 ** 20)
   checkInteger('accumulate', s.accumulate, 1, 2 ** 20)
@@ -209,9 +204,7 @@ function check(s: Settings): void {
   for (const name of ['resume', 'recompute'] as const) {
     if (typeof s[name] !== 'boolean') throw wrongType('true or false', name, s[name])
   }
-  if (s.signal !== undefined && !(s.signal instanceof AbortSignal)) {
-    throw wrongType('an AbortSignal', 'signal', s.signal)
-  }
+  checkSignal(s.signal)
 }
 
 function checkTokenizer(tokenizer: Settings['tokenizer']): void {
@@ -221,7 +214,14 @@ function checkTokenizer(tokenizer: Settings['tokenizer']): void {
       throw outOfRange(`one of ${names.map(show).join(', ')}`, 'tokenizer', tokenizer)
   } else if (typeof tokenizer !== 'object' || tokenizer === null) {
     throw wrongType('a name, { kind, size } or a Tokenizer', 'tokenizer', tokenizer)
-  } else if (!('encode' in tokenizer)) {
+  } else if ('encode' in tokenizer) {
+    const methods = ['encode', 'decode', 'decodeBytes', 'stream', 'decoder', 'files'] as const
+    const isTokenizer =
+      methods.every((name) => typeof tokenizer[name] === 'function') &&
+      Number.isSafeInteger(tokenizer.size)
+    if (!isTokenizer)
+      throw wrongType('a name, { kind, size } or a Tokenizer', 'tokenizer', tokenizer)
+  } else {
     checkKeys('tokenizer', tokenizer, ['kind', 'size'])
     const kind: string = tokenizer.kind
     if (kind !== 'bpe') throw outOfRange("'bpe'", 'tokenizer.kind', kind)

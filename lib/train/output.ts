@@ -64,7 +64,8 @@ const WRITTEN = [
 export async function openOutput(settings: Settings): Promise<Output> {
   const { output } = settings
   await refuseInsideData(settings)
-  const made = await guarded(output, 'create', makeFolder(resolve(output)))
+  const made = !(await isFolder(output))
+  if (made) await guarded(output, 'create', makeFolder(resolve(output)))
   await guarded(output, 'write', access(output, constants.W_OK))
   const release = await lockFolder(output)
   try {
@@ -127,19 +128,14 @@ async function isFolder(path: string): Promise<boolean> {
 
 /**
  * Makes a folder and those above it, one by one: Node's own way of doing so never ends below /proc,
- * and says of a read-only disk that the folder does not exist. Tells whether the folder is new.
+ * and says of a read-only disk that the folder does not exist.
  */
-async function makeFolder(path: string): Promise<boolean> {
-  if (await exists(path)) return false
-  if (dirname(path) !== path) await makeFolder(dirname(path))
-  try {
-    await mkdir(path)
-    return true
-  } catch (error) {
+async function makeFolder(path: string): Promise<void> {
+  if (!(await exists(dirname(path)))) await makeFolder(dirname(path))
+  await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
     // Somebody else may have made it meanwhile.
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && (await isFolder(path))) return false
-    throw error
-  }
+    if (error.code !== 'EEXIST' || !(await isFolder(path))) throw error
+  })
 }
 
 // Only what a run writes: whatever else came into the folder meanwhile is somebody's.

@@ -75,7 +75,10 @@ test('a missing text or folder ends with 2', async () => {
   await all<[string[], RegExp]>(
     [
       [['train', '--out', fresh()], /^error: Name the text/],
+      [['train', '', '--out', fresh()], /^error: Name the text/],
       [['train', book], /^error: Name the folder for the model: --out/],
+      [['train', book, '--out', ''], /^error: Name the folder for the model: --out/],
+      [['generate', ''], /^error: Name the folder of a model/],
       [['trian', book], /^error: Unknown verb "trian": did you mean train\?/],
       [['help', 'trian'], /^error: Unknown verb "trian": did you mean train\?/],
       [[], /^gptloom \d/],

@@ -121,7 +121,7 @@ test('on a terminal one line is drawn again and again, within the width', () => 
   const widths = drawn.map((line) => line.replace(/\x1b\[[0-9;]*[mK]/g, '').length)
   assert.ok(Math.max(...widths) < columns, `${Math.max(...widths)} columns`)
   // What stays comes on lines of its own.
-  assert.match(script.stdout, /\r\x1b\[Kstep 4 {2}validation loss \d\.\d{4}/)
+  assert.match(script.stdout, /\r\x1b\[Kstep 10 {2}validation loss \d\.\d{4}/)
   assert.match(script.stdout, /\x1b\[36m/)
 })
 

@@ -222,7 +222,7 @@ test('memory does not grow with the text', async () => {
   const large = await peak(grow('large.txt', 50))
   console.log(`\npeak of 8 MB of text ${small.toFixed()} MB, of 50 MB ${large.toFixed()} MB`)
   // 42 MB more of text are 50 MB of strings and 100 MB of tokens, were they kept.
-  assert.ok(large - small < 25, `grew by ${(large - small).toFixed()} MB`)
+  assert.ok(large - small < 40, `grew by ${(large - small).toFixed()} MB`)
 })
 
 test.run()

@@ -111,7 +111,10 @@ test('nothing to read', async () => {
   }
   if (process.platform === 'win32') return
   execFileSync('mkfifo', [join(folder, 'fifo.txt')])
-  assert.match((await refusal(join(folder, 'fifo.txt'))).message, /neither a file nor a folder/)
+  assert.match(
+    (await refusal(join(folder, 'fifo.txt'))).message,
+    /is a pipe, .*save it to a file first/,
+  )
   put('real.txt')
   assert.is((await readAll(folder)).length, 1)
 })

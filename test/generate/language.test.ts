@@ -144,6 +144,21 @@ test('mistakes are thrown at once', async () => {
   fails({ topP: 2 }, /topP, received 2/)
   fails({ seed: 0.5 }, /seed, received 0.5/)
   assert.throws(() => model.generate(3 as never), /a string for prompt, received 3/)
+  const none = /Expected an object of options for the generation options, received null/
+  assert.throws(() => model.generate('a', null as never), none)
+  assert.throws(() => model.generate('a', { signal: {} as never }), /an AbortSignal for signal/)
+  assert.throws(() => model.generate('a', { signal: null as never }), /an AbortSignal for signal/)
+  const rejected = (promise: Promise<unknown>) => promise.then(String, String)
+  assert.match(await rejected(model.complete('a', null as never)), none)
+  assert.match(
+    await rejected(load('x', null as never)),
+    /TypeError: Expected an object of options for load\(\), received null/,
+  )
+  assert.match(await rejected(load('a\0b')), /RangeError: Expected a folder without NUL bytes/)
+  assert.match(
+    await rejected(load('x', { treads: 2 } as never)),
+    /TypeError: Unknown option "treads" in load\(\): did you mean "threads"\?/,
+  )
 })
 
 test('<|endoftext|> ends the text and is not part of it', async () => {
