@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'ERR_OUT_OF_MEMORY' // the device has no room for it
   | 'ERR_OUTPUT_EXISTS' // the output folder holds something already
   | 'ERR_OUTPUT_IN_USE' // another run is writing to the output folder
+  | 'ERR_TEMPLATE' // a chat template cannot render a conversation
 
 /**
  * Every failure that is not a mistake in an argument. Mistakes in arguments are TypeError or RangeError
