@@ -19,6 +19,19 @@ export interface Batch {
   readonly targetCount: number
 }
 
+/** What a run learns from, or is measured on: batches that follow from integers alone. */
+export interface BatchSource {
+  /** Epochs gone through when `step` begins, as a fraction. */
+  epoch(step: number): number
+  /** The batch of a training step (from 0), and of one of its micro-batches. */
+  batch(step: number, micro?: number): Promise<Batch>
+  /**
+   * Everything once, the same every time, for measuring the loss; or this many tokens of it, spaced
+   * evenly.
+   */
+  windows(limitTokens?: number): AsyncGenerator<Batch, void, void>
+}
+
 export interface LoaderOptions {
   /** Windows a batch, B. */
   batch: number
@@ -46,7 +59,7 @@ const STREAM = 0x64617461
  * Targets are the tokens one further on, also across documents: after end-of-text a model learns
  * how documents begin.
  */
-export class Loader {
+export class Loader implements BatchSource {
   /** Windows an epoch. */
   readonly windowsPerEpoch: number
   readonly #slack: number

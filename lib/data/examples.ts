@@ -1,0 +1,225 @@
+// Prepared examples on disk: every token with whether it is learned, and the row that it came from.
+import { open, readFile } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { GptloomError, checkInteger } from '../errors.js'
+import { AtomicFile, guarded, readFully, writeFileAtomic } from '../files.js'
+import type { Rendered } from '../tokenizer/template.js'
+import { TokenFile, TokenWriter } from './tokens.js'
+
+/*
+ * Beside the tokens (see tokens.ts) lie
+ *
+ *     NAME.learn   one bit a token, the lowest bit first: 1 when the token is learned
+ *     NAME.index   32 bytes an example, little endian:
+ *          0  u64  first token        8  u32  tokens          12  u32  bytes of learned text
+ *         16  u64  line              24  u32  row             28  u32  source
+ *     NAME.parts   one byte an example: 0 for training, 1 for validation
+ */
+const ENTRY = 32
+
+/** Where an example came from: a source by its number, and the line and row there. */
+export interface ExampleOrigin {
+  source: number
+  line: number
+  row: number
+}
+
+/** What is added to a file of examples. */
+export interface EncodedExample extends Rendered {
+  origin: ExampleOrigin
+  /** Bytes of the text that the learned tokens stand for. */
+  learnedBytes: number
+}
+
+/** Bits, or entries, that are gathered before they are written. */
+const PIECE = 1 << 16
+
+/** Writes examples as they come; the files appear when finish() succeeds. */
+export class ExampleWriter {
+  count = 0
+  #bits = new Uint8Array(PIECE)
+  #bit = 0
+  #entries = Buffer.alloc(ENTRY * 1024)
+  #entry = 0
+
+  private constructor(
+    private readonly tokens: TokenWriter,
+    private readonly learn: AtomicFile,
+    private readonly index: AtomicFile,
+    private readonly partsPath: string,
+  ) {}
+
+  /**
+   * @param size size of the vocabulary
+   * @throws GptloomError ERR_FILE when the file system refuses
+   */
+  static async create(folder: string, name: string, size: number): Promise<ExampleWriter> {
+    const path = (extension: string) => join(folder, `${name}.${extension}`)
+    const files: { abort(): Promise<void> }[] = []
+    try {
+      const tokens = await TokenWriter.create(path('tokens'), size)
+      files.push(tokens)
+      const learn = await AtomicFile.create(path('learn'))
+      files.push(learn)
+      const index = await AtomicFile.create(path('index'))
+      return new ExampleWriter(tokens, learn, index, path('parts'))
+    } catch (error) {
+      for (const file of files) await file.abort()
+      throw error
+    }
+  }
+
+  async add({ tokens, learn, origin, learnedBytes }: EncodedExample): Promise<void> {
+    const entry = this.#entries
+    const at = this.#entry
+    entry.writeBigUInt64LE(BigInt(this.tokens.count), at)
+    entry.writeUInt32LE(tokens.length, at + 8)
+    entry.writeUInt32LE(learnedBytes, at + 12)
+    entry.writeBigUInt64LE(BigInt(origin.line), at + 16)
+    entry.writeUInt32LE(origin.row, at + 24)
+    entry.writeUInt32LE(origin.source, at + 28)
+    this.#entry += ENTRY
+    if (this.#entry === entry.length) await this.#flushEntries()
+    await this.tokens.write(tokens)
+    for (const learned of learn) {
+      if (learned) this.#bits[this.#bit >> 3]! |= 1 << (this.#bit & 7)
+      if (++this.#bit === 8 * PIECE) await this.#flushBits()
+    }
+    this.count++
+  }
+
+  /**
+   * @param bytes bytes of the text that all tokens stand for
+   * @param parts for each example, 0 for training and 1 for validation
+   */
+  async finish(bytes: number, parts: Uint8Array): Promise<void> {
+    checkInteger('parts.length', parts.length, this.count, this.count)
+    await writeFileAtomic(this.partsPath, parts)
+    await this.#flushBits()
+    await this.#flushEntries()
+    await this.learn.commit()
+    await this.index.commit()
+    await this.tokens.finish(bytes)
+  }
+
+  /** Gives up; does nothing after finish(). Never throws. */
+  async abort(): Promise<void> {
+    await Promise.all([this.tokens.abort(), this.learn.abort(), this.index.abort()])
+  }
+
+  async #flushBits(): Promise<void> {
+    await this.learn.write(this.#bits.subarray(0, (this.#bit + 7) >> 3))
+    this.#bits.fill(0)
+    this.#bit = 0
+  }
+
+  async #flushEntries(): Promise<void> {
+    await this.index.write(this.#entries.subarray(0, this.#entry))
+    this.#entry = 0
+  }
+}
+
+/** Examples that an ExampleWriter has written, any of them at any time. */
+export class ExampleFile {
+  private constructor(
+    readonly tokens: TokenFile,
+    /** Number of examples. */
+    readonly count: number,
+    private readonly learn: FileHandle,
+    private readonly index: Buffer,
+    private readonly parts: Uint8Array,
+    private readonly learnPath: string,
+  ) {}
+
+  /** @throws GptloomError ERR_FILE when a file cannot be read, ERR_FORMAT when one is damaged */
+  static async open(folder: string, name: string): Promise<ExampleFile> {
+    const path = (extension: string) => join(folder, `${name}.${extension}`)
+    const tokens = await TokenFile.open(path('tokens'))
+    const opened: FileHandle[] = []
+    try {
+      const learn = await guarded(path('learn'), 'open', open(path('learn'), 'r'))
+      opened.push(learn)
+      const { size } = await guarded(path('learn'), 'read', learn.stat())
+      if (size !== Math.ceil(tokens.count / 8)) throw damaged(path('learn'))
+      const index = await readIndex(path('index'), tokens.count)
+      const count = index.length / ENTRY
+      const parts = await guarded(path('parts'), 'read', readFile(path('parts')))
+      if (parts.length !== count || parts.some((part) => part > 1)) throw damaged(path('parts'))
+      return new ExampleFile(tokens, count, learn, index, parts, path('learn'))
+    } catch (error) {
+      await tokens.close()
+      for (const file of opened) await file.close()
+      throw error
+    }
+  }
+
+  /** Tokens of example i. */
+  length(i: number): number {
+    return this.index.readUInt32LE(i * ENTRY + 8)
+  }
+
+  /** 0 for training, 1 for validation. */
+  part(i: number): number {
+    return this.parts[i]!
+  }
+
+  learnedBytes(i: number): number {
+    return this.index.readUInt32LE(i * ENTRY + 12)
+  }
+
+  origin(i: number): ExampleOrigin {
+    return {
+      source: this.index.readUInt32LE(i * ENTRY + 28),
+      line: Number(this.index.readBigUInt64LE(i * ENTRY + 16)),
+      row: this.index.readUInt32LE(i * ENTRY + 24),
+    }
+  }
+
+  /** The tokens of example i, and which of them are learned. */
+  async read(i: number): Promise<Rendered> {
+    const length = this.length(i)
+    const first = Number(this.index.readBigUInt64LE(i * ENTRY))
+    const bits = new Uint8Array(((first + length + 7) >> 3) - (first >> 3))
+    const learn = new Uint8Array(length)
+    const [tokens, count] = await Promise.all([
+      this.tokens.read(first, length, new Int32Array(length)),
+      guarded(this.learnPath, 'read', readFully(this.learn, bits, Math.floor(first / 8))),
+    ])
+    if (count < bits.length) throw damaged(this.learnPath)
+    for (let t = 0; t < length; t++) {
+      const bit = (first % 8) + t
+      learn[t] = (bits[bit >> 3]! >> (bit & 7)) & 1
+    }
+    return { tokens, learn }
+  }
+
+  async close(): Promise<void> {
+    await this.tokens.close()
+    await this.learn.close()
+  }
+}
+
+/** Reads the index, checking that the examples lie one after another and cover the tokens. */
+async function readIndex(path: string, tokens: number): Promise<Buffer> {
+  const file = await guarded(path, 'open', open(path, 'r'))
+  try {
+    const { size } = await guarded(path, 'read', file.stat())
+    if (size % ENTRY !== 0 || size > 2 ** 31) throw damaged(path)
+    const index = Buffer.alloc(size)
+    if ((await guarded(path, 'read', readFully(file, index, 0))) < size) throw damaged(path)
+    let next = 0
+    for (let at = 0; at < size; at += ENTRY) {
+      if (Number(index.readBigUInt64LE(at)) !== next) throw damaged(path)
+      next += index.readUInt32LE(at + 8)
+    }
+    if (next !== tokens) throw damaged(path)
+    return index
+  } finally {
+    await file.close()
+  }
+}
+
+function damaged(path: string): GptloomError {
+  return new GptloomError('ERR_FORMAT', `${path} does not go with the tokens beside it`)
+}

@@ -1,0 +1,91 @@
+// Which examples are kept apart for validation. What belongs together stays on one side.
+import { philox, splitWords } from '../random.js'
+
+export interface SplitOptions {
+  /** The share of the examples for validation. */
+  fraction: number
+  /** 'time' takes the newest, 'random' any. */
+  by: 'random' | 'time'
+  seed: number
+}
+
+/** Collects what a split needs to know of each example, a few bytes each. */
+export class Splitter {
+  /** For each example its group; groups are merged by pointing at another. */
+  #groups = new Uint32Array(1024)
+  #times = new Float64Array(1024)
+  #count = 0
+  readonly #named = new Map<string, number>()
+
+  /**
+   * @param group what must not stand on both sides: customer, thread
+   * @param time milliseconds; an example without is taken for the oldest
+   * @param like the number of an earlier example that this one is nearly the same as
+   */
+  add({ group, time, like }: { group?: string; time?: number; like?: number }): void {
+    const number = this.#count++
+    if (number === this.#groups.length) this.#grow()
+    this.#groups[number] = number
+    this.#times[number] = time ?? -Infinity
+    if (group !== undefined) {
+      const first = this.#named.get(group)
+      if (first === undefined) this.#named.set(group, number)
+      else this.#join(number, first)
+    }
+    if (like !== undefined) this.#join(number, like)
+  }
+
+  /**
+   * For each example 0 for training or 1 for validation: whole groups, until the fraction is reached; at
+   * least one group on each side where there are two.
+   */
+  finish({ fraction, by, seed }: SplitOptions): Uint8Array {
+    const count = this.#count
+    const parts = new Uint8Array(count)
+    const sizes = new Uint32Array(count)
+    const ranks = new Float64Array(count).fill(-Infinity)
+    const key = splitWords(seed)
+    for (let i = 0; i < count; i++) {
+      const group = this.#find(i)
+      // The newest first, or whatever the seed says.
+      if (by === 'time') ranks[group] = Math.max(ranks[group]!, this.#times[i]!)
+      else if (sizes[group] === 0) ranks[group] = philox(key, [group, 0x73706c69, 0, 0])[0]
+      sizes[group]!++
+    }
+    const groups = this.#groups.slice(0, count).filter((group, i) => group === i)
+    groups.sort((a, b) => (ranks[a] === ranks[b] ? b - a : ranks[b]! - ranks[a]!))
+    let taken = 0
+    for (const group of groups.subarray(0, -1)) {
+      // To the nearer side of the wanted number, but never to none.
+      const past = taken > 0 && taken + sizes[group]! / 2 > fraction * count
+      if (past || fraction === 0) break
+      parts[group] = 1
+      taken += sizes[group]!
+    }
+    for (let i = 0; i < count; i++) parts[i] = parts[this.#find(i)]!
+    return parts
+  }
+
+  #find(i: number): number {
+    const groups = this.#groups
+    while (groups[i] !== i) {
+      groups[i] = groups[groups[i]!]!
+      i = groups[i]!
+    }
+    return i
+  }
+
+  #join(a: number, b: number): void {
+    const [x, y] = [this.#find(a), this.#find(b)]
+    this.#groups[Math.max(x, y)] = Math.min(x, y)
+  }
+
+  #grow(): void {
+    const groups = new Uint32Array(2 * this.#groups.length)
+    groups.set(this.#groups)
+    const times = new Float64Array(2 * this.#times.length)
+    times.set(this.#times)
+    this.#groups = groups
+    this.#times = times
+  }
+}

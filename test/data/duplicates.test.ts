@@ -1,0 +1,84 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { DuplicateFinder } from '../../lib/data/duplicates.js'
+import { Random } from '../../lib/random.js'
+
+const random = new Random(11)
+const vocabulary = Array.from({ length: 3000 }, (_, i) => `w${i.toString(36)}`)
+const sentence = (n: number) =>
+  Array.from({ length: n }, () => vocabulary[random.integer(vocabulary.length)]!)
+
+/** The Jaccard similarity of the sets of word 5-grams, by the definition. */
+function jaccard(a: string[], b: string[]): number {
+  const grams = (words: string[]) =>
+    new Set(words.slice(4).map((_, i) => words.slice(i, i + 5).join(' ')))
+  const [x, y] = [grams(a), grams(b)]
+  const common = [...x].filter((gram) => y.has(gram)).length
+  return common / (x.size + y.size - common)
+}
+
+test('the same text but for white space is exact; letter case and marks are near', () => {
+  const finder = new DuplicateFinder()
+  const text = 'The parcel came on Monday, two days late, and the box was wet inside.'
+  assert.is(finder.add(text, 10), undefined)
+  assert.equal(finder.add(`  ${text.replaceAll(' ', ' \n')}\t`, 11), { kind: 'exact', of: 10 })
+  assert.equal(finder.add(text.toUpperCase().replaceAll(',', ' -'), 12), { kind: 'near', of: 10 })
+  assert.is(finder.add('The parcel came', 13), undefined)
+  assert.is(finder.add('The parcel cams', 14), undefined)
+  assert.equal(finder.add('The parcel came', 15), { kind: 'exact', of: 13 })
+  assert.is(finder.add('', 16), undefined)
+  assert.equal(finder.add(' \n', 17), { kind: 'exact', of: 16 })
+})
+
+test('pairs above the similarity are found, pairs well below are not', () => {
+  let found = 0
+  let above = 0
+  let wrong = 0
+  let below = 0
+  for (let i = 0; i < 600; i++) {
+    const a = sentence(40 + random.integer(200))
+    const b = a.map((word) =>
+      random.uniform() < (i % 30) / 300 ? vocabulary[random.integer(3000)]! : word,
+    )
+    const similarity = jaccard(a, b)
+    const finder = new DuplicateFinder()
+    finder.add(a.join(' '), 0)
+    const is = finder.add(b.join(' '), 1) !== undefined
+    if (similarity >= 0.9) {
+      above++
+      found += Number(is)
+    } else if (similarity < 0.6) {
+      below++
+      wrong += Number(is)
+    }
+  }
+  console.log(
+    `${found} of ${above} pairs above 0.9 found, ${wrong} of ${below} below 0.6 taken for one`,
+  )
+  assert.ok(above > 50 && below > 50)
+  assert.ok(found >= 0.97 * above)
+  assert.ok(wrong <= 0.01 * below)
+})
+
+test('among many texts none is taken for another, and each copy is found', () => {
+  const finder = new DuplicateFinder()
+  const texts = Array.from({ length: 20_000 }, () => sentence(60).join(' '))
+  for (const [i, text] of texts.entries()) assert.is(finder.add(text, i), undefined)
+  for (let i = 0; i < texts.length; i += 97) {
+    assert.equal(finder.add(texts[i]!, 1e6), { kind: 'exact', of: i })
+    assert.equal(finder.add(`Hi. ${texts[i]!}`, 1e6 + i), { kind: 'near', of: i })
+  }
+})
+
+test('10 MB a second at least', () => {
+  const text = Array.from({ length: 2000 }, () => sentence(100).join(' '))
+  const bytes = text.reduce((sum, { length }) => sum + length, 0)
+  const finder = new DuplicateFinder()
+  const started = performance.now()
+  for (const [i, one] of text.entries()) finder.add(one, i)
+  const rate = bytes / 1e3 / (performance.now() - started)
+  console.log(`${rate.toFixed(0)} MB/s`)
+  assert.ok(rate > 10, `${rate} MB/s`)
+})
+
+test.run()

@@ -1,0 +1,96 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import fc from 'fast-check'
+import { Splitter } from '../../lib/data/split.js'
+import type { SplitOptions } from '../../lib/data/split.js'
+
+interface One {
+  group?: string
+  time?: number
+  like?: number
+}
+
+function split(examples: One[], options: Partial<SplitOptions> = {}): number[] {
+  const splitter = new Splitter()
+  for (const example of examples) splitter.add(example)
+  return [...splitter.finish({ fraction: 0.2, by: 'random', seed: 1, ...options })]
+}
+
+/** Groups by the definition: whoever shares a name or is like another, and so on. */
+function components(examples: One[]): number[] {
+  const label = examples.map((_, i) => i)
+  for (let changed = true; changed;) {
+    changed = false
+    examples.forEach((a, i) =>
+      examples.forEach((b, j) => {
+        const together = (a.group !== undefined && a.group === b.group) || b.like === i
+        if (!together || label[i] === label[j]) return
+        label[i] = label[j] = Math.min(label[i]!, label[j]!)
+        changed = true
+      }),
+    )
+  }
+  return label
+}
+
+test('no group stands on both sides, and the fraction is met as far as groups allow', () => {
+  const one = fc.record(
+    {
+      group: fc.constantFrom('a', 'b', 'c', '__proto__', ''),
+      time: fc.integer({ min: 0, max: 9 }),
+      like: fc.nat(40),
+    },
+    { requiredKeys: [] },
+  )
+  fc.assert(
+    fc.property(
+      fc.array(one, { maxLength: 40 }),
+      fc.constantFrom('random' as const, 'time' as const),
+      fc.double({ min: 0, max: 0.9, noNaN: true }),
+      (drawn, by, fraction) => {
+        const examples = drawn.map(({ like, ...rest }, i) =>
+          like !== undefined && like < i ? { ...rest, like } : rest,
+        )
+        const parts = split(examples, { by, fraction })
+        const label = components(examples)
+        const sides = new Map<number, number>()
+        parts.forEach((part, i) => {
+          const before = sides.get(label[i]!)
+          assert.ok(before === undefined || before === part)
+          sides.set(label[i]!, part)
+        })
+        const taken = parts.filter(Boolean).length
+        const largest = Math.max(
+          0,
+          ...[...sides.keys()].map((l) => label.filter((x) => x === l).length),
+        )
+        if (fraction > 0 && sides.size > 1) {
+          assert.ok(taken > 0 && taken < parts.length)
+          // No further from the wanted number than half of the largest group, but for the first one.
+          assert.ok(taken - fraction * parts.length <= largest, `${taken} of ${parts.length}`)
+        } else assert.is(taken, 0)
+      },
+    ),
+  )
+})
+
+test('by time, the newest are kept for validation', () => {
+  const times = [5, 9, 1, 7, 3, 8, 2, 6, 4, 0].map((time) => ({ time }))
+  assert.equal(split(times, { by: 'time' }), [0, 1, 0, 0, 0, 1, 0, 0, 0, 0])
+  const some = [{ time: 1 }, {}, { time: 2 }, {}, {}]
+  assert.equal(split(some, { by: 'time', fraction: 0.4 }), [1, 0, 1, 0, 0])
+})
+
+test('at random: the same for the same seed, another for another, and even', () => {
+  const many = Array.from({ length: 5000 }, () => ({}))
+  const parts = split(many, { fraction: 0.1 })
+  assert.equal(split(many, { fraction: 0.1 }), parts)
+  assert.is.not(split(many, { fraction: 0.1, seed: 2 }).join(), parts.join())
+  assert.is(parts.filter(Boolean).length, 500)
+  const halves = [parts.slice(0, 2500), parts.slice(2500)].map(
+    (half) => half.filter(Boolean).length,
+  )
+  assert.ok(Math.abs(halves[0]! - halves[1]!) < 100, String(halves))
+})
+
+test.run()
