@@ -1,0 +1,173 @@
+// From clean rows to a file of examples and the ledger of what became of each row.
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AbortError, GptloomError } from '../errors.js'
+import { guarded, writeFileAtomic } from '../files.js'
+import type { Rendered, Tokenizer } from '../tokenizer/index.js'
+import type { CleanRow } from './clean.js'
+import { ExampleFile, ExampleWriter } from './examples.js'
+import { Ledger } from './ledger.js'
+import type { LedgerSummary } from './ledger.js'
+import { renderExample } from './render.js'
+import type { RenderSettings } from './render.js'
+import type { Spool } from './spool.js'
+import { Splitter } from './split.js'
+import type { SplitOptions } from './split.js'
+
+export interface EncodeOptions extends RenderSettings {
+  spool: Spool
+  tokenizer: Tokenizer
+  /** Where examples.* and ledger.jsonl are put; made when it is not there. */
+  folder: string
+  split: SplitOptions
+  signal?: AbortSignal
+  /** Called from time to time with the rows done. */
+  onProgress?: (done: number) => void
+}
+
+/** Examples ready for training. */
+export interface EncodedExamples {
+  file: ExampleFile
+  ledger: LedgerSummary
+  /** The sources that origins name by their number. */
+  sources: string[]
+}
+
+const NAME = 'examples'
+
+/**
+ * Tokenizes rows, splits them and keeps the ledger.
+ * @throws GptloomError ERR_DATA when nothing is left to learn from, or, as asked, for the first row
+ *   that is too long; ERR_FILE; AbortError. Nothing is left behind then.
+ */
+export async function encodeExamples(options: EncodeOptions): Promise<EncodedExamples> {
+  const { spool, tokenizer, folder, split, signal } = options
+  await guarded(folder, 'create', mkdir(folder, { recursive: true }))
+  const writer = await ExampleWriter.create(folder, NAME, tokenizer.size)
+  const ledger = await Ledger.open(join(folder, 'ledger.jsonl'))
+  const encoder = new Encoder(options, writer, ledger)
+  try {
+    let done = 0
+    for await (const row of spool.rows()) {
+      if (signal?.aborted)
+        throw new AbortError('Stopped while the rows were encoded', undefined, {
+          cause: signal.reason,
+        })
+      await encoder.add(row)
+      if (++done % 256 === 0) options.onProgress?.(done)
+    }
+    const parts = encoder.splitter.finish(split)
+    checkParts(parts, ledger.summary, split.fraction)
+    await writer.finish(encoder.bytes, parts)
+    const sources = [...encoder.sources.keys()]
+    await writeFileAtomic(join(folder, 'sources.json'), JSON.stringify(sources, null, 2) + '\n')
+    const summary = await ledger.finish()
+    return { file: await ExampleFile.open(folder, NAME), ledger: summary, sources }
+  } finally {
+    await writer.abort()
+    await ledger.abort()
+  }
+}
+
+class Encoder {
+  readonly splitter = new Splitter()
+  /** Numbers of the sources by their names. */
+  readonly sources = new Map<string, number>()
+  /** Bytes of text that all tokens stand for. */
+  bytes = 0
+  /** The example that each clean row gave first, -1 for none; the splitter counts examples, duplicates name rows. */
+  #firsts = new Float64Array(1024)
+  #rows = 0
+  readonly #lengths: Int32Array
+
+  constructor(
+    private readonly options: EncodeOptions,
+    private readonly writer: ExampleWriter,
+    private readonly ledger: Ledger,
+  ) {
+    this.#lengths = new Int32Array(options.tokenizer.size).fill(-1)
+    for (const id of options.tokenizer.special.values()) this.#lengths[id] = 0
+  }
+
+  async add(row: CleanRow): Promise<void> {
+    if ('entry' in row) return this.ledger.add(row.entry)
+    const { origin, example, redacted, like } = row
+    const outcome = renderExample(example, this.options)
+    const first = this.writer.count
+    this.#remember(outcome.parts.length > 0 ? first : -1)
+    if (outcome.parts.length === 0 && 'reason' in outcome) {
+      const { reason, tokens } = outcome
+      const message = this.#whyNot(reason, tokens)
+      if (reason === 'too-long' && this.options.long === 'fail')
+        throw new GptloomError('ERR_DATA', `${origin.file}, line ${origin.line}: ${message}`)
+      return this.ledger.add({ ...origin, status: 'dropped', reason, message, redacted })
+    }
+    let source = this.sources.get(origin.file)
+    if (source === undefined) this.sources.set(origin.file, (source = this.sources.size))
+    for (const [i, part] of outcome.parts.entries()) {
+      const { line, row } = origin
+      const learnedBytes = this.#byteLength(part, true)
+      this.bytes += this.#byteLength(part, false)
+      await this.writer.add({ ...part, origin: { source, line, row }, learnedBytes })
+      // What one row was split into stays together, and so does what repeats it.
+      const of = i > 0 ? first : this.#firsts[like ?? -1]
+      const known = of !== undefined && of >= 0
+      this.splitter.add({ group: example.group, time: example.time, ...(known && { like: of }) })
+    }
+    const change = 'change' in outcome ? outcome.change : undefined
+    await this.ledger.add({
+      ...origin,
+      status: 'kept',
+      ...(change === 'cut' && { cut: true }),
+      ...(change === 'split' && { split: outcome.parts.length }),
+      ...(redacted && { redacted }),
+    })
+  }
+
+  #whyNot(reason: 'too-long' | 'nothing-to-learn', tokens: number): string {
+    const { context } = this.options
+    return reason === 'too-long'
+      ? `It has ${tokens} tokens, and ${context + 1} are the most for a context of ${context}`
+      : 'It holds nothing to learn: no answer, or an empty one'
+  }
+
+  #byteLength({ tokens, learn }: Rendered, learned: boolean): number {
+    const { tokenizer } = this.options
+    let sum = 0
+    for (const [i, token] of tokens.entries()) {
+      if (learned && !learn[i]) continue
+      if (this.#lengths[token] === -1) this.#lengths[token] = tokenizer.decodeBytes([token]).length
+      sum += this.#lengths[token]!
+    }
+    return sum
+  }
+
+  #remember(first: number): void {
+    if (this.#rows === this.#firsts.length) {
+      const larger = new Float64Array(2 * this.#rows)
+      larger.set(this.#firsts)
+      this.#firsts = larger
+    }
+    this.#firsts[this.#rows++] = first
+  }
+}
+
+function checkParts(parts: Uint8Array, summary: LedgerSummary, fraction: number): void {
+  const { rows, broken, dropped, duplicates } = summary
+  const left = parts.filter((part) => part === 0).length
+  if (left > 0 && (fraction === 0 || left < parts.length)) return
+  const counts = [
+    `${broken} broken`,
+    `${dropped} left out`,
+    `${duplicates} duplicates`,
+    `${parts.length} to learn from`,
+  ]
+  const what = parts.length === 0 ? 'There is nothing to learn from' : 'There is too little data'
+  const need =
+    parts.length === 0 ? '' : ': validation needs a row of another group than those to learn from'
+  const remedy = '`gptloom check` says what is wrong with each'
+  throw new GptloomError(
+    'ERR_DATA',
+    `${what}${need}. Of ${rows} rows, ${counts.join(', ')}. ${remedy}`,
+  )
+}
