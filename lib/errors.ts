@@ -1,13 +1,17 @@
 /** What went wrong, for programs: `error.code`. The message says it for people. */
 export type ErrorCode =
   | 'ERR_ADDON' // the native addon is missing or does not fit this platform
+  | 'ERR_BUSY' // a session is answering already
+  | 'ERR_CONTEXT' // a text is longer than the model's context
   | 'ERR_DATA' // a file of training data cannot be used
   | 'ERR_DEVICE' // the device is closed or lost
   | 'ERR_DISPOSED' // a tensor or model was used after dispose()
   | 'ERR_DIVERGED' // the loss is no longer a number
   | 'ERR_FILE' // a file or folder cannot be read or written
   | 'ERR_FORMAT' // a file is not what its name says, or is damaged
+  | 'ERR_HUB' // a model hub cannot be reached, refuses, or sends something else
   | 'ERR_INDEX' // a token or target lies outside the vocabulary
+  | 'ERR_KERNELS' // the image of the CUDA kernels is missing, damaged or does not fit the GPU
   | 'ERR_NO_DRIVER' // no GPU driver on this machine
   | 'ERR_OUT_OF_MEMORY' // the device has no room for it
   | 'ERR_OUTPUT_EXISTS' // the output folder holds something already

@@ -1,10 +1,18 @@
 export { AbortError, GptloomError } from './errors.js'
 export type { ErrorCode } from './errors.js'
-export { LanguageModel, load } from './generate/index.js'
-export type { GenerateOptions, LoadOptions } from './generate/index.js'
+export { ChatSession, LanguageModel, load } from './generate/index.js'
+export type {
+  Completion,
+  CompletionOptions,
+  Finish,
+  GenerateOptions,
+  LoadOptions,
+  Score,
+  TokenLogprob,
+} from './generate/index.js'
 export { parameterCount, presets, trainingMemory } from './models/index.js'
 export type { GPT2Config, MemoryEstimate, ModelOptions, Preset } from './models/index.js'
-export type { Tokenizer } from './tokenizer/index.js'
+export type { ChatMessage, ChatTemplate, Tokenizer } from './tokenizer/index.js'
 export { train } from './train/index.js'
 export type {
   CheckpointEvent,

@@ -1,10 +1,44 @@
+import { GptloomError, checkKeys, checkPath, outOfRange, wrongType } from '../errors.js'
 import { readModel, writeModel } from '../formats/huggingface.js'
 import type { GPT2, GPT2Config } from '../models/index.js'
 import { openDevice } from '../tensor/index.js'
-import type { Tokenizer } from '../tokenizer/index.js'
-import { checkKeys, checkPath, wrongType } from '../errors.js'
-import { checkGenerateOptions, generateTokens } from './generate.js'
-import type { GenerateOptions } from './generate.js'
+import { encodeSegments } from '../tokenizer/index.js'
+import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.js'
+import { checkGenerateOptions, writeTokens } from './generate.js'
+import type { GenerateOptions, TokenOptions, WrittenToken } from './generate.js'
+import { allLogits, hiddenStates, logLikelihood } from './measure.js'
+import type { Score } from './measure.js'
+import { Reader } from './reader.js'
+import { ChatSession } from './session.js'
+import { StopFinder, checkStops } from './stop.js'
+
+/** Why a text ended: the model ended it, a stop string came, or maxTokens were written. */
+export type Finish = 'end' | 'stop' | 'length'
+
+/** One of several texts that were written at once. */
+export interface Completion {
+  text: string
+  tokens: number[]
+  finish: Finish
+  /** For each token, with `logprobs`. */
+  logprobs?: TokenLogprob[]
+}
+
+export interface TokenLogprob {
+  token: number
+  text: string
+  /** log p by the model itself, before temperature and penalties. */
+  logprob: number
+  /** The likeliest tokens at this place, the likeliest first. */
+  top: { token: number; text: string; logprob: number }[]
+}
+
+export interface CompletionOptions extends GenerateOptions {
+  /** Texts to write at once, each from a seed of its own: seed, seed + 1 ... Default 1. */
+  n?: number
+  /** Also tell this many of the likeliest tokens at each place, 0 to 100. Default: none. */
+  logprobs?: number
+}
 
 /** A model with its tokenizer: what reads and writes text. */
 export class LanguageModel {
@@ -12,6 +46,8 @@ export class LanguageModel {
     /** The network, for those who work on tensors. */
     readonly network: GPT2,
     readonly tokenizer: Tokenizer,
+    /** How conversations are written; undefined for a model that was not trained on any. */
+    readonly template?: ChatTemplate,
   ) {}
 
   get config(): GPT2Config {
@@ -30,7 +66,7 @@ export class LanguageModel {
   generate(prompt = '', options: GenerateOptions = {}): AsyncGenerator<string, void, void> {
     if (typeof prompt !== 'string') throw wrongType('a string', 'prompt', prompt)
     checkGenerateOptions(options)
-    return this.#pieces(this.tokenizer.encode(prompt), options)
+    return this.#stream(this.tokenizer.encode(prompt), options)
   }
 
   /** generate(), gathered into one string. */
@@ -40,14 +76,118 @@ export class LanguageModel {
     return text
   }
 
-  async *#pieces(prompt: Int32Array, options: GenerateOptions): AsyncGenerator<string, void, void> {
-    const decoder = this.tokenizer.decoder()
-    for await (const token of generateTokens(this.network, this.tokenizer, prompt, options)) {
-      const piece = decoder.push(token)
-      if (piece) yield piece
+  /**
+   * Several texts that continue the prompt, written at once, with their tokens and why they ended. The
+   * i-th is what `n: 1` with the seed `seed + i` gives.
+   */
+  async completions(prompt = '', options: CompletionOptions = {}): Promise<Completion[]> {
+    if (typeof prompt !== 'string') throw wrongType('a string', 'prompt', prompt)
+    const { n } = checkGenerateOptions(options, ['n', 'logprobs'])
+    const texts = Array.from({ length: n }, () => new Writing(this.tokenizer, options))
+    const reader = new Reader(this.network, this.tokenizer.size)
+    try {
+      const ends = this.#ends()
+      const tokens = this.tokenizer.encode(prompt)
+      const all = { ...options, ends }
+      for await (const written of writeTokens(reader, this.tokenizer.endOfText, tokens, all)) {
+        texts[written.index]!.push(written)
+        if (texts.every((text) => text.stopped)) break
+      }
+    } finally {
+      reader.dispose()
     }
-    const rest = decoder.end()
+    return texts.map((text) => text.end(checkGenerateOptions(options, ['n', 'logprobs']).maxTokens))
+  }
+
+  /**
+   * The answer to a conversation, piece by piece, in the template that the model was trained with.
+   * @throws GptloomError ERR_TEMPLATE for a model that was not trained on conversations
+   */
+  chat(
+    messages: readonly ChatMessage[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<string, void, void> {
+    const prompt = this.encodeChat(messages)
+    checkGenerateOptions(options)
+    return this.#stream(prompt, options)
+  }
+
+  /** A conversation that goes on: what was said is remembered, and not read again. */
+  session(options: { system?: string; messages?: readonly ChatMessage[] } = {}): ChatSession {
+    return new ChatSession(this, options)
+  }
+
+  /** @internal The tokens that ask for an answer. */
+  encodeChat(messages: readonly ChatMessage[]): Int32Array {
+    if (!this.template) {
+      throw new GptloomError(
+        'ERR_TEMPLATE',
+        'This model has no chat template: it was not trained on conversations. Use generate()',
+      )
+    }
+    checkMessages(messages)
+    const segments = this.template.render(messages, { prompt: true })
+    return encodeSegments(this.tokenizer, segments).tokens
+  }
+
+  /** @internal Text behind a prompt; the reader stays where the text ends. */
+  async *continue(
+    reader: Reader,
+    prompt: Int32Array,
+    options: GenerateOptions,
+  ): AsyncGenerator<string, void, void> {
+    const text = new Writing(this.tokenizer, options)
+    const all = { ...options, ends: this.#ends() }
+    for await (const written of writeTokens(reader, this.tokenizer.endOfText, prompt, all)) {
+      const piece = text.push(written)
+      if (piece) yield piece
+      if (text.stopped) return
+    }
+    const rest = text.rest()
     if (rest) yield rest
+  }
+
+  /**
+   * How likely the model finds a text.
+   * @throws RangeError for a text of no tokens
+   */
+  async score(text: string): Promise<Score> {
+    const tokens = this.#tokens(text)
+    // Where the vocabulary has it, <|endoftext|> stands before the first token.
+    const { endOfText } = this.tokenizer
+    const given = endOfText === undefined ? tokens : Int32Array.of(endOfText, ...tokens)
+    const count = given.length - 1
+    const sum = await logLikelihood(this.network, given)
+    const bytes = Buffer.byteLength(text)
+    return {
+      logLikelihood: sum,
+      tokens: count,
+      perplexity: Math.exp(-sum / Math.max(1, count)),
+      bitsPerByte: -sum / bytes / Math.LN2,
+    }
+  }
+
+  /**
+   * The logits of the token behind each token of a text.
+   * @returns row-major values of shape [tokens, vocabulary]
+   */
+  async logits(text: string): Promise<{ values: Float32Array; shape: [number, number] }> {
+    const tokens = this.#fitting(text)
+    const { size } = this.tokenizer
+    return { values: await allLogits(this.network, tokens, size), shape: [tokens.length, size] }
+  }
+
+  /**
+   * A vector for a text: its last hidden states, averaged over tokens.
+   * @returns config.width numbers
+   */
+  async embed(text: string): Promise<Float32Array> {
+    const tokens = this.#fitting(text)
+    const states = await hiddenStates(this.network, tokens)
+    const { width } = this.config
+    const mean = new Float32Array(width)
+    for (let i = 0; i < states.length; i++) mean[i % width]! += states[i]! / tokens.length
+    return mean
   }
 
   /**
@@ -55,7 +195,7 @@ export class LanguageModel {
    * @throws GptloomError ERR_FILE when the file system refuses
    */
   async save(folder: string): Promise<void> {
-    await writeModel(folder, this.network, this.tokenizer)
+    await writeModel(checkPath('a folder', 'folder', folder), this.network, this.tokenizer)
   }
 
   /** Frees the weights. */
@@ -66,12 +206,105 @@ export class LanguageModel {
   [Symbol.dispose](): void {
     this.dispose()
   }
+
+  async *#stream(prompt: Int32Array, options: GenerateOptions): AsyncGenerator<string, void, void> {
+    const reader = new Reader(this.network, this.tokenizer.size)
+    try {
+      yield* this.continue(reader, prompt, options)
+    } finally {
+      reader.dispose()
+    }
+  }
+
+  #ends(): number[] {
+    const id = this.template && this.tokenizer.special.get(this.template.endOfTurn)
+    return id === undefined ? [] : [id]
+  }
+
+  #tokens(text: string): Int32Array {
+    if (typeof text !== 'string') throw wrongType('a string', 'text', text)
+    const tokens = this.tokenizer.encode(text)
+    if (tokens.length > 0) return tokens
+    throw outOfRange('a text that is not empty', 'text', text)
+  }
+
+  #fitting(text: string): Int32Array {
+    const tokens = this.#tokens(text)
+    const { context } = this.config
+    if (tokens.length <= context) return tokens
+    throw new GptloomError(
+      'ERR_CONTEXT',
+      `The text has ${tokens.length} tokens, and the context of the model holds ${context}`,
+    )
+  }
+}
+
+/** One text while it is written. */
+class Writing {
+  stopped = false
+  readonly #tokens: number[] = []
+  readonly #logprobs: TokenLogprob[] | undefined
+  readonly #decoder
+  readonly #stops: StopFinder
+  #text = ''
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    options: TokenOptions,
+  ) {
+    this.#decoder = tokenizer.decoder()
+    this.#stops = new StopFinder(checkStops(options.stop))
+    if (options.logprobs !== undefined) this.#logprobs = []
+  }
+
+  push({ token, logprob, top }: WrittenToken): string {
+    if (this.stopped) return ''
+    this.#tokens.push(token)
+    const text = (id: number) => this.tokenizer.decode([id])
+    this.#logprobs?.push({
+      token,
+      text: text(token),
+      logprob: logprob!,
+      top: top!.map((one) => ({ ...one, text: text(one.token) })),
+    })
+    const piece = this.#stops.push(this.#decoder.push(token))
+    this.stopped = this.#stops.found !== undefined
+    this.#text += piece
+    return piece
+  }
+
+  /** What was held back, when no more tokens come. */
+  rest(): string {
+    const piece = this.stopped ? '' : this.#stops.push(this.#decoder.end()) + this.#stops.end()
+    this.#text += piece
+    return piece
+  }
+
+  end(maxTokens: number): Completion {
+    this.rest()
+    const full = this.#tokens.length >= maxTokens
+    const finish = this.#stops.found !== undefined ? 'stop' : full ? 'length' : 'end'
+    const logprobs = this.#logprobs && { logprobs: this.#logprobs }
+    return { text: this.#text, tokens: this.#tokens, finish, ...logprobs }
+  }
+}
+
+const roles = ['system', 'user', 'assistant', 'tool']
+
+/** @throws TypeError, RangeError naming the message that cannot be */
+export function checkMessages(messages: readonly ChatMessage[]): void {
+  if (!Array.isArray(messages)) throw wrongType('a list of messages', 'messages', messages)
+  for (const [i, message] of messages.entries()) {
+    const { role, content } = (message ?? {}) as ChatMessage
+    if (!roles.includes(role)) throw outOfRange(roles.join(', '), `messages[${i}].role`, role)
+    if (typeof content !== 'string') throw wrongType('a string', `messages[${i}].content`, content)
+  }
 }
 
 export interface LoadOptions {
-  /** 'auto' (the default) for the best there is, or 'cpu'. */
+  /** 'auto' (the default) for the best there is; 'cpu'; 'cuda', or 'cuda:1' for the second GPU. */
   device?: string
-  /** Threads to use. Default: as many as the process may. */
+  /** Threads to use on the CPU. Default: as many as the process may. */
   threads?: number
 }
 

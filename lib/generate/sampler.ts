@@ -11,6 +11,8 @@ export interface SamplingOptions {
    * Default 1: all.
    */
   topP?: number
+  /** Only tokens at least this often as likely as the likeliest (Nguyen et al. 2024). Default 0: all. */
+  minP?: number
   /** The same seed gives the same text. Default: a new one each time. */
   seed?: number
 }
@@ -21,17 +23,20 @@ export class Sampler {
   readonly #temperature: number
   readonly #topK: number
   readonly #topP: number
+  readonly #minP: number
 
   constructor(options: SamplingOptions = {}) {
     const {
       temperature = 0.8,
       topK = Infinity,
       topP = 1,
+      minP = 0,
       seed = Math.floor(Math.random() * 2 ** 32),
     } = options
     this.#temperature = checkNumber('temperature', temperature, 0, 100)
     this.#topK = topK === Infinity ? topK : checkInteger('topK', topK)
     this.#topP = checkNumber('topP', topP, 0, 1)
+    this.#minP = checkNumber('minP', minP, 0, 1)
     this.#random = new Random(checkInteger('seed', seed, 0), 0x73616d70)
   }
 
@@ -44,7 +49,8 @@ export class Sampler {
     const weights = new Float64Array(logits.length)
     for (let i = 0; i < logits.length; i++)
       weights[i] = Math.exp((logits[i]! - most) / this.#temperature)
-    const allowed = this.#allowed(weights)
+    // The likeliest token has the weight 1.
+    const allowed = this.#allowed(weights).filter((i) => weights[i]! >= this.#minP)
     let total = 0
     for (const i of allowed) total += weights[i]!
     let left = this.#random.uniform() * total

@@ -1,0 +1,88 @@
+import type { GPT2, KeyValueCache } from '../models/index.js'
+import { keep, scope } from '../tensor/index.js'
+import type { Tensor } from '../tensor/index.js'
+
+/**
+ * Reads sequences into a model and remembers their keys and values: what begins as the time before is
+ * not computed again.
+ */
+export class Reader {
+  #cache: KeyValueCache
+  /** What the cache holds, for each of its sequences. */
+  #read: number[][] = [[]]
+
+  /** @param size tokens that mean something; a model's vocabulary may be padded beyond the tokenizer's */
+  constructor(
+    readonly model: GPT2,
+    readonly size: number,
+  ) {
+    this.#cache = model.cache()
+  }
+
+  /**
+   * Reads sequences of one length, 1 to the model's context.
+   * @returns for each, the logits of the token that follows it
+   */
+  async read(sequences: readonly (readonly number[])[]): Promise<Float32Array[]> {
+    const [B, T] = [sequences.length, sequences[0]!.length]
+    if (B !== this.#read.length) this.#spread(B)
+    // At least the last token is read, for its logits.
+    let known = Math.min(this.#cache.length, T - 1)
+    for (const [i, tokens] of sequences.entries())
+      known = Math.min(known, commonLength(this.#read[i]!, tokens, known))
+    this.#cache.length = known
+    const fresh = T - known
+    const input = new Int32Array(B * fresh)
+    for (const [i, tokens] of sequences.entries()) input.set(tokens.slice(known), i * fresh)
+    const logits = await this.#continue(input, B, fresh)
+    this.#read = sequences.map((tokens) => [...tokens])
+    return logits
+  }
+
+  dispose(): void {
+    this.#cache.dispose()
+  }
+
+  async #continue(input: Int32Array, B: number, T: number): Promise<Float32Array[]> {
+    const { model, size } = this
+    const { width, vocabulary } = model.config
+    using logits = scope(() => {
+      const hidden = model.continue(model.device.tensor(input, [B, T]), this.#cache)
+      const rows = hidden.view([B * T, width])
+      if (T === 1 || B === 1) return keep(model.logits(rows.rows(T - 1, B * T)))
+      const last = model.device.empty([B, width], hidden.dtype)
+      for (let i = 0; i < B; i++) copy(last.rows(i, i + 1), rows.rows(i * T + T - 1, (i + 1) * T))
+      return keep(model.logits(last))
+    })
+    const values = (await logits.data()) as Float32Array
+    return Array.from({ length: B }, (_, i) =>
+      values.subarray(i * vocabulary, i * vocabulary + size),
+    )
+  }
+
+  /** Goes on with B sequences that all begin as the first one did. */
+  #spread(B: number): void {
+    const from = this.#cache
+    const to = this.model.cache(B)
+    scope(() => {
+      for (const [block, pair] of from.blocks.entries())
+        for (const [which, tensor] of pair.entries())
+          for (let i = 0; i < B; i++)
+            copy(to.blocks[block]![which]!.rows(i, i + 1), tensor.rows(0, 1))
+    })
+    to.length = from.length
+    from.dispose()
+    this.#cache = to
+    this.#read = Array.from({ length: B }, () => this.#read[0]!)
+  }
+}
+
+function copy(to: Tensor, from: Tensor): void {
+  to.device.native.copy(to.native, from.native)
+}
+
+function commonLength(a: readonly number[], b: readonly number[], most: number): number {
+  let length = 0
+  while (length < most && a[length] === b[length]) length++
+  return length
+}
