@@ -5,6 +5,7 @@
     "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")", "native"],
     "cflags_cc": ["-std=c++17", "-O3", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
+    "conditions": [["OS=='linux'", { "libraries": ["-ldl"] }]],
     "xcode_settings": {
       "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
       "GCC_ENABLE_CPP_RTTI": "YES",

@@ -15,8 +15,42 @@ namespace {
 constexpr size_t kAlignment = 64;          // a cache line, and the widest vector
 constexpr size_t kHuge = size_t{2} << 20;  // a huge page
 
+struct SystemMemory final : BlockSource {
+  void* obtain(size_t bytes) override {
+    const size_t alignment = bytes >= 2 * kHuge ? kHuge : kAlignment;
+#if defined(_WIN32)
+    return _aligned_malloc(bytes, alignment);
+#else
+    void* data = nullptr;
+    if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
+#if defined(__linux__)
+    // Weights and activations are walked end to end: huge pages save most of the address
+    // translation.
+    if (alignment == kHuge) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+    return data;
+#endif
+  }
+
+  void restore(void* block) override {
+#if defined(_WIN32)
+    _aligned_free(block);
+#else
+    std::free(block);
+#endif
+  }
+};
+
+}  // namespace
+
+BlockSource& system_memory() {
+  static SystemMemory memory;
+  return memory;
+}
+
 // Rounds up so that nearly equal requests share blocks: to an eighth of the power of two below.
-size_t rounded(size_t bytes) {
+size_t Allocator::rounded(size_t bytes) const {
+  if (exact_) return bytes + (bytes == 0);
   if (bytes <= 512)
     return (bytes + kAlignment - 1) / kAlignment * kAlignment + (bytes == 0 ? kAlignment : 0);
   size_t step = kAlignment;
@@ -24,37 +58,12 @@ size_t rounded(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-void* system_allocate(size_t bytes) {
-  const size_t alignment = bytes >= 2 * kHuge ? kHuge : kAlignment;
-#if defined(_WIN32)
-  return _aligned_malloc(bytes, alignment);
-#else
-  void* data = nullptr;
-  if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
-#if defined(__linux__)
-  // Weights and activations are walked end to end: huge pages save most of the address translation.
-  if (alignment == kHuge) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
-  return data;
-#endif
-}
-
-void system_free(void* data) {
-#if defined(_WIN32)
-  _aligned_free(data);
-#else
-  std::free(data);
-#endif
-}
-
-}  // namespace
-
 void* Allocator::allocate(size_t bytes) {
   const size_t wanted = rounded(bytes);
   std::lock_guard<std::mutex> lock(mutex_);
   // A cached block may be up to an eighth too large: more would waste memory, less would waste
   // blocks.
-  const auto found = free_.lower_bound(wanted);
+  const auto found = exact_ ? free_.end() : free_.lower_bound(wanted);
   void* data = nullptr;
   size_t size = wanted;
   if (found != free_.end() && found->first <= wanted + wanted / 8) {
@@ -63,7 +72,7 @@ void* Allocator::allocate(size_t bytes) {
     found->second.pop_back();
     if (found->second.empty()) free_.erase(found);
   } else {
-    data = system_allocate(wanted);
+    data = source_.obtain(wanted);
     if (!data) return nullptr;
     use_.reserved += wanted;
   }
@@ -86,14 +95,18 @@ void Allocator::release(void* data, size_t bytes) {
 }
 
 void Allocator::trim() {
+  for (void* data : detach()) source_.restore(data);
+}
+
+std::vector<void*> Allocator::detach() {
+  std::vector<void*> out;
   std::lock_guard<std::mutex> lock(mutex_);
   for (auto& [size, blocks] : free_) {
-    for (void* data : blocks) {
-      system_free(data);
-      use_.reserved -= size;
-    }
+    out.insert(out.end(), blocks.begin(), blocks.end());
+    use_.reserved -= size * blocks.size();
   }
   free_.clear();
+  return out;
 }
 
 MemoryUse Allocator::use() const {

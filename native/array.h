@@ -4,12 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace gptloom {
 
-enum class Dtype : uint8_t { float32, int32 };
+enum class Dtype : uint8_t { float32, int32, bfloat16 };
 
-inline size_t dtype_size(Dtype) { return 4; }
+inline size_t dtype_size(Dtype dtype) { return dtype == Dtype::bfloat16 ? 2 : 4; }
 
 struct Shape {
   static constexpr int kMaxRank = 6;
@@ -39,6 +40,14 @@ struct Array {
   size_t bytes() const { return static_cast<size_t>(count()) * dtype_size(dtype); }
   float* f32() const { return static_cast<float*>(data); }
   int32_t* i32() const { return static_cast<int32_t*>(data); }
+  uint16_t* bf16() const { return static_cast<uint16_t*>(data); }
 };
+
+// "matmul of [3, 4], [4, 5]": how messages name a call.
+inline std::string call_text(const char* op, const std::vector<Array>& arrays) {
+  std::string out = op;
+  for (size_t i = 0; i < arrays.size(); i++) out += (i ? ", " : " of ") + arrays[i].shape.text();
+  return out;
+}
 
 }  // namespace gptloom

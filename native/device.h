@@ -7,8 +7,9 @@
 // the order of calls alone, never on timing.
 //
 // Arguments are trusted, having been checked in TypeScript. What only shows when an op runs (a
-// token outside the vocabulary, no memory for scratch) is kept as the queue's first failure; the
-// ops behind it are skipped until a read or an idle() has reported it.
+// token outside the vocabulary, no memory for scratch) is kept as the queue's first failure until a
+// read or an idle() has reported it. The ops behind it are skipped, except on a GPU where only the
+// data was wrong: there they run, on rows that count as zeros.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -27,29 +28,41 @@ struct MemoryUse {
   size_t reserved;  // bytes held from the system: live, cached for reuse, and scratch
 };
 
+// What a GPU was told to do so far.
+struct Counts {
+  uint64_t kernels;  // launched one by one
+  uint64_t graphs;   // launched: many kernels at once
+};
+
 class Device {
  public:
   virtual ~Device() = default;
 
   virtual std::string name() const = 0;  // for people: "CPU (avx2, 8 threads)"
   virtual MemoryUse memory() const = 0;
+  virtual Counts counts() const { return {}; }
 
   // Throws Error("ERR_OUT_OF_MEMORY"). Contents start undefined.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* data, size_t bytes) = 0;
 
-  // The source is copied before the call returns.
+  // The source is copied before the call returns. Values of a bfloat16 tensor travel as float32,
+  // both ways; they are rounded to nearest even.
   virtual void upload(Array out, const void* source) = 0;
   // `done` is called once, on another thread: when `target` is filled, or with the queue's first
   // failure. With target null it only marks the point in the queue. Closing the device calls it
   // with ERR_DEVICE.
   virtual void download(Array x, void* target, std::function<void(std::exception_ptr)> done) = 0;
+  // Starts what has been enqueued, without waiting: a device may hold work back until somebody
+  // reads, to send much at once.
+  virtual void flush() {}
   // Drops what has not started, waits for what has, and returns with no thread of this device left
   // running.
   virtual void close() = 0;
 
   virtual void fill(Array out, float value) = 0;
   virtual void copy(Array out, Array x) = 0;
+  virtual void cast(Array out, Array x) = 0;  // between float32 and bfloat16
   virtual void add(Array out, Array a, Array b) = 0;
   virtual void scale(Array x, Array factor) = 0;
   virtual void sum(Array out, Array x) = 0;
@@ -92,11 +105,13 @@ class Device {
   virtual void linear_crossentropy(Array losses, Array dx, Array dweight, Array x, Array weight,
                                    Array targets) = 0;
 
-  // One step over all tensors; see native/cpu/ops.h for the arithmetic.
+  // One step over all tensors; see native/cpu/ops.h for the arithmetic. A bfloat16 parameter has a
+  // float32 master, which holds the exact weights; for others that is left out.
   virtual void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
-                     std::vector<Array> v, std::vector<double> weight_decays, Array norm,
-                     float learning_rate, float beta1, float beta2, float epsilon,
-                     float gradient_scale, float max_norm, int64_t step) = 0;
+                     std::vector<Array> v, std::vector<Array> masters,
+                     std::vector<double> weight_decays, Array norm, float learning_rate,
+                     float beta1, float beta2, float epsilon, float gradient_scale, float max_norm,
+                     int64_t step) = 0;
 };
 
 }  // namespace gptloom

@@ -77,17 +77,16 @@ void Queue::work() {
 void Queue::run(Task& task) {
   if (task.report) return task.report(std::exchange(failure_, nullptr));
   if (failure_) return;
+  const auto where = [&] { return task.describe ? ", in " + task.describe() : std::string(); };
   try {
     task.work();
   } catch (const Error& error) {
-    failure_ = std::make_exception_ptr(
-        Error(error.code, std::string(error.what()) + ", in " + task.describe()));
+    failure_ = std::make_exception_ptr(Error(error.code, error.what() + where()));
   } catch (const std::bad_alloc&) {
-    failure_ =
-        std::make_exception_ptr(Error("ERR_OUT_OF_MEMORY", "No memory for " + task.describe()));
-  } catch (const std::exception& error) {
     failure_ = std::make_exception_ptr(
-        Error("ERR_DEVICE", std::string(error.what()) + ", in " + task.describe()));
+        Error("ERR_OUT_OF_MEMORY", "No memory for " + (task.describe ? task.describe() : "an op")));
+  } catch (const std::exception& error) {
+    failure_ = std::make_exception_ptr(Error("ERR_DEVICE", error.what() + where()));
   }
 }
 

@@ -20,7 +20,8 @@ class Queue {
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
 
-  // Runs `work` after everything pushed before it, unless something before it has failed.
+  // Runs `work` after everything pushed before it, unless something before it has failed. Without
+  // `describe` a failure is told as it was thrown.
   void push(std::function<void()> work, Describe describe);
   // Always called, once: in its turn with the first failure since the last report was given one, or
   // with ERR_DEVICE by whoever closes the queue first.

@@ -7,7 +7,7 @@ import {
   matmul,
   recompute,
 } from '../tensor/index.js'
-import type { Device, Tensor } from '../tensor/index.js'
+import type { Device, Dtype, Tensor } from '../tensor/index.js'
 import { Embedding, LayerNorm, Linear, Module } from '../nn/index.js'
 import type { Init } from '../nn/index.js'
 import type { GPT2Config } from './config.js'
@@ -19,6 +19,25 @@ export interface ForwardOptions {
   dropout?: { seed: number; step: number }
   /** Keep only each block's input and compute the rest again in the backward pass. Default false. */
   recompute?: boolean
+}
+
+type Common = Pick<Init, 'device' | 'dtype'> & { bias: boolean }
+
+/** How the weights of a model start: each matrix draws from a stream of its own. */
+class Draw {
+  #stream = 0
+
+  constructor(
+    readonly common: Common,
+    private readonly seed: number,
+    private readonly layers: number,
+  ) {}
+
+  /** @param options.residual for a projection onto the residual stream, of which a block has two */
+  next({ residual = false } = {}): Init & Common {
+    const deviation = residual ? 0.02 / Math.sqrt(2 * this.layers) : 0.02
+    return { ...this.common, seed: this.seed, stream: this.#stream++, deviation }
+  }
 }
 
 /** What a block needs to know of the step it runs in. */
@@ -40,8 +59,8 @@ class Attention extends Module {
     draw: Draw,
   ) {
     super()
-    this.c_attn = new Linear(width, 3 * width, draw())
-    this.c_proj = new Linear(width, width, draw({ residual: true }))
+    this.c_attn = new Linear(width, 3 * width, draw.next())
+    this.c_proj = new Linear(width, width, draw.next({ residual: true }))
   }
 
   /** x + the projected attention over h. */
@@ -64,8 +83,8 @@ class MLP extends Module {
 
   constructor(width: number, draw: Draw) {
     super()
-    this.c_fc = new Linear(width, 4 * width, draw())
-    this.c_proj = new Linear(4 * width, width, draw({ residual: true }))
+    this.c_fc = new Linear(width, 4 * width, draw.next())
+    this.c_proj = new Linear(4 * width, width, draw.next({ residual: true }))
   }
 
   /** x + the network's output for h. */
@@ -82,11 +101,11 @@ class Block extends Module {
   readonly ln_2: LayerNorm
   readonly mlp: MLP
 
-  constructor({ heads, width, bias, epsilon }: GPT2Config, device: Device, draw: Draw) {
+  constructor({ heads, width, epsilon }: GPT2Config, draw: Draw) {
     super()
-    this.ln_1 = new LayerNorm(width, { device, bias, epsilon })
+    this.ln_1 = new LayerNorm(width, { ...draw.common, epsilon })
     this.attn = new Attention(heads, width, draw)
-    this.ln_2 = new LayerNorm(width, { device, bias, epsilon })
+    this.ln_2 = new LayerNorm(width, { ...draw.common, epsilon })
     this.mlp = new MLP(width, draw)
   }
 
@@ -135,27 +154,22 @@ export class GPT2 extends Module {
    * A model with fresh weights: normal with deviation 0.02, 0.02 / sqrt(2 L) for the projections onto
    * the residual stream; biases zero.
    * @param seed the same seed gives the same weights
+   * @param dtype of weights and activations: one of the device's dtypes
    */
   constructor(
     readonly config: GPT2Config,
     readonly device: Device,
     seed = 0,
+    readonly dtype: Dtype = 'float32',
   ) {
     super()
     const { vocabulary, context, layers, width, bias, tied, epsilon } = config
-    let stream = 0
-    const draw: Draw = ({ residual = false } = {}) => ({
-      device,
-      seed,
-      bias,
-      stream: stream++,
-      deviation: residual ? 0.02 / Math.sqrt(2 * layers) : 0.02,
-    })
-    this.wte = new Embedding(vocabulary, width, draw())
-    this.wpe = new Embedding(context, width, draw())
-    this.h = Array.from({ length: layers }, () => new Block(config, device, draw))
-    this.ln_f = new LayerNorm(width, { device, bias, epsilon })
-    this.lm_head = tied ? null : new Embedding(vocabulary, width, draw())
+    const draw = new Draw({ device, dtype, bias }, seed, layers)
+    this.wte = new Embedding(vocabulary, width, draw.next())
+    this.wpe = new Embedding(context, width, draw.next())
+    this.h = Array.from({ length: layers }, () => new Block(config, draw))
+    this.ln_f = new LayerNorm(width, { ...draw.common, epsilon })
+    this.lm_head = tied ? null : new Embedding(vocabulary, width, draw.next())
   }
 
   /**
@@ -202,7 +216,7 @@ export class GPT2 extends Module {
   /** An empty cache for B sequences of up to `capacity` tokens. */
   cache(B = 1, capacity = this.config.context): KeyValueCache {
     const { heads, width, layers } = this.config
-    const empty = () => this.device.empty([B, heads, capacity, width / heads])
+    const empty = () => this.device.empty([B, heads, capacity, width / heads], this.dtype)
     return new KeyValueCache(
       Array.from({ length: layers }, () => [empty(), empty()]),
       capacity,
@@ -226,5 +240,3 @@ export class GPT2 extends Module {
     return (this.lm_head ?? this.wte).weight
   }
 }
-
-type Draw = (options?: { residual?: boolean }) => Init & { bias: boolean }

@@ -1,10 +1,12 @@
-import { embedding, layerNorm, matmul } from '../tensor/index.js'
-import type { Device, EmbeddingOptions, MatmulOptions, Tensor } from '../tensor/index.js'
+import { cast, embedding, layerNorm, matmul } from '../tensor/index.js'
+import type { Device, Dtype, EmbeddingOptions, MatmulOptions, Tensor } from '../tensor/index.js'
 import { Module } from './module.js'
 
 /** How a layer's parameters start: normal with mean 0. */
 export interface Init {
   device: Device
+  /** 'float32' (the default) or, where the device computes in it, 'bfloat16'. */
+  dtype?: Dtype
   /** An integer; with `stream` it names the numbers drawn. */
   seed: number
   stream: number
@@ -18,8 +20,11 @@ function parameter(tensor: Tensor): Tensor {
 }
 
 function drawn(shape: number[], init: Init): Tensor {
-  const { device, seed, stream, deviation = 0.02 } = init
-  return parameter(device.normal(shape, { deviation, seed, stream }))
+  const { device, dtype = 'float32', seed, stream, deviation = 0.02 } = init
+  const exact = device.normal(shape, { deviation, seed, stream })
+  const rounded = cast(exact, dtype)
+  if (rounded !== exact) exact.dispose()
+  return parameter(rounded)
 }
 
 /** out = x weight + bias, with weight [inputs, outputs] as GPT-2 stores it. */
@@ -30,7 +35,8 @@ export class Linear extends Module {
   constructor(inputs: number, outputs: number, options: Init & { bias?: boolean }) {
     super()
     this.weight = drawn([inputs, outputs], options)
-    this.bias = options.bias === false ? null : parameter(options.device.zeros([outputs]))
+    this.bias =
+      options.bias === false ? null : parameter(options.device.full([outputs], 0, options.dtype))
   }
 
   forward(x: Tensor, fused: Pick<MatmulOptions, 'gelu' | 'residual'> = {}): Tensor {
@@ -45,11 +51,12 @@ export class LayerNorm extends Module {
 
   constructor(
     channels: number,
-    readonly options: { device: Device; bias?: boolean; epsilon?: number },
+    readonly options: Pick<Init, 'device' | 'dtype'> & { bias?: boolean; epsilon?: number },
   ) {
     super()
-    this.weight = parameter(options.device.full([channels], 1))
-    this.bias = options.bias === false ? null : parameter(options.device.zeros([channels]))
+    const { device, dtype, bias = true } = options
+    this.weight = parameter(device.full([channels], 1, dtype))
+    this.bias = bias ? parameter(device.full([channels], 0, dtype)) : null
   }
 
   forward(x: Tensor): Tensor {

@@ -1,6 +1,6 @@
-import { GptloomError, checkNumber, show } from '../errors.js'
+import { GptloomError, checkNumber, outOfRange, show } from '../errors.js'
 import { nativeOf } from '../tensor/ops/check.js'
-import { keep } from '../tensor/index.js'
+import { cast, keep } from '../tensor/index.js'
 import type { Tensor, Values } from '../tensor/index.js'
 
 export interface AdamWOptions {
@@ -28,6 +28,8 @@ export interface StepOptions {
 
 interface Moments {
   parameter: Tensor
+  /** The exact weights behind a bfloat16 parameter, float32: those are only its rounding. */
+  master: Tensor | null
   m: Tensor
   v: Tensor
 }
@@ -56,8 +58,12 @@ export class AdamW {
     checkNumber('weightDecay', weightDecay, 0)
     this.options = { learningRate, betas, epsilon, weightDecay }
     for (const [name, parameter] of parameters) {
+      const { dtypes } = parameter.device
+      if (!dtypes.includes(parameter.dtype))
+        throw outOfRange(`a ${dtypes.join(' or ')} tensor`, name, parameter.dtype)
       const zeros = () => keep(parameter.device.zeros(parameter.shape))
-      this.#moments.set(name, { parameter, m: zeros(), v: zeros() })
+      const master = parameter.dtype === 'bfloat16' ? keep(cast(parameter, 'float32')) : null
+      this.#moments.set(name, { parameter, master, m: zeros(), v: zeros() })
     }
   }
 
@@ -83,6 +89,7 @@ export class AdamW {
       gradients,
       moving.map(({ m }) => m.native),
       moving.map(({ v }) => v.native),
+      moving.map(({ master }) => nativeOf(master)),
       moving.map(({ parameter }) => (parameter.shape.length >= 2 ? weightDecay : 0)),
       nativeOf(norm),
       learningRate,
@@ -93,16 +100,24 @@ export class AdamW {
       maxNorm,
       ++this.steps,
     )
+    device.native.flush()
     return norm
   }
 
   /** The moments, as tensors named `m.<parameter>` and `v.<parameter>`: for a checkpoint. */
   *tensors(): Iterable<[name: string, tensor: Tensor]> {
-    for (const [name, { m, v }] of this.#moments)
-      yield* [
-        [`m.${name}`, m],
-        [`v.${name}`, v],
-      ] as [string, Tensor][]
+    for (const [name, { m, v }] of this.#moments) {
+      yield [`m.${name}`, m]
+      yield [`v.${name}`, v]
+    }
+  }
+
+  /**
+   * The exact weights behind a bfloat16 parameter, float32; null where the parameter is exact itself.
+   * Whoever writes to the parameter writes to these as well.
+   */
+  master(name: string): Tensor | null {
+    return this.#moments.get(name)?.master ?? null
   }
 
   /**
@@ -125,9 +140,7 @@ export class AdamW {
   }
 
   dispose(): void {
-    for (const { m, v } of this.#moments.values()) {
-      m.dispose()
-      v.dispose()
-    }
+    for (const { m, v, master } of this.#moments.values())
+      for (const tensor of [m, v, master]) tensor?.dispose()
   }
 }

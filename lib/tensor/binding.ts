@@ -18,6 +18,14 @@ export interface MemoryUse {
   reserved: number
 }
 
+/** What a GPU was told to do so far. */
+export interface Counts {
+  /** Kernels launched one by one. */
+  kernels: number
+  /** CUDA graphs launched, of up to 64 kernels each. */
+  graphs: number
+}
+
 type T = NativeTensor
 type Optional = NativeTensor | null
 
@@ -25,14 +33,18 @@ type Optional = NativeTensor | null
 export interface NativeDevice {
   name(): string
   memory(): MemoryUse
+  counts(): Counts
   tensor(dtype: number, shape: readonly number[]): T
   upload(out: T, source: ArrayBufferView): void
   download(x: T, target: ArrayBufferView): Promise<void>
   idle(): Promise<void>
+  /** Starts what has been enqueued, without waiting. */
+  flush(): void
   close(): void
 
   fill(out: T, value: number): void
   copy(out: T, x: T): void
+  cast(out: T, x: T): void
   add(out: T, a: T, b: T): void
   scale(x: T, factor: T): void
   sum(out: T, x: T): void
@@ -110,6 +122,7 @@ export interface NativeDevice {
     gradients: T[],
     m: T[],
     v: T[],
+    masters: Optional[],
     weightDecays: number[],
     norm: Optional,
     learningRate: number,
@@ -132,10 +145,44 @@ export interface CpuInfo {
   runnable: string[]
 }
 
-interface Addon {
-  Device: new (threads: number) => NativeDevice
-  cpu(): CpuInfo
+export interface GpuInfo {
+  name: string
+  /** 80 for 8.0. */
+  computeCapability: number
+  multiprocessors: number
+  /** Bytes on board. */
+  memory: number
 }
+
+/** What the CUDA driver says. */
+export interface CudaInfo {
+  /** The newest CUDA that the driver serves, 12040 for 12.4; null without a driver. */
+  version: number | null
+  /** Why there is no driver: what the loader or the driver itself answered. Empty when there is one. */
+  reason: string
+  devices: GpuInfo[]
+}
+
+export interface CudaOptions {
+  /** The folder of kernel images. */
+  folder: string
+  /** Whether work that repeats is launched as CUDA graphs. */
+  graphs: boolean
+  /** Whether every tensor gets memory of exactly its size that is never used again, for memory checkers. */
+  exact: boolean
+}
+
+interface Addon {
+  Device: {
+    new (kind: 'cpu', threads: number): NativeDevice
+    new (kind: 'cuda', ordinal: number, options: CudaOptions): NativeDevice
+  }
+  cpu(): CpuInfo
+  cuda(): CudaInfo
+}
+
+/** The package's own folder. */
+export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 let loaded: Addon | undefined
 
@@ -146,7 +193,6 @@ let loaded: Addon | undefined
 export function addon(): Addon {
   if (loaded) return loaded
   const require = createRequire(import.meta.url)
-  const root = fileURLToPath(new URL('../..', import.meta.url))
   try {
     const load = require('node-gyp-build') as (folder: string) => { open(error: unknown): Addon }
     return (loaded = load(root).open(GptloomError))

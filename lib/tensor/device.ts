@@ -1,8 +1,12 @@
-import { GptloomError, checkInteger, checkNumber, outOfRange } from '../errors.js'
+import { checkInteger, checkNumber, outOfRange } from '../errors.js'
 import { addon } from './binding.js'
-import type { MemoryUse, NativeDevice } from './binding.js'
+import type { Counts, MemoryUse, NativeDevice } from './binding.js'
+import { openGpu, usableGpu } from './gpu.js'
 import { Tensor, checkShape, dtypes } from './tensor.js'
 import type { Dtype, Values } from './tensor.js'
+
+/** The dtypes of weights and activations that a kind of device computes with. */
+const floats = { cpu: ['float32'], cuda: ['float32', 'bfloat16'] } as const
 
 /**
  * A place where tensors live and ops run, in order, behind the event loop's back: an op enqueues and
@@ -10,13 +14,16 @@ import type { Dtype, Values } from './tensor.js'
  * on the device.
  */
 export class Device {
-  /** @internal */
-  readonly native: NativeDevice
-  readonly kind = 'cpu'
+  /** The dtypes that ops take for weights and activations. All devices can hold and cast the others. */
+  readonly dtypes: readonly Dtype[]
+  #closed = false
 
-  /** @param threads threads of this device's own pool; 0 shares the process's pool */
-  constructor(threads = 0) {
-    this.native = new (addon().Device)(checkInteger('threads', threads, 0, 1024))
+  /** @internal Devices come from cpu() and openDevice(). */
+  constructor(
+    readonly kind: 'cpu' | 'cuda',
+    readonly native: NativeDevice,
+  ) {
+    this.dtypes = floats[kind]
   }
 
   /** For people: the device, its instruction set and threads. */
@@ -24,17 +31,22 @@ export class Device {
     return this.native.name()
   }
 
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** A tensor of undefined contents. */
   empty(shape: readonly number[], dtype: Dtype = 'float32'): Tensor {
     checkShape(shape)
     const index = dtypes.indexOf(dtype)
-    if (index < 0) throw outOfRange(`'float32' or 'int32'`, 'dtype', dtype)
+    if (index < 0) throw outOfRange(`'float32', 'bfloat16' or 'int32'`, 'dtype', dtype)
     return new Tensor(this, dtype, shape, this.native.tensor(index, shape))
   }
 
-  /** A float32 tensor holding `value` everywhere. */
-  full(shape: readonly number[], value: number): Tensor {
-    const out = this.empty(shape)
+  /** A tensor holding `value` everywhere, of one of the device's `dtypes`. Default float32. */
+  full(shape: readonly number[], value: number, dtype: Dtype = 'float32'): Tensor {
+    if (!this.dtypes.includes(dtype)) throw outOfRange(this.dtypes.join(' or '), 'dtype', dtype)
+    const out = this.empty(shape, dtype)
     this.native.fill(out.native, value)
     return out
   }
@@ -45,12 +57,18 @@ export class Device {
   }
 
   /**
-   * A tensor holding a copy of `values`, row-major. Int32Array gives int32, everything else float32.
+   * A tensor holding a copy of `values`, row-major.
    * @param shape default: one dimension
+   * @param dtype default: int32 for an Int32Array, float32 for everything else. bfloat16 rounds to
+   *   nearest even
    */
-  tensor(values: Values | readonly number[], shape: readonly number[] = [values.length]): Tensor {
+  tensor(
+    values: Values | readonly number[],
+    shape: readonly number[] = [values.length],
+    dtype?: Dtype,
+  ): Tensor {
     const typed = ArrayBuffer.isView(values) ? values : Float32Array.from(values)
-    const out = this.empty(shape, typed instanceof Int32Array ? 'int32' : 'float32')
+    const out = this.empty(shape, dtype ?? (typed instanceof Int32Array ? 'int32' : 'float32'))
     return out.write(typed)
   }
 
@@ -96,8 +114,14 @@ export class Device {
     return this.native.memory()
   }
 
-  /** Drops what has not started and ends the device's thread. Pending reads reject with ERR_DEVICE. */
+  /** What a GPU was told to do so far; zeros on the CPU. */
+  counts(): Counts {
+    return this.native.counts()
+  }
+
+  /** Drops what has not started and ends the device's threads. Pending reads reject with ERR_DEVICE. */
   close(): void {
+    this.#closed = true
     this.native.close()
   }
 }
@@ -109,7 +133,8 @@ export interface RandomOptions {
   stream?: number
 }
 
-let shared: Device | undefined
+let sharedCpu: Device | undefined
+const sharedGpus = new Map<number, Device>()
 
 /**
  * The CPU.
@@ -117,22 +142,40 @@ let shared: Device | undefined
  *   JavaScript thread shares, on as many threads as the process may use
  */
 export function cpu(options: { threads?: number } = {}): Device {
-  if (options.threads !== undefined)
-    return new Device(checkInteger('threads', options.threads, 1, 1024))
-  return (shared ??= new Device())
+  const open = (threads: number) => new Device('cpu', new (addon().Device)('cpu', threads))
+  if (options.threads !== undefined) return open(checkInteger('threads', options.threads, 1, 1024))
+  return (sharedCpu ??= open(0))
 }
 
 /**
- * The device of that name: 'cpu', or 'auto' for the best there is.
- * @throws GptloomError ERR_NO_DRIVER for 'cuda', which this version does not have
+ * An NVIDIA GPU: the one device on it that this JavaScript thread shares. It computes in float32 and
+ * bfloat16, and needs NVIDIA's driver and nothing else.
+ * @param ordinal which one, in the driver's order, counted from 0
+ * @throws GptloomError ERR_NO_DRIVER without a driver, saying what the loader answered; ERR_DEVICE when
+ *   there is no such GPU; ERR_KERNELS without the image of the kernels
+ */
+export function cuda(ordinal = 0): Device {
+  checkInteger('ordinal', ordinal, 0, 1023)
+  let device = sharedGpus.get(ordinal)
+  if (!device || device.closed)
+    sharedGpus.set(ordinal, (device = new Device('cuda', openGpu(ordinal))))
+  return device
+}
+
+/**
+ * The device of that name: 'cpu'; 'cuda', or 'cuda:1' for the second GPU; 'auto' for the first GPU that
+ * gptloom can use, and the CPU where there is none.
+ * @param options.threads of the CPU, see cpu()
+ * @throws GptloomError as cuda()
  */
 export function openDevice(name: string = 'auto', options: { threads?: number } = {}): Device {
-  if (name === 'auto' || name === 'cpu') return cpu(options)
-  if (/^cuda(:\d+)?$/.test(name)) {
-    throw new GptloomError(
-      'ERR_NO_DRIVER',
-      "This version of gptloom trains on the CPU only: use device 'cpu' or 'auto'",
-    )
+  if (name === 'cpu') return cpu(options)
+  if (name === 'auto') {
+    const ordinal = usableGpu()
+    return ordinal === undefined ? cpu(options) : cuda(ordinal)
   }
-  throw outOfRange("'auto' or 'cpu'", 'device', name)
+  const [, ordinal] = /^cuda(?::(\d{1,3}))?$/.exec(name) ?? []
+  if (!name.startsWith('cuda') || (ordinal === undefined && name !== 'cuda'))
+    throw outOfRange("'auto', 'cpu', 'cuda' or 'cuda:1'", 'device', name)
+  return cuda(Number(ordinal ?? 0))
 }

@@ -1,5 +1,5 @@
-export type { CpuInfo, MemoryUse } from './binding.js'
-export { Device, cpu, openDevice } from './device.js'
+export type { Counts, CpuInfo, CudaInfo, GpuInfo, MemoryUse } from './binding.js'
+export { Device, cpu, cuda, openDevice } from './device.js'
 export type { RandomOptions } from './device.js'
 export * from './ops/index.js'
 export { keep, scope } from './scope.js'

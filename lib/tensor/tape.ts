@@ -1,7 +1,7 @@
 import { GptloomError, outOfRange, show } from '../errors.js'
 import { expectTensor } from './ops/check.js'
 import { ownedBy, scope } from './scope.js'
-import type { Tensor } from './tensor.js'
+import type { Dtype, Tensor } from './tensor.js'
 
 /**
  * Where an op's backward writes the gradient of one input: `tensor += ` when accumulate, else
@@ -27,30 +27,58 @@ export interface Node {
 export class Gradients {
   readonly #flowing = new Map<Tensor, Tensor>()
   #passing: Tensor | null = null
+  /** Gradients that the running backward writes in another dtype than they are kept in. */
+  #converted: [x: Tensor, dx: Tensor][] = []
 
   /** @internal @param unit the root's gradient of 1, when the caller gave none */
   constructor(readonly unit: Tensor | null = null) {}
 
-  /** The slot for the gradient of x, made if need be; null when x needs none. */
-  of(x: Tensor | null): Slot | null {
+  /**
+   * The slot for the gradient of x, made if need be; null when x needs none. Gradients of parameters
+   * are kept in float32, so that they can be summed over many backwards, others in x's dtype if the
+   * device computes with that.
+   * @param dtype what the backward writes: x's dtype, 'float32', or 'kept' where it can write either
+   */
+  of(x: Tensor | null, dtype: Dtype | 'kept' | undefined = x?.dtype): Slot | null {
     if (!x || !needsGradient(x)) return null
+    const kept = keptDtype(x)
+    const empty = (dtype: Dtype) => ownedBy(null, () => x.device.empty(x.shape, dtype))
+    if (dtype !== 'kept' && dtype !== kept) {
+      const tensor = empty(dtype ?? kept)
+      this.#converted.push([x, tensor])
+      return { tensor, accumulate: false }
+    }
     const existing = this.#get(x)
     if (existing) return { tensor: existing, accumulate: true }
-    const tensor = ownedBy(null, () => x.device.empty(x.shape))
+    const tensor = empty(kept)
     this.#set(x, tensor)
     return { tensor, accumulate: false }
   }
 
   /**
    * Adds a finished gradient to that of x, and owns it from here on; costs nothing when it is the
-   * first. A backward may give its dout away, as its last act.
+   * first and of the dtype it is kept in. A backward may give its dout away, as its last act.
    */
   give(x: Tensor | null, dx: Tensor): void {
     if (dx === this.#passing) this.#passing = null
-    const existing = x && needsGradient(x) ? this.#get(x) : null
-    if (existing) x!.device.native.add(existing.native, existing.native, dx.native)
-    if (existing || !x || !needsGradient(x)) dx.dispose()
-    else this.#set(x, dx)
+    if (!x || !needsGradient(x)) return dx.dispose()
+    const kept = keptDtype(x)
+    if (dx.dtype !== kept) {
+      const slot = this.of(x, 'kept')!
+      const { native } = x.device
+      if (!slot.accumulate) native.cast(slot.tensor.native, dx.native)
+      else {
+        const cast = ownedBy(null, () => x.device.empty(x.shape, kept))
+        native.cast(cast.native, dx.native)
+        native.add(slot.tensor.native, slot.tensor.native, cast.native)
+        cast.dispose()
+      }
+      return dx.dispose()
+    }
+    const existing = this.#get(x)
+    if (!existing) return this.#set(x, dx)
+    x.device.native.add(existing.native, existing.native, dx.native)
+    dx.dispose()
   }
 
   /** @internal */
@@ -62,11 +90,14 @@ export class Gradients {
 
   /** @internal Runs a node's backward, and frees dout unless that gave it away. */
   run(node: Node, dout: Tensor): void {
-    const around = this.#passing
+    const [around, converted] = [this.#passing, this.#converted]
     this.#passing = dout
+    this.#converted = []
     node.backward(dout, this)
+    for (const [x, dx] of this.#converted) this.give(x, dx)
     if (this.#passing === dout) dout.dispose()
     this.#passing = around
+    this.#converted = converted
   }
 
   /** @internal */
@@ -121,12 +152,12 @@ export class Tape {
   backward(root: Tensor, dout?: Tensor): void {
     if (root.tape !== this)
       throw new GptloomError('ERR_DISPOSED', 'backward() needs a tensor made in run(), once')
-    if (dout) expectTensor('dout', dout, root.shape)
+    if (dout) expectTensor('dout', dout, root.shape, root.dtype)
     else if (root.size !== 1)
       throw outOfRange('one element', 'backward() without dout', show(root.shape))
     recordingOn(null, () =>
       ownedBy(null, () => {
-        const unit = dout ? null : root.device.full(root.shape, 1)
+        const unit = dout ? null : root.device.full(root.shape, 1, keptDtype(root))
         const start = dout ? copyOf(dout) : unit!
         const gradients = new Gradients(unit)
         gradients.give(root, start)
@@ -139,6 +170,7 @@ export class Tape {
     )
     for (const tensor of this.#made) if (tensor !== root) this.#free(tensor)
     root.tape = null
+    root.device.native.flush()
   }
 
   /** @internal Walks the tape backwards, freeing as it goes. */
@@ -179,6 +211,11 @@ function recordingOn<R>(tape: Tape | null, body: () => R): R {
   }
 }
 
+// Sums of gradients are made where they are kept: in a dtype that the device computes with.
+function keptDtype(x: Tensor): Dtype {
+  return x.requiresGrad || !x.device.dtypes.includes(x.dtype) ? 'float32' : x.dtype
+}
+
 function needsGradient(x: Tensor): boolean {
   return x.requiresGrad || x.tape !== null
 }
@@ -212,7 +249,7 @@ export function recompute(body: (...inputs: Tensor[]) => Tensor, ...inputs: Tens
 }
 
 function copyOf(x: Tensor): Tensor {
-  const out = x.device.empty(x.shape)
+  const out = x.device.empty(x.shape, x.dtype)
   x.device.native.copy(out.native, x.native)
   return out
 }

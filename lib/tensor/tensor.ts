@@ -5,7 +5,7 @@ import { own } from './scope.js'
 import type { Tape } from './tape.js'
 
 /** @internal In the order of the native enum. */
-export const dtypes = ['float32', 'int32'] as const
+export const dtypes = ['float32', 'int32', 'bfloat16'] as const
 export type Dtype = (typeof dtypes)[number]
 export type Values = Float32Array | Int32Array
 
@@ -53,7 +53,7 @@ export class Tensor {
   }
 
   /**
-   * A copy of the values, row-major.
+   * A copy of the values, row-major: a Float32Array, also for bfloat16, or an Int32Array.
    * @throws GptloomError when an op enqueued before this has failed
    */
   async data(): Promise<Values> {
@@ -68,7 +68,7 @@ export class Tensor {
     return (await this.data())[0]!
   }
 
-  /** Overwrites the values with a copy of `values`, of the same count and type. */
+  /** Overwrites the values with a copy of `values`, of the same count and the type that data() gives. */
   write(values: Values): this {
     const wanted = this.dtype === 'int32' ? Int32Array : Float32Array
     if (!(values instanceof wanted)) throw wrongType(`a ${wanted.name}`, 'values', values)

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "bfloat16.h"
 #include "error.h"
 
 namespace gptloom::cpu {
@@ -54,13 +55,13 @@ class CpuDevice final : public Device {
   void upload(Array out, const void* source) override {
     std::shared_ptr<void> copy(std::malloc(out.bytes() + 1), std::free);
     if (!copy) throw Error("ERR_OUT_OF_MEMORY", "No memory to upload " + out.shape.text());
-    std::memcpy(copy.get(), source, out.bytes());
+    import_values(copy.get(), out, source);
     push("upload", [out, copy] { std::memcpy(out.data, copy.get(), out.bytes()); }, {out});
   }
 
   void download(Array x, void* target, std::function<void(std::exception_ptr)> done) override {
     queue_.push_report([x, target, done = std::move(done)](std::exception_ptr failure) {
-      if (!failure && target) std::memcpy(target, x.data, x.bytes());
+      if (!failure && target) export_values(target, x, x.data);
       done(failure);
     });
   }
@@ -71,7 +72,24 @@ class CpuDevice final : public Device {
     push("fill", [=] { cpu::fill(context_, out.f32(), value, out.count()); }, {out});
   }
   void copy(Array out, Array x) override {
-    push("copy", [=] { cpu::copy(context_, out.f32(), x.f32(), out.count()); }, {out, x});
+    push("copy",
+         [=] {
+           if (out.dtype == Dtype::bfloat16)
+             std::memcpy(out.data, x.data, out.bytes());
+           else
+             cpu::copy(context_, out.f32(), x.f32(), out.count());
+         },
+         {out, x});
+  }
+  void cast(Array out, Array x) override {
+    push("cast",
+         [=] {
+           if (out.dtype == Dtype::bfloat16)
+             narrow(out.bf16(), x.f32(), x.count());
+           else
+             widen(out.f32(), x.bf16(), x.count());
+         },
+         {out, x});
   }
   void add(Array out, Array a, Array b) override {
     push("add", [=] { cpu::add(context_, out.f32(), a.f32(), b.f32(), out.count()); }, {out, a, b});
@@ -240,9 +258,9 @@ class CpuDevice final : public Device {
   }
 
   void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
-             std::vector<Array> v, std::vector<double> weight_decays, Array norm,
-             float learning_rate, float beta1, float beta2, float epsilon, float gradient_scale,
-             float max_norm, int64_t step) override {
+             std::vector<Array> v, std::vector<Array>, std::vector<double> weight_decays,
+             Array norm, float learning_rate, float beta1, float beta2, float epsilon,
+             float gradient_scale, float max_norm, int64_t step) override {
     std::vector<AdamwTensor> tensors;
     for (size_t i = 0; i < params.size(); i++) {
       tensors.push_back({params[i].f32(), gradients[i].f32(), m[i].f32(), v[i].f32(),
@@ -290,11 +308,8 @@ class CpuDevice final : public Device {
   }
 
   void push(const char* op, std::function<void()> work, std::initializer_list<Array> arrays) {
-    queue_.push(std::move(work), [op, shapes = std::vector<Array>(arrays), this] {
-      std::string text = op;
-      for (size_t i = 0; i < shapes.size(); i++)
-        text += (i ? ", " : " of ") + shapes[i].shape.text();
-      return text + " on " + name();
+    queue_.push(std::move(work), [op, arrays = std::vector<Array>(arrays), this] {
+      return call_text(op, arrays) + " on " + name();
     });
   }
 

@@ -1,6 +1,7 @@
 // The addon's export table; no logic. A method of Device becomes callable from TypeScript by one
 // line here.
 #include "cpu/cpu_device.h"
+#include "cuda/gpu.h"
 #include "glue/binder.h"
 #include "glue/device_handle.h"
 
@@ -14,8 +15,10 @@ void op(Napi::Env env, Napi::Object prototype, const char* name) {
 }
 
 void define_ops(Napi::Env env, Napi::Object prototype) {
+  op<&Device::flush>(env, prototype, "flush");
   op<&Device::fill>(env, prototype, "fill");
   op<&Device::copy>(env, prototype, "copy");
+  op<&Device::cast>(env, prototype, "cast");
   op<&Device::add>(env, prototype, "add");
   op<&Device::scale>(env, prototype, "scale");
   op<&Device::sum>(env, prototype, "sum");
@@ -54,6 +57,28 @@ Napi::Value cpu_info(const Napi::CallbackInfo& info) {
   });
 }
 
+// cuda(): what the driver says, for `doctor` and the choice of a device.
+Napi::Value cuda_info(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const cuda::Loaded& loaded = cuda::load_driver();
+    auto out = Napi::Object::New(info.Env());
+    out.Set("version",
+            loaded.driver ? Napi::Number::New(info.Env(), loaded.version) : info.Env().Null());
+    out.Set("reason", loaded.reason);
+    auto devices = Napi::Array::New(info.Env());
+    for (const cuda::GpuInfo& gpu : cuda::list_gpus()) {
+      auto device = Napi::Object::New(info.Env());
+      device.Set("name", gpu.name);
+      device.Set("computeCapability", gpu.compute_capability);
+      device.Set("multiprocessors", gpu.multiprocessors);
+      device.Set("memory", static_cast<double>(gpu.memory));
+      devices.Set(devices.Length(), device);
+    }
+    out.Set("devices", devices);
+    return out;
+  });
+}
+
 // The whole addon is one function of the error class, so that nothing can be called before that is
 // known.
 Napi::Value open(const Napi::CallbackInfo& info) {
@@ -67,6 +92,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   auto out = Napi::Object::New(env);
   out.Set("Device", device);
   out.Set("cpu", Napi::Function::New<cpu_info>(env, "cpu"));
+  out.Set("cuda", Napi::Function::New<cuda_info>(env, "cuda"));
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "glue/device_handle.h"
 
 #include "cpu/cpu_device.h"
+#include "cuda/cuda_device.h"
 #include "glue/binder.h"
 #include "glue/tag.h"
 
@@ -14,6 +15,21 @@ struct DeviceHandle::Pending {
   std::exception_ptr failure;
 };
 
+namespace {
+
+std::shared_ptr<Device> open(const Napi::CallbackInfo& info) {
+  const int number = info[1].As<Napi::Number>().Int32Value();
+  if (info[0].As<Napi::String>().Utf8Value() == "cpu") return cpu::open_device(number);
+  const auto options = info[2].As<Napi::Object>();
+  cuda::StreamOptions stream;
+  stream.folder = options.Get("folder").As<Napi::String>().Utf8Value();
+  stream.graphs = options.Get("graphs").ToBoolean();
+  stream.exact = options.Get("exact").ToBoolean();
+  return cuda::open_device(number, stream);
+}
+
+}  // namespace
+
 Device& device_of(const Napi::CallbackInfo& info) {
   return handle_of<DeviceHandle>(info.This(), "a device")->device();
 }
@@ -23,6 +39,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
                      {
                          InstanceMethod<&DeviceHandle::name>("name"),
                          InstanceMethod<&DeviceHandle::memory>("memory"),
+                         InstanceMethod<&DeviceHandle::counts>("counts"),
                          InstanceMethod<&DeviceHandle::tensor>("tensor"),
                          InstanceMethod<&DeviceHandle::upload>("upload"),
                          InstanceMethod<&DeviceHandle::download>("download"),
@@ -33,7 +50,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
 
 DeviceHandle::DeviceHandle(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<DeviceHandle>(info), env_(info.Env()) {
-  guarded(info.Env(), [&] { device_ = cpu::open_device(info[0].As<Napi::Number>().Int32Value()); });
+  guarded(info.Env(), [&] { device_ = open(info); });
   mark<DeviceHandle>(info.This().As<Napi::Object>());
   const auto label = Napi::String::New(info.Env(), "gptloom device");
   napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this,
@@ -66,6 +83,14 @@ Napi::Value DeviceHandle::memory(const Napi::CallbackInfo& info) {
   out.Set("used", static_cast<double>(use.used));
   out.Set("peak", static_cast<double>(use.peak));
   out.Set("reserved", static_cast<double>(use.reserved));
+  return out;
+}
+
+Napi::Value DeviceHandle::counts(const Napi::CallbackInfo& info) {
+  const Counts counts = device_->counts();
+  auto out = Napi::Object::New(info.Env());
+  out.Set("kernels", static_cast<double>(counts.kernels));
+  out.Set("graphs", static_cast<double>(counts.graphs));
   return out;
 }
 

@@ -11,7 +11,8 @@ namespace gptloom::glue {
 class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
  public:
   static Napi::Function define(Napi::Env env);
-  explicit DeviceHandle(const Napi::CallbackInfo& info);  // (threads)
+  // ('cpu', threads) or ('cuda', ordinal, { folder, graphs, exact })
+  explicit DeviceHandle(const Napi::CallbackInfo& info);
   ~DeviceHandle() override;
 
   Device& device() { return *device_; }
@@ -20,6 +21,7 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   struct Pending;
   Napi::Value name(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value counts(const Napi::CallbackInfo& info);
   Napi::Value tensor(const Napi::CallbackInfo& info);
   void upload(const Napi::CallbackInfo& info);
   Napi::Value download(const Napi::CallbackInfo& info);

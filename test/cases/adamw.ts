@@ -1,4 +1,5 @@
 // The optimizer's step is an op of the device without a wrapper in lib/tensor: lib/optim calls it.
+import { cast } from '../../lib/tensor/index.js'
 import * as oracle from '../oracle.js'
 import type { OpCase } from './case.js'
 
@@ -20,6 +21,7 @@ const parts = ['param', 'gradient', 'm', 'v'] as const
 export const adamwCase: OpCase<AdamwInstance> = {
   name: 'adamw',
   forwardOnly: true,
+  float32: (input) => !input.startsWith('param'),
   instances: [
     { sizes: [1], step: 1, weightDecay: 0 },
     { sizes: [31, 33, 127], step: 1, weightDecay: 0.1 },
@@ -54,6 +56,7 @@ export const adamwCase: OpCase<AdamwInstance> = {
       natives[1]!,
       natives[2]!,
       natives[3]!,
+      params!.map((param) => (param.dtype === 'bfloat16' ? cast(param, 'float32').native : null)),
       sizes.map(() => weightDecay),
       norm?.native ?? null,
       rates.learningRate,

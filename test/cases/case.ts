@@ -1,11 +1,13 @@
 // What an op case is. One case drives three things: every device against the float64 oracle, the
 // gradient against finite differences of the oracle, and the kernel bench.
-import type { Tensor } from '../../lib/tensor/index.js'
+import type { Dtype, Tensor } from '../../lib/tensor/index.js'
 
 export interface Input {
   shape: number[]
   values: Float32Array | Int32Array
-  /** Gradients flow to every float32 input that is not constant. */
+  /** Of the tensor, when it is not what the values say. */
+  dtype?: Dtype
+  /** Gradients flow to every input of floats that is not constant. */
   constant?: boolean
 }
 
@@ -30,10 +32,17 @@ export interface OpCase<I> {
   oracle(values: Numbers, instance: I): ArrayLike<number>[]
   /** |actual - expected| <= atol + rtol |expected|, for outputs and gradients. */
   tolerance(instance: I): Tolerance
+  /**
+   * In bfloat16, how many times a typical value the terms are that values and gradients are sums of,
+   * since it is those that are rounded. Default 1.
+   */
+  terms?(instance: I): number
   /** What one forward must at least read and write, and compute. */
   cost(instance: I): { bytes: number; flops: number }
   /** The op has no backward. */
   forwardOnly?: boolean
+  /** Inputs that are float32 even where weights and activations are bfloat16. Default: none. */
+  float32?(input: string): boolean
 }
 
 /** Numbers for inputs: mulberry32 (Ettinger 2017) and Box-Muller, the same for the same seed. */

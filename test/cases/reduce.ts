@@ -11,6 +11,7 @@ const total = (sizes: number[]) => sizes.reduce((a, b) => a + b, 0)
 export const sumCase: OpCase<{ n: number }> = {
   name: 'sum',
   forwardOnly: true,
+  float32: () => true,
   instances: [1, 31, 33, 127, 200_003].map((n) => ({ n })),
   inputs: ({ n }, random) => ({ x: random.normal([n], 1, 1) }),
   run({ x }) {
@@ -26,6 +27,7 @@ export const sumCase: OpCase<{ n: number }> = {
 export const normCase: OpCase<ReduceInstance> = {
   name: 'norm',
   forwardOnly: true,
+  float32: () => true,
   instances: [{ sizes: [1] }, { sizes: [31, 33, 127] }, { sizes: [5, 200_003, 1] }],
   inputs: ({ sizes }, random) =>
     Object.fromEntries(sizes.map((n, i) => [`x${i}`, random.normal([n])])),

@@ -47,9 +47,9 @@ export function sameBits(actual: Values, expected: Values, what: string): void {
 /** Inputs as tensors; those that gradients flow to become parameters. */
 export function upload(device: Device, inputs: Record<string, Input>): Record<string, Tensor> {
   return Object.fromEntries(
-    Object.entries(inputs).map(([name, { values, shape, constant }]) => {
-      const tensor = device.tensor(values, shape)
-      tensor.requiresGrad = tensor.dtype === 'float32' && !constant
+    Object.entries(inputs).map(([name, { values, shape, dtype, constant }]) => {
+      const tensor = device.tensor(values, shape, dtype)
+      tensor.requiresGrad = tensor.dtype !== 'int32' && !constant
       return [name, tensor]
     }),
   )

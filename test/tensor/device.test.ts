@@ -1,7 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
+  Tape,
   add,
+  cast,
   cpu,
   crossEntropy,
   embedding,
@@ -39,13 +41,71 @@ test('threads are counted from 1 to 1024', async () => {
   assert.instance(await failure(() => cpu({ threads: '2' as never })), TypeError)
 })
 
-test('openDevice() knows cpu and auto, and says why there is no cuda', async () => {
-  assert.is(openDevice(), device)
+test('openDevice() knows cpu, cuda and auto, and says why there is no cuda', async () => {
   assert.is(openDevice('cpu'), device)
-  assert.is((await failure(() => openDevice('cuda')))?.code, 'ERR_NO_DRIVER')
-  assert.is((await failure(() => openDevice('cuda:1')))?.code, 'ERR_NO_DRIVER')
+  const { version, reason } = addon().cuda()
+  if (version === null) {
+    assert.is(openDevice(), device)
+    for (const name of ['cuda', 'cuda:1']) {
+      const error = await failure(() => openDevice(name))
+      assert.is(error?.code, 'ERR_NO_DRIVER')
+      assert.ok(error!.message.includes(reason), error!.message)
+    }
+  }
   const error = await failure(() => openDevice('gpu'))
-  assert.is(error!.message, "Expected 'auto' or 'cpu' for device, received \"gpu\"")
+  assert.is(
+    error!.message,
+    "Expected 'auto', 'cpu', 'cuda' or 'cuda:1' for device, received \"gpu\"",
+  )
+})
+
+test('bfloat16 on the CPU: held and cast, and refused by every other op', async () => {
+  const x = device.tensor([1, 2 ** -9 + 1, -3.14159], [3], 'bfloat16')
+  assert.equal([...(await x.data())], [1, 1, -3.140625])
+  assert.equal([...(await cast(x, 'float32').data())], [1, 1, -3.140625])
+  assert.is(cast(x, 'bfloat16'), x)
+  assert.equal(device.dtypes, ['float32'])
+  const error = await failure(() => add(x, x))
+  assert.instance(error, RangeError)
+  assert.match(
+    error!.message,
+    /^Expected a float32 tensor \[\.\.\., C\] for a, received "bfloat16 \[3\] on CPU/,
+  )
+  const mixed = await failure(() => add(device.tensor([1, 2, 3]), x))
+  assert.match(mixed!.message, /^Expected a float32 tensor \[3\] for b, received "bfloat16 \[3\]"/)
+  assert.instance(await failure(() => device.full([3], 1, 'bfloat16')), RangeError)
+  assert.instance(
+    await failure(() => cast(device.tensor(new Int32Array(3)), 'float32')),
+    RangeError,
+  )
+})
+
+test('gradients flow through bfloat16 on the CPU, and are summed in float32', async () => {
+  const x = device.tensor([1, 2, 3])
+  x.requiresGrad = true
+  using tape = new Tape()
+  const y = tape.run(() => {
+    const narrow = cast(x, 'bfloat16')
+    const wide = add(cast(narrow, 'float32'), cast(narrow, 'float32'))
+    return cast(wide, 'bfloat16')
+  })
+  using dout = device.tensor([1, 2, -3], [3], 'bfloat16')
+  tape.backward(y, dout)
+  assert.equal([...(await x.grad!.data())], [2, 4, -6])
+})
+
+test('the gradient of a bfloat16 parameter is float32', async () => {
+  const x = device.tensor([1, 2, 3], [3], 'bfloat16')
+  x.requiresGrad = true
+  for (let step = 1; step <= 2; step++) {
+    using tape = new Tape()
+    const y = tape.run(() => add(cast(x, 'float32'), cast(x, 'float32')))
+    using dout = device.tensor([1.001, 2, 4])
+    tape.backward(y, dout)
+    assert.is(x.grad!.dtype, 'float32')
+    const expected = [1.001, 2, 4].map((d) => Math.fround(2 * step * Math.fround(d)))
+    assert.equal([...(await x.grad!.data())], expected)
+  }
 })
 
 test('shapes are lists of up to 6 whole numbers', async () => {

@@ -1,17 +1,24 @@
 // A thread of lifetime.test.ts with a device of its own.
 import { parentPort, workerData } from 'node:worker_threads'
-import { Tape, cpu, crossEntropy, embedding, matmul } from '../../lib/tensor/index.js'
+import { Tape, crossEntropy, embedding, matmul, openDevice } from '../../lib/tensor/index.js'
 
-const { job, seed } = workerData as { job: string; seed: number }
-const device = cpu()
-const x = device.normal([150, 150], { seed })
+interface Work {
+  job: string
+  seed: number
+  device?: string
+  size?: number
+}
+
+const { job, seed, device: name = 'cpu', size = 150 } = workerData as Work
+const device = openDevice(name)
+const x = device.normal([size, size], { seed })
 
 if (job === 'train') {
   let out = 0
   for (let step = 0; step < 20; step++) {
     x.requiresGrad = true
     using tape = new Tape()
-    const targets = device.tensor(new Int32Array(150))
+    const targets = device.tensor(new Int32Array(size))
     const loss = tape.run(() => crossEntropy(matmul(x, x, { gelu: true }), targets))
     tape.backward(loss)
     out += (await loss.item()) + (await x.grad!.rows(0, 1).data())[0]!
@@ -21,7 +28,7 @@ if (job === 'train') {
   parentPort!.postMessage(out)
 } else {
   // Ends with work in the queue, reads pending and a failure to tell.
-  const large = device.normal([1000, 1000], { seed })
+  const large = device.normal([6 * size, 6 * size], { seed })
   for (let i = 0; i < 50; i++)
     void matmul(large, large)
       .data()

@@ -27,7 +27,7 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
   const { p, seed, stream } = dropout
   const { device } = qkv
   const tape = recording(qkv)
-  const output = device.empty([B, T, C])
+  const output = device.empty([B, T, C], qkv.dtype)
   const lse = tape && device.empty([B, heads, T])
   device.native.attentionForward(
     output.native,
@@ -79,12 +79,12 @@ export function attentionCached(
   past: number,
 ): Tensor {
   const [B, T, C] = checkPacked(qkv, heads)
-  expectTensor('keys', keys, [B, heads, 'capacity', C / heads])
-  expectTensor('values', values, keys.shape)
+  expectTensor('keys', keys, [B, heads, 'capacity', C / heads], qkv.dtype)
+  expectTensor('values', values, keys.shape, qkv.dtype)
   if (past + T > keys.shape[2]!) {
     throw outOfRange(`at most ${keys.shape[2]} positions in the cache`, 'past', past + T)
   }
-  const output = qkv.device.empty([B, T, C])
+  const output = qkv.device.empty([B, T, C], qkv.dtype)
   qkv.device.native.attentionCached(
     output.native,
     keys.native,

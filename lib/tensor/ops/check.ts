@@ -4,6 +4,9 @@ import { Tensor } from '../tensor.js'
 import type { Dtype } from '../tensor.js'
 import type { Slot } from '../tape.js'
 
+/** 'float': what the tensor's device computes with, float32 or bfloat16. */
+type Wanted = Dtype | 'float'
+
 /**
  * Throws unless x is a live tensor of that type and shape.
  * @param shape sizes by dimension; a string stands for any size and names it in the message: ['B', 'T', 64]
@@ -12,31 +15,40 @@ export function expectTensor(
   name: string,
   x: unknown,
   shape: readonly (number | string)[],
-  dtype: Dtype = 'float32',
+  dtype: Wanted = 'float',
 ): asserts x is Tensor {
-  const what = `a ${dtype} tensor [${shape.join(', ')}]`
-  if (!(x instanceof Tensor)) throw wrongType(what, name, x)
+  const what = `tensor [${shape.join(', ')}]`
+  expectDtype(name, x, dtype, what)
   const fits =
     x.shape.length === shape.length &&
     shape.every((size, i) => typeof size === 'string' || size === x.shape[i])
-  if (x.dtype !== dtype || !fits) throw outOfRange(what, name, `${x.dtype} ${show(x.shape)}`)
+  if (!fits) throw outOfRange(`a ${x.dtype} ${what}`, name, `${x.dtype} ${show(x.shape)}`)
 }
 
-/** Like expectTensor for a float32 tensor of any rank whose last dimension is `columns`. */
+/** Like expectTensor for a tensor of floats, of any rank, whose last dimension is `columns`. */
 export function expectRows(
   name: string,
   x: unknown,
   columns: number | string,
 ): asserts x is Tensor {
-  const what = `a float32 tensor [..., ${columns}]`
-  if (!(x instanceof Tensor)) throw wrongType(what, name, x)
+  const what = `tensor [..., ${columns}]`
+  expectDtype(name, x, 'float', what)
   const last = x.shape.at(-1)
-  if (
-    x.dtype !== 'float32' ||
-    last === undefined ||
-    (typeof columns === 'number' && last !== columns)
-  ) {
-    throw outOfRange(what, name, `${x.dtype} ${show(x.shape)}`)
+  if (last === undefined || (typeof columns === 'number' && last !== columns))
+    throw outOfRange(`a ${x.dtype} ${what}`, name, `${x.dtype} ${show(x.shape)}`)
+}
+
+function expectDtype(name: string, x: unknown, dtype: Wanted, what: string): asserts x is Tensor {
+  if (!(x instanceof Tensor))
+    throw wrongType(`a ${dtype === 'float' ? 'float32' : dtype} ${what}`, name, x)
+  const dtypes = dtype === 'float' ? x.device.dtypes : [dtype]
+  if (!dtypes.includes(x.dtype)) {
+    const where = dtype === 'float' && x.dtype === 'bfloat16' ? ` on ${x.device.name}` : ''
+    throw outOfRange(
+      `a ${dtypes.join(' or ')} ${what}`,
+      name,
+      `${x.dtype} ${show(x.shape)}${where}`,
+    )
   }
 }
 

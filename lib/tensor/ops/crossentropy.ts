@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor.js'
+import type { Dtype, Tensor } from '../tensor.js'
 import { recording } from '../tape.js'
 import type { Gradients, Tape } from '../tape.js'
 import { expectRows, expectTensor, nativeOf } from './check.js'
@@ -18,7 +18,7 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
   const { device } = logits
   const tape = recording(logits)
   const losses = device.empty(targets.shape)
-  const dlogits = tape && device.empty(logits.shape)
+  const dlogits = tape && device.empty(logits.shape, logits.dtype)
   device.native.crossentropy(losses.native, nativeOf(dlogits), logits.native, targets.native)
   const output = total(losses)
   tape?.record({
@@ -40,13 +40,14 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
  */
 export function linearCrossEntropy(x: Tensor, weight: Tensor, targets: Tensor): Tensor {
   expectRows('x', x, 'C')
-  expectTensor('weight', weight, ['V', x.shape.at(-1)!])
+  expectTensor('weight', weight, ['V', x.shape.at(-1)!], x.dtype)
   expectTensor('targets', targets, x.shape.slice(0, -1), 'int32')
   const { device } = x
   const tape = recording(x, weight)
   const losses = device.empty(targets.shape)
-  const gradient = (of: Tensor) => (recording(of) ? device.empty(of.shape) : null)
-  const [dx, dweight] = [gradient(x), gradient(weight)]
+  const gradient = (of: Tensor, dtype: Dtype) =>
+    recording(of) ? device.empty(of.shape, dtype) : null
+  const [dx, dweight] = [gradient(x, x.dtype), gradient(weight, 'float32')]
   device.native.linearCrossentropy(
     losses.native,
     nativeOf(dx),

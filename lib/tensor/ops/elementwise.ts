@@ -9,9 +9,9 @@ import { expectRows, expectTensor } from './check.js'
  */
 export function add(a: Tensor, b: Tensor): Tensor {
   expectRows('a', a, 'C')
-  expectTensor('b', b, a.shape)
+  expectTensor('b', b, a.shape, a.dtype)
   const { device } = a
-  const output = device.empty(a.shape)
+  const output = device.empty(a.shape, a.dtype)
   device.native.add(output.native, a.native, b.native)
   recording(a, b)?.record({
     op: 'add',
@@ -33,7 +33,7 @@ export function add(a: Tensor, b: Tensor): Tensor {
 export function gelu(x: Tensor): Tensor {
   expectRows('x', x, 'C')
   const { device } = x
-  const output = device.empty(x.shape)
+  const output = device.empty(x.shape, x.dtype)
   device.native.geluForward(output.native, x.native)
   recording(x)?.record({
     op: 'gelu',
@@ -63,7 +63,7 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   checkInteger('stream', stream, 0)
   if (p === 0) return x
   const { device } = x
-  const output = device.empty(x.shape)
+  const output = device.empty(x.shape, x.dtype)
   device.native.dropout(output.native, x.native, p, seed, stream, false)
   recording(x)?.record({
     op: 'dropout',

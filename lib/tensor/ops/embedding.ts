@@ -32,13 +32,13 @@ export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOpti
   checkInteger('past', past, 0)
   if (starts) expectTensor('starts', starts, [B, T], 'int32')
   if (positions) {
-    expectTensor('positions', positions, ['P', C])
+    expectTensor('positions', positions, ['P', C], weight.dtype)
     if (past + T > positions.shape[0]!) {
       throw outOfRange(`at most ${positions.shape[0]} positions`, 'embedding()', past + T)
     }
   }
   const { device } = weight
-  const output = device.empty([B, T, C])
+  const output = device.empty([B, T, C], weight.dtype)
   device.native.embeddingForward(
     output.native,
     tokens.native,
@@ -51,8 +51,8 @@ export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOpti
     op: 'embedding',
     output,
     backward(dout, gradients) {
-      const dweight = zeroed(gradients.of(weight))
-      const dpositions = zeroed(gradients.of(positions))
+      const dweight = zeroed(gradients.of(weight, 'float32'))
+      const dpositions = zeroed(gradients.of(positions, 'float32'))
       // The kernel counts positions from 0 on.
       const dcounted = dpositions && dpositions.tensor.rows(past, dpositions.tensor.shape[0]!)
       device.native.embeddingBackward(

@@ -1,5 +1,6 @@
 export { attention, attentionCached } from './attention.js'
 export type { AttentionOptions } from './attention.js'
+export { cast } from './cast.js'
 export { crossEntropy, linearCrossEntropy } from './crossentropy.js'
 export { add, dropout, gelu } from './elementwise.js'
 export type { DropoutOptions } from './elementwise.js'

@@ -19,11 +19,11 @@ export function layerNorm(
 ): Tensor {
   expectRows('x', x, 'C')
   const C = x.shape.at(-1)!
-  expectTensor('weight', weight, [C])
-  if (bias) expectTensor('bias', bias, [C])
+  expectTensor('weight', weight, [C], x.dtype)
+  if (bias) expectTensor('bias', bias, [C], x.dtype)
   const { device } = x
   const tape = recording(x, weight, bias)
-  const output = device.empty(x.shape)
+  const output = device.empty(x.shape, x.dtype)
   const mean = tape && device.empty(x.shape.slice(0, -1))
   const rstd = tape && device.empty(x.shape.slice(0, -1))
   device.native.layernormForward(
@@ -41,8 +41,8 @@ export function layerNorm(
     saved: [mean, rstd],
     backward(dout, gradients) {
       const dx = gradients.of(x)
-      const dweight = gradients.of(weight)
-      const dbias = gradients.of(bias)
+      const dweight = gradients.of(weight, 'float32')
+      const dbias = gradients.of(bias, 'float32')
       device.native.layernormBackward(
         nativeOf(dx),
         nativeOf(dweight),

@@ -38,20 +38,20 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   } = options
   expectRows('a', a, 'K')
   if (transposeA) expectTensor('a', a, ['K', 'M'])
-  expectTensor('b', b, transposeB ? ['N', 'K'] : ['K', 'N'])
+  expectTensor('b', b, transposeB ? ['N', 'K'] : ['K', 'N'], a.dtype)
   const K = transposeA ? a.shape[0]! : a.shape.at(-1)!
   const [N, bK] = transposeB ? [b.shape[0]!, b.shape[1]!] : [b.shape[1]!, b.shape[0]!]
   if (bK !== K) {
     throw outOfRange(`K = ${K} in b, as in a ${show(a.shape)}`, 'matmul()', `b ${show(b.shape)}`)
   }
   const rows = transposeA ? [a.shape[1]!] : a.shape.slice(0, -1)
-  if (bias) expectTensor('bias', bias, [N])
-  if (residual) expectTensor('residual', residual, [...rows, N])
+  if (bias) expectTensor('bias', bias, [N], a.dtype)
+  if (residual) expectTensor('residual', residual, [...rows, N], a.dtype)
 
   const { device } = a
   const tape = recording(a, b, bias, residual)
-  const output = device.empty([...rows, N])
-  const pre = tape && gelu ? device.empty(output.shape) : null
+  const output = device.empty([...rows, N], a.dtype)
+  const pre = tape && gelu ? device.empty(output.shape, a.dtype) : null
   device.native.matmul(
     output.native,
     nativeOf(pre),
@@ -72,7 +72,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
       if (!pre) {
         backward(dout, gradients)
       } else {
-        const dpre = device.empty(dout.shape)
+        const dpre = device.empty(dout.shape, dout.dtype)
         device.native.geluBackward(dpre.native, dout.native, pre.native, false)
         backward(dpre, gradients)
         dpre.dispose()
@@ -83,9 +83,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 
   function backward(dproduct: Tensor, gradients: Gradients): void {
     // In the order in which they are written: a and b may be the same tensor.
-    const db = gradients.of(b)
-    const dbias = gradients.of(bias)
-    const da = gradients.of(a)
+    const db = gradients.of(b, 'kept')
+    const dbias = gradients.of(bias, 'float32')
+    const da = gradients.of(a, 'kept')
     const { native } = device
     const [d, x, w] = [dproduct.native, a.native, b.native]
     if (db) {

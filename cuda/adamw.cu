@@ -1,0 +1,115 @@
+// Maths (Loshchilov & Hutter 2019, algorithm 2, the decay being rate x weight_decay): with the
+//   gradient g already scaled and clipped, b1 and b2 the betas, t the step,
+//     m = b1 m + (1 - b1) g             v = b2 v + (1 - b2) g^2
+//     param -= rate weight_decay param + rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
+//   g is scaled by gradient_scale min(1, max_norm / (norm gradient_scale + 1e-6)), read on the
+//   device; where the norm is not finite, nothing is changed.
+// Layout: tensors of any length and alignment: 4 elements a lane where all of a tensor is aligned
+//   to 16 bytes, else one by one. param is float32, or bfloat16 beside a float32 master, or
+//   bfloat16 alone. Addresses and factors travel as the launch's parameters.
+// Plan: a block takes a chunk of 16384 elements, and finds its tensor by bisection. Each array
+//   passes once, and leaves the caches again.
+// Numbers: what depends on the step alone is worked out in double by the host, the rest is in
+//   float32. bfloat16 alone is rounded up or down at random, so that steps smaller than its last
+//   bit count on average; the words are those of Philox (step, tensor). Bound by bytes: 28 an
+//   element (four reads, three writes), 30 with masters, 24 of bfloat16 alone.
+#include "adamw.h"
+#include "common.cuh"
+
+using gptloom::cuda::AdamwEntry;
+using gptloom::cuda::AdamwLaunch;
+using gptloom::cuda::AdamwStep;
+using gptloom::cuda::kAdamwChunk;
+
+constexpr int adamw_threads = 256, adamw_width = 4;
+constexpr int adamw_stride = adamw_threads * adamw_width;
+
+// What the gradients are multiplied by, the norm being finite.
+__device__ inline float gradient_factor(const float* norm, const AdamwStep& step) {
+  if (!norm || step.max_norm <= 0) return step.gradient_scale;
+  const float size = *norm * step.gradient_scale;
+  return step.gradient_scale * fminf(1.0f, step.max_norm / (size + 1e-6f));
+}
+
+// Subtracting one small sum from the parameter rounds it once.
+__device__ inline void update(float& p, float g, float& m, float& v, const AdamwStep& f,
+                              float decay) {
+  m = fmaf(f.one_minus_beta1, g, f.beta1 * m);
+  v = fmaf(f.one_minus_beta2 * g, g, f.beta2 * v);
+  const float step = f.rate * m / fmaf(sqrtf(v), f.root_correction, f.epsilon);
+  p -= fmaf(decay, p, step);
+}
+
+// Elements [i, i + N) of one tensor.
+template <int N, class T>
+__device__ void update_packet(const AdamwEntry& entry, int64_t i, float factor,
+                              const AdamwStep& step) {
+  T* param = static_cast<T*>(entry.param);
+  float p[N], g[N], m[N], v[N];
+  if (entry.master) {
+    load<kStream>(p, entry.master + i);
+  } else {
+    load<kStream>(p, param + i);
+  }
+  load<kStream>(g, entry.gradient + i);
+  load<kStream>(m, entry.m + i);
+  load<kStream>(v, entry.v + i);
+#pragma unroll
+  for (int j = 0; j < N; j++) update(p[j], g[j] * factor, m[j], v[j], step, entry.decay);
+  store<kStream>(entry.m + i, m);
+  store<kStream>(entry.v + i, v);
+  if constexpr (sizeof(T) == 4) {
+    store<kStream>(param + i, p);
+  } else {
+    if (entry.master) {
+      store<kStream>(entry.master + i, p);
+    } else {
+      uint32_t words[N];
+      philox_words(words, step.step, entry.stream, i);
+#pragma unroll
+      for (int j = 0; j < N; j++) p[j] = to_float(round_stochastic(p[j], words[j]));
+    }
+    store(param + i, p);
+  }
+}
+
+template <class T>
+__device__ void update_chunk(const float* norm, const AdamwLaunch& launch) {
+  if (norm && !isfinite(*norm)) return;
+  const AdamwStep& step = launch.step;
+  const int chunk = static_cast<int>(blockIdx.x);
+  int low = 0, high = step.count;  // the last tensor that begins at this chunk or before
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (launch.entries[middle].first_chunk <= chunk ? low : high) = middle;
+  }
+  const AdamwEntry& entry = launch.entries[low];
+  const float factor = gradient_factor(norm, step);
+  const int64_t begin = (chunk - entry.first_chunk) * kAdamwChunk;
+  const int64_t end = min(entry.n, begin + kAdamwChunk);
+  if (aligned(entry.param, entry.master, entry.gradient, entry.m, entry.v)) {
+    int64_t i = begin + static_cast<int64_t>(threadIdx.x) * adamw_width;
+    for (; i + adamw_width <= end; i += adamw_stride) {
+      update_packet<adamw_width, T>(entry, i, factor, step);
+    }
+    for (; i < end; i++) update_packet<1, T>(entry, i, factor, step);
+  } else {
+    for (int64_t i = begin + threadIdx.x; i < end; i += adamw_threads) {
+      update_packet<1, T>(entry, i, factor, step);
+    }
+  }
+}
+
+extern "C" {
+
+// T is the parameters'. norm: null, or that of all gradients before scaling.
+__global__ void __launch_bounds__(adamw_threads)
+    adamw_f32(const float* norm, const __grid_constant__ AdamwLaunch launch) {
+  update_chunk<float>(norm, launch);
+}
+__global__ void __launch_bounds__(adamw_threads)
+    adamw_bf16(const float* norm, const __grid_constant__ AdamwLaunch launch) {
+  update_chunk<bf16>(norm, launch);
+}
+
+}  // extern "C"

@@ -1,0 +1,150 @@
+// Attention of one new position to all before it, and the caches' growth.
+//
+// Plan: a block takes attention_split keys of one pair. Some neighbouring lanes share a key, 16 bytes
+//   of it each, and a group of lanes has a softmax of its own over the keys that it meets, 4 at a
+//   time so that their loads are under way together. The block's groups, and then a pair's blocks
+//   in a second kernel, are put together in order: out = sum_i 2^(top_i - top) sums_i / sum_i
+//   2^(top_i - top) total_i. The new key and value go to the caches on their way.
+// Numbers: float32; bound by the bytes of the caches, which are read once. The parts are below 2 %
+//   of these.
+#pragma once
+#include "attention_rows.cuh"
+
+using gptloom::cuda::attention_split;
+
+// Some keys' weights: they are relative to 2^top, and add up to total.
+struct Part {
+  float top, total;
+};
+__device__ inline Part join(Part a, Part b) {
+  const float top = fmaxf(a.top, b.top);
+  return {top, a.total * power_of_2(a.top - top) + b.total * power_of_2(b.top - top)};
+}
+
+// The parts' sums of column d, put together: parts[count][2 + D] of top, total and D sums.
+__device__ inline float joined(const float* parts, int count, int D, int d, Part all) {
+  float sum = 0;
+  for (int i = 0; i < count; i++) {
+    const float* const part = parts + static_cast<int64_t>(i) * (2 + D);
+    sum = fmaf(power_of_2(part[0] - all.top), part[2 + d], sum);
+  }
+  return sum;
+}
+__device__ inline Part join_all(const float* parts, int count, int D) {
+  Part all{no_score, 0};
+  for (int i = 0; i < count; i++) {
+    const float* const part = parts + static_cast<int64_t>(i) * (2 + D);
+    all = join(all, {part[0], part[1]});
+  }
+  return all;
+}
+
+template <class T>
+__device__ inline void attention_cached_split(const AttentionTask& task) {
+  constexpr int step = packet<T>, ahead = 4;
+  const int D = task.D, keys = task.past + 1, splits = (keys + attention_split - 1) / attention_split;
+  const int pair = blockIdx.x / splits, begin = blockIdx.x % splits * attention_split;
+  const int end = min(begin + attention_split, keys);
+  const int lanes = D <= step ? 1 : 1 << (32 - __clz(D / step - 1));
+  const int group = threadIdx.x / lanes, groups = attention_threads / lanes;
+  const int column = threadIdx.x % lanes * step;
+  const bool there = column < D;
+  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H), v = rows_of_pair<T>(task.v, pair, task.H);
+  float q[step] = {}, sums[step] = {};
+  Part mine{no_score, 0};
+  if (there) load(q, rows_of_pair<T>(task.q, pair, task.H).row(0) + column);
+#pragma unroll
+  for (int i = 0; i < step; i++) q[i] *= task.scale * log2_e;
+
+  for (int first = begin; first < end; first += groups * ahead) {
+    float key[ahead][step] = {}, value[ahead][step] = {}, score[ahead];
+#pragma unroll
+    for (int a = 0; a < ahead; a++) {
+      const int s = first + a * groups + group;
+      if (!there || s >= end) continue;
+      if (s < task.past) {
+        load(key[a], k.row(s) + column);
+        load(value[a], v.row(s) + column);
+      } else {
+        load(key[a], rows_of_pair<T>(task.new_k, pair, task.H).row(0) + column);
+        load(value[a], rows_of_pair<T>(task.new_v, pair, task.H).row(0) + column);
+        store(k.row(s) + column, key[a]);
+        store(v.row(s) + column, value[a]);
+      }
+    }
+    float top = mine.top;
+#pragma unroll
+    for (int a = 0; a < ahead; a++) {
+      score[a] = 0;
+#pragma unroll
+      for (int i = 0; i < step; i++) score[a] = fmaf(q[i], key[a][i], score[a]);
+      for (int lane = lanes / 2; lane > 0; lane /= 2) {
+        score[a] += __shfl_xor_sync(all_lanes, score[a], lane);
+      }
+      if (first + a * groups + group >= end) score[a] = -INFINITY;
+      top = fmaxf(top, score[a]);
+    }
+    const float factor = power_of_2(mine.top - top);
+    mine = {top, mine.total * factor};
+#pragma unroll
+    for (int i = 0; i < step; i++) sums[i] *= factor;
+#pragma unroll
+    for (int a = 0; a < ahead; a++) {
+      const float weight = power_of_2(score[a] - top);
+      mine.total += weight;
+#pragma unroll
+      for (int i = 0; i < step; i++) sums[i] = fmaf(weight, value[a][i], sums[i]);
+    }
+  }
+
+  float* const parts = shared_memory<float>();  // [groups][2 + D]
+  float* const own = parts + group * (2 + D);
+  if (column == 0) own[0] = mine.top, own[1] = mine.total;
+#pragma unroll
+  for (int i = 0; i < step; i++) {
+    if (there) own[2 + column + i] = sums[i];
+  }
+  __syncthreads();
+  const Part all = join_all(parts, groups, D);
+  float* const part = task.parts + static_cast<int64_t>(blockIdx.x) * (2 + D);
+  if (threadIdx.x == 0) part[0] = all.top, part[1] = all.total;
+  for (int d = threadIdx.x; d < D; d += attention_threads) {
+    part[2 + d] = joined(parts, groups, D, d, all);
+  }
+}
+
+template <class T>
+__device__ inline void attention_cached_join(const AttentionTask& task) {
+  const int D = task.D, pair = blockIdx.x;
+  const int splits = (task.past + attention_split) / attention_split;
+  const float* const parts = task.parts + static_cast<int64_t>(pair) * splits * (2 + D);
+  T* const out = rows_of_pair<T>(task.out, pair, task.H).row(0);
+  const Part all = join_all(parts, splits, D);
+  for (int d = threadIdx.x; d < D; d += attention_threads) {
+    out[d] = from_float<T>(joined(parts, splits, D, d, all) / all.total);
+  }
+}
+
+// The new rows to the caches, `step` elements a thread.
+template <class T, int step>
+__device__ inline void append(const AttentionTask& task) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * attention_threads + threadIdx.x;
+  const int chunks = task.D / step;
+  const int64_t row = i / chunks;
+  const int pair = static_cast<int>(row / task.T), t = static_cast<int>(row % task.T);
+  const int column = static_cast<int>(i % chunks) * step;
+  if (row / task.T >= task.pairs) return;
+  float x[step];
+  load(x, rows_of_pair<T>(task.new_k, pair, task.H).row(t) + column);
+  store(rows_of_pair<T>(task.k, pair, task.H).row(task.past + t) + column, x);
+  load(x, rows_of_pair<T>(task.new_v, pair, task.H).row(t) + column);
+  store(rows_of_pair<T>(task.v, pair, task.H).row(task.past + t) + column, x);
+}
+template <class T>
+__device__ inline void attention_cached_append(const AttentionTask& task) {
+  if (task.vector) {
+    append<T, packet<T>>(task);
+  } else {
+    append<T, 1>(task);
+  }
+}

@@ -1,0 +1,105 @@
+// Attention forward for a block of queries; attention.cu has the formulas.
+#pragma once
+#include "attention_rows.cuh"
+
+// As long as scores are no more above `top` than this many times ln 2, it stays what it is: weights
+// of up to 2^8 lose nothing, and the sums are left alone.
+constexpr float little_rise = 8;
+
+// Scores become weights 2^(unit (s - top)); top, sum and the sums o so far follow.
+template <class Engine>
+__device__ inline void take_scores(typename Engine::template Grid<Engine::C>& s,
+                                   typename Engine::template Grid<Engine::N>& o,
+                                   float (&top)[Engine::R], float (&sum)[Engine::R], float unit) {
+  float factor[Engine::R];
+  bool rises = false;
+#pragma unroll
+  for (int i = 0; i < Engine::R; i++) {
+    float highest = top[i];
+#pragma unroll
+    for (int j = 0; j < Engine::C; j++) highest = fmaxf(highest, s(i, j));
+    highest = warp_max<Engine::row_lanes>(highest);
+    if ((highest - top[i]) * unit <= little_rise) highest = top[i];
+    factor[i] = power_of_2((top[i] - highest) * unit);
+    rises |= highest != top[i];
+    top[i] = highest;
+    const float shift = highest * unit;
+    float part = 0;
+#pragma unroll
+    for (int j = 0; j < Engine::C; j++) {
+      s(i, j) = power_of_2(fmaf(s(i, j), unit, -shift));
+      part += s(i, j);
+    }
+    sum[i] = fmaf(sum[i], factor[i], part);
+  }
+  if (!__any_sync(all_lanes, rises)) return;
+#pragma unroll
+  for (int i = 0; i < Engine::R; i++) {
+#pragma unroll
+    for (int j = 0; j < Engine::N; j++) o(i, j) *= factor[i];
+  }
+}
+
+template <class Engine>
+__device__ inline void attention_forward(const AttentionTask& task) {
+  using T = typename Engine::T;
+  constexpr int width = Engine::width, columns = Engine::columns, warp_rows = Engine::warp_rows;
+  __shared__ AttentionSight sights[attention_threads / warp_size];
+  T* const queries = shared_memory<T>();
+  T* const others = queries + Engine::rows * width;  // [stages][keys, values][columns, width]
+  T* const weights = others + Engine::stages * 2 * columns * width;
+  const Place own_place = place_of_queries<Engine>(task);
+  const int pair = own_place.pair, first = own_place.first, b = pair / task.H, h = pair % task.H;
+  const int own_row = warp_index() * warp_rows;
+  T* const own = queries + own_row * width;
+  T* const own_weights = weights + warp_index() * (Engine::weights / 4);
+
+  load_tile<T, Engine::rows, width>(queries, rows_of<T>(task.q, b, h), first, task.T, task.D, task.vector);
+  const Queries<Engine> seen(task, pair, first + own_row);
+  const int begin = task.starts ? sight_of_block(seen.sight, sights).first / columns * columns : 0;
+  const int end = task.past + min(first + Engine::rows, task.T);
+  const float unit = task.scale * log2_e;
+  typename Engine::template Grid<Engine::N> o;
+  Engine::clear(o);
+  float top[Engine::R], sum[Engine::R];
+#pragma unroll
+  for (int i = 0; i < Engine::R; i++) top[i] = no_score, sum[i] = 0;
+
+  const auto load = [&](int key, int stage) {
+    T* const to = others + stage * 2 * columns * width;
+    const auto fill = [&](T* tile, const AttentionRows& from) {
+      load_tile<T, columns, width>(tile, rows_of<T>(from, fresh(b), fresh(h)), key, end, task.D,
+                                   task.vector);
+    };
+    fill(to, task.k);
+    fill(to + columns * width, task.v);
+  };
+  const auto step = [&](int key, int stage) {
+    if (!seen.any(key)) return;
+    const T* const keys = others + stage * 2 * columns * width;
+    const auto kept = keep<Engine, false>(task, fresh(pair), first + own_row, key);
+    typename Engine::template Grid<Engine::C> s;
+    Engine::multiply(s, own, keys);
+    if (seen.part(key)) mask_keys<Engine>(s, seen, key);
+    take_scores<Engine>(s, o, top, sum, unit);
+    if (task.drop_threshold) drop_grid<Engine>(s, kept, task.keep_scale);
+    Engine::accumulate(o, s, own_weights, keys + columns * width);
+  };
+  walk<Engine>(begin, end, [](int key) { return key; }, load, [] {}, step);
+
+  float factor[Engine::R];
+#pragma unroll
+  for (int i = 0; i < Engine::R; i++) {
+    sum[i] = warp_sum<Engine::row_lanes>(sum[i]);
+    factor[i] = 1 / sum[i];
+    const int t = first + own_row + Engine::row(i);
+    if (task.lse && t < task.T && lane_index() % Engine::row_lanes == 0) {
+      task.lse[static_cast<int64_t>(pair) * task.T + t] = fmaf(top[i], task.scale, logf(sum[i]));
+    }
+  }
+  __syncwarp();
+  Engine::put(own, o, factor);
+  __syncwarp();
+  store_tile<T, warp_rows, width>(rows_of<T>(task.out, fresh(b), fresh(h)), own, first + own_row, task.T,
+                                  task.D, task.vector, false);
+}

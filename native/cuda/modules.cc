@@ -1,0 +1,94 @@
+#include "cuda/modules.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "cuda/image.h"
+
+namespace gptloom::cuda {
+
+namespace {
+
+constexpr unsigned kSharedByDefault = 48 << 10;  // what a launch may use without asking first
+
+constexpr const char* kBuild =
+    ". The npm package ships the kernels; in a checkout, build them with `npm run build:kernels`, "
+    "which needs nvcc";
+
+std::vector<size_t> parameters_of(const Driver& driver, CUfunction function) {
+  std::vector<size_t> out;
+  size_t offset, size;
+  if (!driver.FuncGetParamInfo) return out;
+  while (driver.FuncGetParamInfo(function, out.size(), &offset, &size) == kSuccess)
+    out.push_back(size);
+  return out;
+}
+
+}  // namespace
+
+Modules::~Modules() {
+  for (const auto& [family, module] : modules_) gpu_.driver().ModuleUnload(module);
+}
+
+CUmodule Modules::load(const std::string& family) {
+  const auto found = modules_.find(family);
+  if (found != modules_.end()) return found->second;
+  const std::string path = folder_ + "/" + family + ".fatbin";
+  std::ifstream file(std::filesystem::u8path(path), std::ios::binary);
+  const std::string image((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (image.empty()) throw Error("ERR_KERNELS", "There is no kernel image " + path + kBuild);
+  if (!is_whole(image)) throw Error("ERR_KERNELS", path + " is damaged" + kBuild);
+  char log[4096] = "";
+  int options[] = {kJitErrorLog, kJitErrorLogBytes};
+  void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
+  CUmodule module = nullptr;
+  const auto try_load = [&](const std::string& code) {
+    return gpu_.driver().ModuleLoadDataEx(&module, code.c_str(), 2, options, values);
+  };
+  CUresult result = try_load(image);
+  if (result != kSuccess && result != kOutOfMemory) {
+    // A driver older than the toolkit may refuse the machine code, and still compile the PTX.
+    const std::string ptx = ptx_in(image);
+    if (!ptx.empty()) result = try_load(ptx);
+  }
+  if (result != kSuccess) {
+    const int version = load_driver().version;
+    throw Error("ERR_KERNELS",
+                "The driver cannot load " + path + " for " + gpu_.name() + ": " +
+                    gpu_.driver().explain(result) + (*log ? ". " + std::string(log) : "") +
+                    ". This driver serves CUDA " + std::to_string(version / 1000) + "." +
+                    std::to_string(version % 1000 / 10) +
+                    "; a newer one may help, and `gptloom doctor` tells the oldest that can");
+  }
+  return modules_[family] = module;
+}
+
+Kernel& Modules::find(const std::string& name, unsigned shared) {
+  auto found = kernels_.find(name);
+  if (found == kernels_.end()) {
+    const std::string family = name.substr(0, name.find('_'));
+    const CUmodule module = load(family);
+    CUfunction function = nullptr;
+    if (gpu_.driver().ModuleGetFunction(&function, module, name.c_str()) != kSuccess) {
+      throw Error("ERR_KERNELS", "The kernel image " + folder_ + "/" + family +
+                                     ".fatbin has no kernel " + name +
+                                     ": it is of another version of gptloom" + kBuild);
+    }
+    int fixed = 0;
+    gpu_.driver().FuncGetAttribute(&fixed, kFunctionSharedSize, function);
+    Kernel kernel{name, function, kSharedByDefault - static_cast<unsigned>(fixed),
+                  parameters_of(gpu_.driver(), function)};
+    found = kernels_.emplace(name, std::move(kernel)).first;
+  }
+  Kernel& kernel = found->second;
+  if (shared > kernel.shared) {
+    gpu_.check(gpu_.driver().FuncSetAttribute(kernel.function, kFunctionMaxDynamicShared,
+                                              static_cast<int>(shared)),
+               "giving " + std::to_string(shared) + " bytes of shared memory to " + name);
+    kernel.shared = shared;
+  }
+  return kernel;
+}
+
+}  // namespace gptloom::cuda

@@ -1,0 +1,86 @@
+// The CUDA engine's ops: each chooses kernels, block and grid, and launches. Arguments are trusted
+// (TypeScript has checked shapes and dtypes) but for values that only the data holds, such as token
+// ids: kernels report those through context.failure().
+//
+// Row-major and contiguous; base pointers come from tensors or views of rows, so that they are
+// aligned to 4 bytes at least (2 for bfloat16): vector paths ask for alignment, others must serve
+// the rest. T is float32 or bfloat16 and is the dtype of activations AND of weights of one call.
+// Gradients of parameters (dweight, dbias, dwte, dwpe) are float32 whatever T is, and so are means,
+// rstd, lse, losses, norms and moments. Sums are kept in float32. `accumulate` adds to the output.
+// Letters and orders as in cpu/ops.h, whose formulas these follow. No float atomics: the same input
+// gives the same bits.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "cuda/context.h"
+
+namespace gptloom::cuda {
+
+// ---- elementwise.cc ----
+void fill(Context&, Array out, float value);
+void copy(Context&, Array out, Array x);  // of one dtype
+void cast(Context&, Array out, Array x);  // float32 to bfloat16 (to nearest even) and back
+void add(Context&, Array out, Array a, Array b);
+void scale(Context&, Array x, Array factor);  // factor: float32 [1]
+void gelu_forward(Context&, Array out, Array x);
+void gelu_backward(Context&, Array dx, Array dout, Array x, bool accumulate);
+
+// ---- random.cc ----
+void dropout(Context&, Array out, Array x, float p, uint64_t seed, uint64_t stream,
+             bool accumulate);
+void random_normal(Context&, Array out, float mean, float deviation, uint64_t seed,
+                   uint64_t stream);
+void random_uniform(Context&, Array out, float low, float high, uint64_t seed, uint64_t stream);
+
+// ---- reduce.cc ----
+void sum(Context&, Array out, Array x);                   // out: float32 [1]
+void norm(Context&, Array out, const std::vector<Array>& tensors);  // out: float32 [1]
+void bias_backward(Context&, Array dbias, Array dout, bool accumulate);
+
+// ---- matmul.cc ----
+// out may be float32 while a and b are bfloat16 (gradients of weights). pre, bias, residual: T.
+void matmul(Context&, Array out, Array pre, Array a, Array b, Array bias, Array residual,
+            bool transpose_a, bool transpose_b, bool gelu, bool accumulate);
+
+// ---- layernorm.cc ----
+void layernorm_forward(Context&, Array out, Array mean, Array rstd, Array x, Array weight,
+                       Array bias, float epsilon);
+void layernorm_backward(Context&, Array dx, Array dweight, Array dbias, Array dout, Array x,
+                        Array weight, Array mean, Array rstd, bool accumulate_dx,
+                        bool accumulate_dweight, bool accumulate_dbias);
+
+// ---- embedding.cc ----
+void embedding_forward(Context&, Array out, Array tokens, Array starts, Array wte, Array wpe,
+                       int64_t past);
+void embedding_backward(Context&, Array dwte, Array dwpe, Array dout, Array tokens, Array starts);
+
+// ---- attention.cc ----
+void attention_forward(Context&, Array out, Array lse, Array qkv, Array starts, int64_t heads,
+                       float dropout, uint64_t seed, uint64_t stream);
+void attention_backward(Context&, Array dqkv, Array dout, Array qkv, Array out, Array lse,
+                        Array starts, int64_t heads, float dropout, uint64_t seed, uint64_t stream,
+                        bool accumulate);
+void attention_cached(Context&, Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
+                      int64_t past);
+
+// ---- crossentropy.cc ----
+void crossentropy(Context&, Array losses, Array dlogits, Array logits, Array targets);
+void linear_crossentropy(Context&, Array losses, Array dx, Array dweight, Array x, Array weight,
+                         Array targets);
+
+// ---- adamw.cc ----
+struct AdamwTensor {
+  Array param;     // T
+  Array gradient;  // float32
+  Array m, v;      // float32
+  Array master;    // float32, the exact weights; left out when param is float32 itself
+  float weight_decay;
+};
+struct Adamw {
+  float learning_rate, beta1, beta2, epsilon, gradient_scale, max_norm;  // max_norm 0: no clipping
+  int64_t step;                                                          // counted from 1
+};
+void adamw(Context&, const std::vector<AdamwTensor>& tensors, Array norm, const Adamw& spec);
+
+}  // namespace gptloom::cuda
