@@ -69,7 +69,7 @@ const EXPECTED: Record<Expecting, string> = {
  * The first thing in a text that JSON does not allow, found by a walk over its tokens without
  * recursion.
  */
-function findProblem(text: string, unique: boolean): Problem | undefined {
+export function findProblem(text: string, unique: boolean): Problem | undefined {
   const stack: (Set<string> | null)[] = [] // the names of an object, null for a list
   let expecting: Expecting = 'v'
   let position = skipSpace(text, 0)

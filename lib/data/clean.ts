@@ -6,7 +6,9 @@ import type { LedgerEntry } from './ledger.js'
 import type { Example, Origin, Row } from './record.js'
 
 /** Takes personal data out of an example, or says that it must not be learned from at all. */
-export type Scrub = (example: Example) => {
+export type Scrub = (example: Example) => Scrubbed | Promise<Scrubbed>
+
+export interface Scrubbed {
   example: Example
   /** What was taken out, by kind; left out when that is nothing. */
   redacted?: Record<string, number>
@@ -44,12 +46,13 @@ export class Cleaner {
     this.#finder = new DuplicateFinder(options.likeness)
   }
 
-  clean(row: Row): CleanRow {
+  async clean(row: Row): Promise<CleanRow> {
     const { origin } = row
     if ('problem' in row) return { entry: brokenEntry(origin, row.problem) }
     if (row.example.kind === 'preference') return { entry: setAside(origin) }
     const { scrub, duplicates = 'drop' } = this.options
-    const { example, redacted, drop } = scrub?.(row.example) ?? { example: row.example }
+    const scrubbed: Scrubbed = (await scrub?.(row.example)) ?? { example: row.example }
+    const { example, redacted, drop } = scrubbed
     if (drop !== undefined) {
       const message = `It holds personal data of the kind ${drop}`
       return { entry: { ...origin, status: 'dropped', reason: 'personal-data', message } }

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AbortError, GptloomError } from '../errors.js'
-import { guarded, writeFileAtomic } from '../files.js'
+import { guarded, readJson, writeFileAtomic } from '../files.js'
 import type { Rendered, Tokenizer } from '../tokenizer/index.js'
 import type { CleanRow } from './clean.js'
 import { ExampleFile, ExampleWriter } from './examples.js'
@@ -34,6 +34,8 @@ export interface EncodedExamples {
 }
 
 const NAME = 'examples'
+/** Written last: examples without it are not whole. */
+export const RECORD = 'examples.json'
 
 /**
  * Tokenizes rows, splits them and keeps the ledger.
@@ -59,14 +61,31 @@ export async function encodeExamples(options: EncodeOptions): Promise<EncodedExa
     const parts = encoder.splitter.finish(split)
     checkParts(parts, ledger.summary, split.fraction)
     await writer.finish(encoder.bytes, parts)
-    const sources = [...encoder.sources.keys()]
-    await writeFileAtomic(join(folder, 'sources.json'), JSON.stringify(sources, null, 2) + '\n')
-    const summary = await ledger.finish()
-    return { file: await ExampleFile.open(folder, NAME), ledger: summary, sources }
+    const record = {
+      version: 1,
+      sources: [...encoder.sources.keys()],
+      ledger: await ledger.finish(),
+    }
+    await writeFileAtomic(join(folder, RECORD), JSON.stringify(record, null, 2) + '\n')
+    return await openExamples(folder)
   } finally {
     await writer.abort()
     await ledger.abort()
   }
+}
+
+/**
+ * Opens what encodeExamples has made.
+ * @throws GptloomError ERR_FILE when it is not there, ERR_FORMAT when it is damaged
+ */
+export async function openExamples(folder: string): Promise<EncodedExamples> {
+  const path = join(folder, RECORD)
+  const record = (await readJson(path)) as Partial<EncodedExamples> & { version?: number }
+  const { version, sources, ledger } = record ?? {}
+  const isWhole = Array.isArray(sources) && Number.isSafeInteger(ledger?.rows)
+  if (version !== 1 || !isWhole)
+    throw new GptloomError('ERR_FORMAT', `${path} does not describe the examples beside it`)
+  return { file: await ExampleFile.open(folder, NAME), ledger: ledger!, sources }
 }
 
 class Encoder {
@@ -75,7 +94,10 @@ class Encoder {
   readonly sources = new Map<string, number>()
   /** Bytes of text that all tokens stand for. */
   bytes = 0
-  /** The example that each clean row gave first, -1 for none; the splitter counts examples, duplicates name rows. */
+  /**
+   * The example that each clean row gave first, -1 for none: the splitter counts examples, and
+   * duplicates name rows.
+   */
   #firsts = new Float64Array(1024)
   #rows = 0
   readonly #lengths: Int32Array

@@ -11,12 +11,13 @@ import { TokenFile, TokenWriter } from './tokens.js'
  * Beside the tokens (see tokens.ts) lie
  *
  *     NAME.learn   one bit a token, the lowest bit first: 1 when the token is learned
- *     NAME.index   32 bytes an example, little endian:
+ *     NAME.index   40 bytes an example, little endian:
  *          0  u64  first token        8  u32  tokens          12  u32  bytes of learned text
  *         16  u64  line              24  u32  row             28  u32  source
+ *         32  u32  learned tokens that are targets            36  u32  0
  *     NAME.parts   one byte an example: 0 for training, 1 for validation
  */
-const ENTRY = 32
+const ENTRY = 40
 
 /** Where an example came from: a source by its number, and the line and row there. */
 export interface ExampleOrigin {
@@ -79,6 +80,11 @@ export class ExampleWriter {
     entry.writeBigUInt64LE(BigInt(origin.line), at + 16)
     entry.writeUInt32LE(origin.row, at + 24)
     entry.writeUInt32LE(origin.source, at + 28)
+    // The first token is never a target.
+    entry.writeUInt32LE(
+      learn.subarray(1).reduce((sum, bit) => sum + bit, 0),
+      at + 32,
+    )
     this.#entry += ENTRY
     if (this.#entry === entry.length) await this.#flushEntries()
     await this.tokens.write(tokens)
@@ -162,6 +168,11 @@ export class ExampleFile {
   /** 0 for training, 1 for validation. */
   part(i: number): number {
     return this.parts[i]!
+  }
+
+  /** Tokens of example i that are targets. */
+  learnedTokens(i: number): number {
+    return this.index.readUInt32LE(i * ENTRY + 32)
   }
 
   learnedBytes(i: number): number {

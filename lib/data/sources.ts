@@ -65,6 +65,8 @@ function checkFile(path: string, found: Stats): { path: string; bytes: number } 
 }
 
 interface Walk {
+  /** Whether a file of this name is looked for. */
+  wants: (name: string) => boolean
   files: { path: string; bytes: number }[]
   /** Real paths met so far: what makes loops of links end. */
   seen: Set<string>
@@ -74,7 +76,26 @@ interface Walk {
 }
 
 async function listFolder(folder: string): Promise<{ path: string; bytes: number }[]> {
-  const walk: Walk = { files: [], seen: new Set(), empty: 0, others: new Map() }
+  return walkFolder(folder, EXTENSIONS, (name) => EXTENSIONS.includes(extensionOf(name)))
+}
+
+function extensionOf(name: string): string {
+  return extname(name).toLowerCase()
+}
+
+/**
+ * The files of a folder and below that are wanted, ordered by their paths; hidden and empty ones
+ * and what symbolic links would make appear twice are left out.
+ *
+ * @param kinds what is wanted, for the message
+ * @throws GptloomError('ERR_DATA') when there are none
+ */
+export async function walkFolder(
+  folder: string,
+  kinds: readonly string[],
+  wants: (name: string) => boolean,
+): Promise<{ path: string; bytes: number }[]> {
+  const walk: Walk = { wants, files: [], seen: new Set(), empty: 0, others: new Map() }
   await visit(folder, walk)
   if (walk.files.length === 0) {
     const others = [...walk.others].map(([extension, count]) => `${count} ${extension}`)
@@ -84,11 +105,15 @@ async function listFolder(folder: string): Promise<{ path: string; bytes: number
       ...(others.length > 6 ? ['more'] : []),
     ]
     const found = what.length > 0 ? `found only: ${what.join(', ')}` : 'found no files'
-    const wanted = `looked for ${EXTENSIONS.join(' and ')} files in it and below`
+    const wanted = `looked for ${listed(kinds)} files in it and below`
     throw new GptloomError('ERR_DATA', `No text in ${folder}: ${wanted}, ${found}`)
   }
   const keyed = walk.files.map((file) => ({ file, key: file.path.replaceAll('\\', '/') }))
   return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ file }) => file)
+}
+
+function listed(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} and ${words[words.length - 1]}`
 }
 
 async function visit(folder: string, walk: Walk): Promise<void> {
@@ -98,16 +123,16 @@ async function visit(folder: string, walk: Walk): Promise<void> {
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.name.startsWith('.')) continue
     const path = join(folder, entry.name)
-    const extension = extname(entry.name).toLowerCase()
-    const isText = EXTENSIONS.includes(extension)
+    const extension = extensionOf(entry.name)
+    const isWanted = walk.wants(entry.name)
     // A broken link matters only when it should have been text.
-    const found = isText
+    const found = isWanted
       ? await guarded(path, 'read', stat(path))
       : entry.isSymbolicLink()
         ? await stat(path).catch(() => null)
         : entry
     if (found?.isDirectory()) await visit(path, walk)
-    else if (!isText) count(walk.others, extension || 'without extension')
+    else if (!isWanted) count(walk.others, extension || 'without extension')
     else if (found?.isFile()) await addFile(path, (found as Stats).size, walk)
   }
 }

@@ -12,10 +12,12 @@ let counter = 0
 
 /** A temporary file of rows, written once and read any number of times. */
 export class Spool {
+  /** Rows of any kind. */
+  total = 0
   /** Rows that are fit to learn from. */
   clean = 0
-  /** How many of them are conversations. */
-  chats = 0
+  /** What is wrong with the first row that is not. */
+  firstProblem: string | undefined
   /** Bytes of text in them. */
   bytes = 0
   #text = ''
@@ -33,10 +35,13 @@ export class Spool {
   }
 
   async add(row: CleanRow): Promise<void> {
+    this.total++
     if ('example' in row) {
       this.clean++
-      if (row.example.kind === 'chat') this.chats++
       this.bytes += Buffer.byteLength(textOf(row.example))
+    } else if (row.entry.message !== undefined) {
+      const { file, line, row: number, message } = row.entry
+      this.firstProblem ??= `${file}, ${line > 0 ? `line ${line}` : `row ${number}`}: ${message}`
     }
     this.#text += JSON.stringify(row) + '\n'
     if (this.#text.length > PIECE) await this.flush()

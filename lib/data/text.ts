@@ -43,7 +43,8 @@ export async function* readText(path: string): AsyncGenerator<string, void, void
   }
 }
 
-function hasMark(bytes: Uint8Array): boolean {
+/** Whether a UTF-8 byte order mark begins the bytes. */
+export function hasMark(bytes: Uint8Array): boolean {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
 }
 
@@ -118,12 +119,17 @@ const SIGNATURES: readonly (readonly [start: string, what: string])[] = [
 
 /** Looks at the first piece of a file for what people take for text most often. */
 function checkStart(bytes: Buffer, path: string): void {
-  const start = bytes.toString('latin1', 0, 8)
-  const known = SIGNATURES.find(([signature]) => start.startsWith(signature))
-  if (known) throw new GptloomError('ERR_DATA', `${path} is ${known[1]}`)
+  const known = signature(bytes)
+  if (known) throw new GptloomError('ERR_DATA', `${path} is ${known}`)
   // A NUL is a character of UTF-8, but no text begins with it: binary files and UTF-16 do.
   const at = bytes.subarray(0, 8000).indexOf(0)
   if (at < 0) return
   const what = `a NUL byte at offset ${at} says it is a binary file, or UTF-16 text`
   throw new GptloomError('ERR_DATA', `${path} is not UTF-8 text: ${what}`)
+}
+
+/** What a file is and what to do with it, when its first bytes tell that it is not plain text. */
+export function signature(bytes: Buffer): string | undefined {
+  const start = bytes.toString('latin1', 0, 8)
+  return SIGNATURES.find(([signature]) => start.startsWith(signature))?.[1]
 }

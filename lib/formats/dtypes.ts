@@ -75,3 +75,31 @@ export function halfToFloat(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24
   return sign * (1024 + fraction) * 2 ** (exponent - 25)
 }
+
+const oneFloat = new Float32Array(1)
+const oneInteger = new Uint32Array(oneFloat.buffer)
+
+/** The bits of the IEEE 754 binary16 number nearest to a float32; ties go to the even one. */
+export function floatToHalf(value: number): number {
+  oneFloat[0] = value
+  const bits = oneInteger[0]!
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00)
+  if (magnitude >= 0x38800000) {
+    const rounded = magnitude + 0xfff + ((magnitude >> 13) & 1)
+    return sign | ((rounded - 0x38000000) >> 13)
+  }
+  const units = Math.abs(oneFloat[0]!) * 2 ** 24 // of the smallest subnormal number
+  const floor = Math.floor(units)
+  const rest = units - floor
+  return sign | (floor + (rest > 0.5 || (rest === 0.5 && floor & 1) ? 1 : 0))
+}
+
+/** The bits of the bfloat16 number nearest to a float32; ties go to the even one. */
+export function floatToBfloat(value: number): number {
+  oneFloat[0] = value
+  const bits = oneInteger[0]!
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 64
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
+}

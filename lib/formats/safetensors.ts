@@ -1,9 +1,10 @@
-import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { GptloomError, checkInteger, outOfRange, show, wrongType } from '../errors.js'
-import { AtomicFile, PIECE, guarded, readFully } from '../files.js'
-import { DTYPE_BYTES, STORED_AS, TO_FLOAT32 } from './dtypes.js'
+import { AtomicFile, guarded, readFully } from '../files.js'
+import { DTYPE_BYTES, STORED_AS } from './dtypes.js'
 import type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
+import { elementCount, openRegular, readElements } from './elements.js'
+import type { TensorSource } from './elements.js'
 import { parseJson } from '../json.js'
 
 export type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
@@ -22,11 +23,10 @@ export interface SafetensorsEntry {
 const MAX_HEADER = 100_000_000
 
 /**
- * A safetensors file open for reading: https://huggingface.co/docs/safetensors. Its header has been
- * checked: every tensor lies inside the file, none overlap, and each range is as long as its shape
- * says.
+ * A safetensors file open for reading. Its header has been checked: every tensor lies inside the file,
+ * none overlap, and each range is as long as its shape says.
  */
-export class SafetensorsFile {
+export class SafetensorsFile implements TensorSource {
   constructor(
     readonly path: string,
     readonly tensors: ReadonlyMap<string, SafetensorsEntry>,
@@ -44,32 +44,11 @@ export class SafetensorsFile {
   async read(name: string): Promise<SafetensorsData> {
     const entry = this.tensors.get(name)
     if (!entry) throw new GptloomError('ERR_FORMAT', `${this.path} holds no tensor ${show(name)}`)
-    const { dtype, offset, length } = entry
-    if (dtype in STORED_AS) {
-      const bytes = new ArrayBuffer(length)
-      await this.#fill(new Uint8Array(bytes), offset, name)
-      return new STORED_AS[dtype as keyof typeof STORED_AS](bytes)
-    }
-    if (!(dtype in TO_FLOAT32)) throw problem(this.path, name, `${dtype} cannot be read yet`)
-    const convert = TO_FLOAT32[dtype as keyof typeof TO_FLOAT32]
-    const size = DTYPE_BYTES[dtype]
-    const result = new Float32Array(length / size)
-    const piece = new ArrayBuffer(Math.min(PIECE, length))
-    for (let done = 0; done < length; done += PIECE) {
-      const count = Math.min(PIECE, length - done)
-      await this.#fill(new Uint8Array(piece, 0, count), offset + done, name)
-      convert(piece, count, result, done / size)
-    }
-    return result
+    return readElements(this.file, this.path, entry, (what) => problem(this.path, name, what))
   }
 
   async close(): Promise<void> {
     await this.file.close()
-  }
-
-  async #fill(into: Uint8Array, offset: number, name: string): Promise<void> {
-    const count = await guarded(this.path, 'read', readFully(this.file, into, offset))
-    if (count < into.length) throw problem(this.path, name, 'the file became shorter meanwhile')
   }
 }
 
@@ -80,14 +59,10 @@ export class SafetensorsFile {
  *   and what was expected when it is damaged or something else
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const file = await guarded(path, 'open', open(path, 'r'))
+  const { file, size } = await openRegular(path)
   try {
-    const found = await guarded(path, 'open', file.stat())
-    if (!found.isFile()) {
-      throw new GptloomError('ERR_FILE', `Cannot open ${path}: it is not a regular file`)
-    }
-    const { header, dataStart } = await readHeader(file, path, found.size)
-    const { tensors, metadata } = checkHeader(header, path, dataStart, found.size)
+    const { header, dataStart } = await readHeader(file, path, size)
+    const { tensors, metadata } = checkHeader(header, path, dataStart, size)
     return new SafetensorsFile(path, tensors, metadata, file)
   } catch (error) {
     await file.close()
@@ -121,7 +96,7 @@ function whatElse(start: Buffer): string {
     return '. It looks like a Git LFS pointer: fetch the file itself with git lfs pull'
   }
   if (start.readUInt32LE() === 0x04034b50) {
-    return '. It looks like a PyTorch archive: save the model as safetensors instead'
+    return '. It looks like a PyTorch archive, which should be named pytorch_model.bin'
   }
   return start.toString('latin1', 0, 4) === 'GGUF' ? '. It looks like a GGUF file' : ''
 }
@@ -206,8 +181,7 @@ function isNaturals(value: unknown): value is number[] {
  * Size in bytes; Infinity or rounded when it is beyond what any file holds, which equals no range.
  */
 function byteLength(shape: readonly number[], dtype: SafetensorsDtype): number {
-  if (shape.includes(0)) return 0
-  return shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype])
+  return elementCount(shape) * DTYPE_BYTES[dtype]
 }
 
 function problem(path: string, name: string | null, what: string): GptloomError {

@@ -45,6 +45,7 @@ test('what is written is read, example by example', async () => {
     assert.equal(file.origin(i), example.origin)
     assert.is(file.length(i), example.tokens.length)
     assert.is(file.learnedBytes(i), example.learnedBytes)
+    assert.is(file.learnedTokens(i), [...learn].slice(1).filter(Boolean).length)
     assert.is(file.part(i), parts[i])
   }
   await file.close()

@@ -1,0 +1,46 @@
+// What readers share: a reader turns bytes into records, a shape turns a record into an example.
+import type { Example, Origin, Problem, Row } from '../record.js'
+import type { Parsed } from './value.js'
+import { isProblem, problem } from './problem.js'
+
+/** Rows made at most before they are handed on: a piece of bytes may have any number of them. */
+export const BATCH = 1024
+
+/** A record of a file, or what is wrong with it. */
+export interface Raw {
+  /** From 1; 0 where there are no lines. */
+  line: number
+  record: Parsed
+}
+
+/** Turns a parsed record into an example. Never throws, whatever the record is. */
+export type Shape = (record: unknown) => Example | Problem
+
+/** Numbers the rows of one file. */
+export class Rows {
+  /** Rows given so far. */
+  count = 0
+  /** Line of the last one. */
+  line = 0
+
+  constructor(readonly file: string) {}
+
+  give(line: number, outcome: Example | Problem): Row {
+    const origin: Origin = { file: this.file, line, row: ++this.count }
+    this.line = line
+    return isProblem(outcome) ? { origin, problem: outcome } : { origin, example: outcome }
+  }
+
+  raw({ line, record }: Raw, shape: Shape): Row {
+    return this.give(line, isProblem(record) ? record : shaped(record.value, shape))
+  }
+}
+
+/** A record from code may have getters that throw: that costs the row only. */
+function shaped(value: unknown, shape: Shape): Example | Problem {
+  try {
+    return shape(value)
+  } catch (error) {
+    return problem('row', `The record cannot be read: ${(error as Error)?.message ?? error}`)
+  }
+}

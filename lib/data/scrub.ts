@@ -1,0 +1,46 @@
+// Personal data in examples: every text of one is scrubbed, and what was found is counted.
+import type { Finding, Scrubber } from '../privacy/index.js'
+import type { Scrub } from './clean.js'
+import type { Example, Message } from './record.js'
+
+/**
+ * A Scrub that applies a scrubber to the texts of examples.
+ * @param only 'chats' leaves all other examples as they are
+ */
+export function exampleScrubber(scrubber: Scrubber, only: 'chats' | 'all' = 'all'): Scrub {
+  return async (example) => {
+    if (only === 'chats' && example.kind !== 'chat') return { example }
+    const findings: Finding[] = []
+    const scrub = async (text: string) => {
+      const found = scrubber.names ? await scrubber.scrubLater(text) : scrubber.scrub(text)
+      for (const finding of found.findings) findings.push(finding)
+      return found.text
+    }
+    const changed = await mapTexts(example, scrub)
+    if (findings.length === 0) return { example }
+    const dropping = findings.find(({ kind }) => scrubber.operatorOf(kind) === 'drop')
+    if (dropping) return { example, drop: dropping.kind }
+    const redacted: Record<string, number> = {}
+    for (const { kind } of findings)
+      if (scrubber.operatorOf(kind) !== 'keep') redacted[kind] = (redacted[kind] ?? 0) + 1
+    return Object.keys(redacted).length > 0 ? { example: changed, redacted } : { example }
+  }
+}
+
+async function mapTexts(
+  example: Example,
+  change: (text: string) => Promise<string>,
+): Promise<Example> {
+  if (example.kind === 'text') return { ...example, text: await change(example.text) }
+  if (example.kind === 'completion') {
+    const { prompt, completion } = example
+    return { ...example, prompt: await change(prompt), completion: await change(completion) }
+  }
+  const messages: Message[] = []
+  for (const message of example.messages) {
+    const { name, ...rest } = message
+    const content = await change(message.content)
+    messages.push({ ...rest, content, ...(name !== undefined && { name: await change(name) }) })
+  }
+  return { ...example, messages }
+}

@@ -1,0 +1,22 @@
+export { Base, readBase } from './base.js'
+export type { BaseExtras, Weights } from './base.js'
+export { openGguf } from './gguf.js'
+export type { GgufFile, GgufValue } from './gguf.js'
+export { GGUF_TYPES, writeGguf, writeGgufAdapter } from './ggufmodel.js'
+export type { GgufOptions, GgufType } from './ggufmodel.js'
+export {
+  loadWeights,
+  readModel,
+  weightsOf,
+  writeDescription,
+  writeModel,
+  writeTensors,
+  writeWeights,
+} from './huggingface.js'
+export type { FolderOptions, ModelFolder } from './huggingface.js'
+export { modelfile } from './modelfile.js'
+export type { ModelfileOptions } from './modelfile.js'
+export { LORA_TARGETS, mergedWeights, readAdapter, writeAdapter } from './peft.js'
+export type { LoraAdapter, LoraMatrix, OpenAdapter } from './peft.js'
+export { openSafetensors, writeSafetensors } from './safetensors.js'
+export type { SafetensorsFile, SafetensorsInput } from './safetensors.js'
