@@ -11,16 +11,18 @@ const COLUMNS = 110
 
 /** A folder's source files, as paths from the root with forward slashes. */
 function sources(...folders: string[]): string[] {
-  return folders
-    .filter((folder) => existsSync(path.join(root, folder)))
-    .flatMap((folder) =>
-      (readdirSync(path.join(root, folder), { recursive: true }) as string[]).map(
-        (name) => `${folder}/${name.replaceAll('\\', '/')}`,
-      ),
-    )
-    .filter((name) => /\.(ts|js|mjs|cc|h|cu|cuh|py)$/.test(name))
-    // The emulated GPU's tests hold programs in PTX, whose lines are not ours to break.
-    .filter((name) => !/^test\/ptx\/core_test/.test(name))
+  return (
+    folders
+      .filter((folder) => existsSync(path.join(root, folder)))
+      .flatMap((folder) =>
+        (readdirSync(path.join(root, folder), { recursive: true }) as string[]).map(
+          (name) => `${folder}/${name.replaceAll('\\', '/')}`,
+        ),
+      )
+      .filter((name) => /\.(ts|js|mjs|cc|h|cu|cuh|py)$/.test(name))
+      // The emulated GPU's tests hold programs in PTX, whose lines are not ours to break.
+      .filter((name) => !/^test\/ptx\/core_test/.test(name))
+  )
 }
 
 const read = (name: string) => readFileSync(path.join(root, name), 'utf8')
@@ -40,7 +42,9 @@ test(`files have at most ${LINES} lines of at most ${COLUMNS} columns`, () => {
       .split(/\r?\n/)
     if (lines.length > LINES) wrong.push(`${name} has ${lines.length} lines`)
     lines.forEach((line, i) => {
-      if ([...line].length > COLUMNS) wrong.push(`${name}:${i + 1} has ${[...line].length} columns`)
+      // Nothing can break a regular expression.
+      const most = /\/.{60,}\/[dgimsuvy]*/.test(line) ? 2 * COLUMNS : COLUMNS
+      if ([...line].length > most) wrong.push(`${name}:${i + 1} has ${[...line].length} columns`)
     })
   }
   assert.equal(wrong, [])
@@ -110,9 +114,21 @@ const allowed: Record<string, string[]> = {
   optim: ['tensor'],
   models: ['tensor', 'nn'],
   formats: ['tensor', 'models', 'tokenizer'], // a Hugging Face folder is a model and a tokenizer
+  hub: ['formats'],
   generate: ['tensor', 'nn', 'models', 'tokenizer', 'formats'],
-  train: ['tensor', 'nn', 'optim', 'models', 'tokenizer', 'data', 'privacy', 'formats', 'generate'],
-  cli: ['tensor', 'models', 'tokenizer', 'data', 'privacy', 'formats', 'generate', 'train'],
+  train: [
+    'tensor',
+    'nn',
+    'optim',
+    'models',
+    'tokenizer',
+    'data',
+    'privacy',
+    'formats',
+    'hub',
+    'generate',
+  ],
+  cli: ['tensor', 'models', 'tokenizer', 'data', 'privacy', 'formats', 'hub', 'generate', 'train'],
 }
 
 /** [importing file, imported file] within lib. */

@@ -39,6 +39,12 @@ export function openDisplay(out: Output, options: DisplayOptions): Display {
   return live ? new LiveDisplay(out, output, !environment.NO_COLOR) : new PlainDisplay(out, output)
 }
 
+const phases = {
+  read: 'reading the data',
+  vocabulary: 'learning the vocabulary',
+  encode: 'encoding the text',
+}
+
 // The bar gives way to the figures where the terminal is narrow.
 const BAR = { least: 5, most: 20 }
 // Milliseconds between redrawings: as often as one can read.
@@ -57,8 +63,7 @@ class LiveDisplay implements Display {
 
   event(event: TrainEvent): void {
     if (event.type === 'prepare') {
-      const what = event.phase === 'vocabulary' ? 'learning the vocabulary' : 'encoding the text'
-      this.#draw(event.progress, `  ${what}`, event.progress === 1)
+      this.#draw(event.progress, `  ${phases[event.phase]}`, event.progress === 1)
     } else if (event.type === 'step') {
       this.#draw(
         event.step / event.steps,
@@ -137,6 +142,7 @@ function stepLine(event: StepEvent, validation: number | undefined): string {
 
 /** What stays on the screen of an event. */
 function lines(event: TrainEvent, output: string): string {
+  if (event.type === 'notice') return `${harmless(event.message)}\n`
   if (event.type === 'start') return start(event)
   if (event.type === 'evaluation') return evaluation(event)
   if (event.type === 'sample') return sample(event)

@@ -8,7 +8,7 @@ import type { CpuInfo } from '../tensor/binding.js'
 import { version } from '../version.js'
 import type { Parsed, Verb } from './arguments.js'
 import { bytes, plural, table } from './format.js'
-import { findGpu } from './gpu.js'
+import { describeGpu, findGpu } from './gpu.js'
 
 export const doctor: Verb = {
   name: 'doctor',
@@ -52,7 +52,7 @@ async function examine() {
       limit: limit > 0 && limit < os.totalmem() ? limit : null,
     },
     diskFree: disk ? disk.bavail * disk.bsize : null,
-    gpu: findGpu(),
+    gpu: findGpu('error' in engine ? undefined : addon().cuda()),
     dependencies: dependencies(),
     environment: environment(),
   }
@@ -204,7 +204,8 @@ function describe(report: Report): string {
         'disk',
         report.diskFree === null ? 'unknown' : `${bytes(report.diskFree)} free in this folder`,
       ],
-      ['gpu', `${gpu.driver ?? gpu.reason}. This version trains on the CPU only`],
+      ['gpu', describeGpu(gpu)],
+      ['device', gpu.devices.some(({ usable }) => usable) ? 'cuda' : 'cpu'],
       ['dependencies', list(report.dependencies)],
       ['environment', list(report.environment) || 'nothing that matters'],
     ]) + (works ? '\ngptloom works on this machine.\n' : `\nerror: ${addon.error}\n`)

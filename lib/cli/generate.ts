@@ -38,7 +38,7 @@ export const generate: Verb = {
     {
       title: 'Machine',
       flags: [
-        { name: 'device', value: '<name>', help: 'auto or cpu (auto)' },
+        { name: 'device', value: '<name>', help: 'auto, cpu, cuda or cuda:<n> (auto)' },
         numeric('threads', 'threads to use (all that the process may)'),
       ],
     },

@@ -1,4 +1,5 @@
 // What a run is going to do, and what it has done.
+import type { LedgerSummary } from '../data/index.js'
 import type { StartEvent, TrainReport } from '../train/index.js'
 import { quote } from './arguments.js'
 import { bytes, clock, count, measure, percent, plural, short, table } from './format.js'
@@ -22,10 +23,11 @@ export function startTable(event: StartEvent): string {
         `activations ${bytes(memory.activations)}`,
     ],
     ['tokenizer', `${tokenizer.kind}, ${plural(tokenizer.size, 'token')}`],
+    ...ledgerRows(data.ledger),
     [
       'data',
       `${plural(data.train, 'token')} to learn from, ${count(data.validation)} for validation, ` +
-        `from ${plural(data.documents, 'document')}`,
+        `from ${plural(data.documents, data.ledger ? 'example' : 'document')}`,
     ],
     [
       'training',
@@ -34,6 +36,33 @@ export function startTable(event: StartEvent): string {
     ],
     ['settings', `learning rate ${event.learningRate}, seed ${event.seed}`],
   ])
+}
+
+/** What became of the rows of examples. */
+export function ledgerRows(ledger: LedgerSummary | undefined): [string, string][] {
+  if (!ledger) return []
+  const { rows, kept, duplicates, dropped, broken, cut, split, redacted, redactions } = ledger
+  const notes = [
+    ...(cut ? [`${count(cut)} cut to the context`] : []),
+    ...(split ? [`${count(split)} split`] : []),
+  ]
+  const lost = [
+    ...(duplicates ? [plural(duplicates, 'duplicate')] : []),
+    ...(dropped ? [`${count(dropped)} left out`] : []),
+    ...(broken ? [`${count(broken)} broken`] : []),
+  ]
+  const kinds = Object.entries(redactions).sort(([, a], [, b]) => b - a)
+  const found = kinds.map(([kind, n]) => `${count(n)} ${kind}`).join(', ')
+  return [
+    [
+      'rows',
+      [`${count(rows)}: ${count(kept)} learned from`, ...lost].join(', ') +
+        (notes.length > 0 ? ` (${notes.join(', ')})` : ''),
+    ],
+    ...(redacted > 0
+      ? [['taken out', `${found}, in ${plural(redacted, 'row')}`] as [string, string]]
+      : []),
+  ]
 }
 
 /** @param output the folder of the model, for what to do next */

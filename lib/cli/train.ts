@@ -3,6 +3,7 @@ import { AbortError } from '../errors.js'
 import { presets } from '../models/index.js'
 import { train as startTraining } from '../train/index.js'
 import type { TrainOptions } from '../train/index.js'
+import { dataFlags } from './check.js'
 import { UsageError, number, quote } from './arguments.js'
 import type { Flag, Parsed, Verb } from './arguments.js'
 import { openDisplay } from './display.js'
@@ -31,6 +32,11 @@ const output: Flag[] = [
 ]
 
 const model: Flag[] = [
+  {
+    name: 'base',
+    value: '<folder>',
+    help: 'a model to start from: a GPT-2, or one of an earlier run',
+  },
   { name: 'model', value: '<preset>', help: `${Object.keys(presets).join(', ')} (micro)` },
   numeric('layers', 'transformer blocks', 'model.layers'),
   numeric('heads', 'attention heads in a block; they divide the width', 'model.heads'),
@@ -59,7 +65,13 @@ const data: Flag[] = [
     help: 'auto, gpt2, character, bpe or bpe:<size> (auto)',
     parse: tokenizer,
   },
-  numeric('validation', 'the share of the text, at its end, for validation (0.1)'),
+  ...dataFlags,
+  {
+    name: 'split',
+    value: '<how>',
+    help: 'what validates: random rows, or the newest: time (random)',
+  },
+  numeric('validation', 'the share for validation; of text, at its end (0.1)'),
 ]
 
 const course: Flag[] = [
@@ -102,7 +114,12 @@ const watching: Flag[] = [
 ]
 
 const machine: Flag[] = [
-  { name: 'device', value: '<name>', help: 'auto or cpu (auto)' },
+  { name: 'device', value: '<name>', help: 'auto, cpu, cuda or cuda:<n> (auto)' },
+  {
+    name: 'precision',
+    value: '<dtype>',
+    help: 'auto, float32 or bfloat16 (bfloat16 on a GPU that has it)',
+  },
   numeric('threads', 'threads to use (all that the process may)'),
   {
     name: 'recompute',
@@ -113,7 +130,7 @@ const machine: Flag[] = [
 export const train: Verb = {
   name: 'train',
   usage: '<file or folder ...> --out <folder> [options]',
-  summary: 'train a model on text',
+  summary: 'train a model on text or conversations',
   flags: [
     { title: 'Output', flags: output },
     { title: 'Model: a preset, and sizes that differ from it', flags: model },
@@ -125,6 +142,7 @@ export const train: Verb = {
   examples: [
     'gptloom train book.txt --out my-model',
     'gptloom train notes/ more.txt --out my-model --model mini --context 256 --steps 2000',
+    'gptloom train chats.jsonl --out my-model --context 512',
     'gptloom train book.txt --out my-model --resume',
   ],
   run,
@@ -133,7 +151,7 @@ export const train: Verb = {
 async function run(parsed: Parsed, args: readonly string[]): Promise<number> {
   const { json, quiet, help: _, ...values } = parsed.values
   if (!parsed.positionals.some(Boolean)) {
-    throw new UsageError('Name the text to learn from: a file or a folder')
+    throw new UsageError('Name the data to learn from: a file or a folder')
   }
   if (!values.output) {
     throw new UsageError('Name the folder for the model: --out <folder>')

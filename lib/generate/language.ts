@@ -2,7 +2,7 @@ import { GptloomError, checkKeys, checkPath, outOfRange, wrongType } from '../er
 import { readModel, writeModel } from '../formats/huggingface.js'
 import type { GPT2, GPT2Config } from '../models/index.js'
 import { openDevice } from '../tensor/index.js'
-import { encodeSegments } from '../tokenizer/index.js'
+import { END_OF_TEXT, chatTemplate, encodeSegments } from '../tokenizer/index.js'
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { checkGenerateOptions, writeTokens } from './generate.js'
 import type { GenerateOptions, TokenOptions, WrittenToken } from './generate.js'
@@ -195,7 +195,9 @@ export class LanguageModel {
    * @throws GptloomError ERR_FILE when the file system refuses
    */
   async save(folder: string): Promise<void> {
-    await writeModel(checkPath('a folder', 'folder', folder), this.network, this.tokenizer)
+    checkPath('a folder', 'folder', folder)
+    const chatTemplate = this.template?.source
+    await writeModel(folder, this.network, this.tokenizer, { chatTemplate })
   }
 
   /** Frees the weights. */
@@ -315,6 +317,15 @@ export interface LoadOptions {
 export async function load(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
   checkPath('a folder', 'folder', folder)
   checkKeys('load()', options, ['device', 'threads'])
-  const { model, tokenizer } = await readModel(folder, openDevice(options.device, options))
-  return new LanguageModel(model, tokenizer)
+  const { model, tokenizer, extras } = await readModel(folder, openDevice(options.device, options))
+  return new LanguageModel(model, tokenizer, templateOf(extras.chatTemplate, tokenizer))
+}
+
+/** The template that a model folder keeps, by which its model was trained. */
+function templateOf(source: string | null, tokenizer: Tokenizer): ChatTemplate | undefined {
+  if (source === null) return undefined
+  return chatTemplate(source, {
+    special: [...tokenizer.special.keys()],
+    endOfText: tokenizer.endOfText === undefined ? undefined : END_OF_TEXT,
+  })
 }

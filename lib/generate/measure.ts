@@ -1,5 +1,4 @@
 // What a model thinks of a text.
-import { IGNORED } from '../data/index.js'
 import type { GPT2 } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
 
@@ -28,7 +27,7 @@ export async function logLikelihood(model: GPT2, tokens: Int32Array): Promise<nu
     const to = Math.min(tokens.length, from + context + 1)
     const input = tokens.slice(from, to - 1)
     const targets = tokens.slice(from + 1, to)
-    targets.fill(IGNORED, 0, done - from - 1)
+    targets.fill(-1, 0, done - from - 1) // negative: left out of the loss
     using loss = scope(() => {
       const upload = (values: Int32Array) => model.device.tensor(values, [1, values.length])
       return keep(model.loss(upload(input), upload(targets)))

@@ -55,7 +55,11 @@ export async function saveCheckpoint(
   await rm(temporary, { recursive: true, force: true })
   await guarded(temporary, 'create', mkdir(temporary))
   try {
-    await writeTensors(join(temporary, 'model.safetensors'), model.namedParameters())
+    // Of bfloat16 weights the exact ones, so that a run may go on in another precision.
+    const exact = [...model.namedParameters()].map(
+      ([name, parameter]) => [name, optimizer.master(name) ?? parameter] as const,
+    )
+    await writeTensors(join(temporary, 'model.safetensors'), exact)
     await writeTensors(join(temporary, 'optimizer.safetensors'), optimizer.tensors())
     await writeFileAtomic(join(temporary, STATE), state)
     await guarded(folder, 'rename', rename(temporary, folder))
@@ -113,7 +117,8 @@ export async function loadCheckpoint(
       `${join(folder, STATE)} is not the state of a training run`,
     )
   }
-  await readTensors(join(folder, 'model.safetensors'), model.namedParameters())
+  const weights = join(folder, 'model.safetensors')
+  await readTensors(weights, model.namedParameters(), (name) => optimizer.master(name))
   await readTensors(join(folder, 'optimizer.safetensors'), optimizer.tensors())
   optimizer.steps = progress.step
   return progress
@@ -122,6 +127,7 @@ export async function loadCheckpoint(
 async function readTensors(
   path: string,
   tensors: Iterable<readonly [string, Tensor]>,
+  also: (name: string) => Tensor | null = () => null,
 ): Promise<void> {
   const file = await openSafetensors(path)
   try {
@@ -134,6 +140,7 @@ async function readTensors(
         )
       }
       tensor.write(values)
+      also(name)?.write(values)
       await tensor.device.idle()
     }
   } finally {

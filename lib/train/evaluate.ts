@@ -1,4 +1,4 @@
-import type { Loader } from '../data/index.js'
+import type { BatchSource } from '../data/index.js'
 import type { GPT2 } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
 
@@ -8,7 +8,7 @@ import { keep, scope } from '../tensor/index.js'
  */
 export async function meanLoss(
   model: GPT2,
-  loader: Loader,
+  loader: BatchSource,
   limit: number,
   aborted: () => boolean = () => false,
 ): Promise<number> {

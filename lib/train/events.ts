@@ -1,7 +1,9 @@
+import type { LedgerSummary } from '../data/index.js'
 import type { GPT2Config, MemoryEstimate } from '../models/index.js'
 
 /** What happens in a run, in the order in which it happens. */
 export type TrainEvent =
+  | NoticeEvent
   | PrepareEvent
   | StartEvent
   | StepEvent
@@ -10,10 +12,16 @@ export type TrainEvent =
   | CheckpointEvent
   | DoneEvent
 
-/** Text is being read: to learn a vocabulary, or to encode it. */
+/** Something that was decided and that people should know: what a file was taken for. */
+export interface NoticeEvent {
+  type: 'notice'
+  message: string
+}
+
+/** Data are being read and cleaned, a vocabulary is learned from them, or they are encoded. */
 export interface PrepareEvent {
   type: 'prepare'
-  phase: 'vocabulary' | 'encode'
+  phase: 'read' | 'vocabulary' | 'encode'
   /** From 0 to 1. */
   progress: number
 }
@@ -28,8 +36,17 @@ export interface StartEvent {
   /** Estimated bytes, by part. */
   memory: MemoryEstimate
   tokenizer: { kind: string; size: number }
-  /** Tokens in each part of the data. */
-  data: { train: number; validation: number; documents: number }
+  data: {
+    /** Tokens to learn and to validate with; of examples, those that are learned. */
+    train: number
+    validation: number
+    /** Files of text, or examples. */
+    documents: number
+    /** What became of each row; undefined for plain text. */
+    ledger?: LedgerSummary
+    /** The share of places in the windows of examples that nothing fills. */
+    padding?: number
+  }
   /** The step that comes first: above 0 when a run is resumed. */
   step: number
   steps: number

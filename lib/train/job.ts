@@ -1,25 +1,31 @@
 // Everything between the options and the first step: the output folder, the tokenizer, the data, the model.
 import os from 'node:os'
 import { join } from 'node:path'
-import { AbortError, outOfRange } from '../errors.js'
+import { outOfRange } from '../errors.js'
+import type { GptloomError } from '../errors.js'
 import { exists } from '../files.js'
-import { Loader, openPrepared, prepareText } from '../data/index.js'
-import type { Prepared, TokenFile, TokenRange } from '../data/index.js'
+import { RECORD, detectFormat, findSources } from '../data/index.js'
+import { readBase } from '../formats/base.js'
+import type { Base } from '../formats/base.js'
 import { writeDescription } from '../formats/huggingface.js'
-import { GPT2, parameterCount, resolveModel, trainingMemory } from '../models/index.js'
+import { GPT2, checkConfig, parameterCount, resolveModel, trainingMemory } from '../models/index.js'
+import type { GPT2Config } from '../models/index.js'
 import { AdamW, schedule } from '../optim/index.js'
 import type { Schedule } from '../optim/index.js'
 import { openDevice } from '../tensor/index.js'
+import type { Device, Dtype } from '../tensor/index.js'
 import { loadTokenizer } from '../tokenizer/index.js'
-import type { Tokenizer } from '../tokenizer/index.js'
+import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { loadCheckpoint } from './checkpoint.js'
 import type { Progress } from './checkpoint.js'
+import { TextSource } from './corpus.js'
+import type { Corpus, Emit, Source } from './corpus.js'
 import type { TrainEvent } from './events.js'
-import { checkMemory, defaultBatch, defaultLearningRate } from './options.js'
+import { ExampleSource } from './examples.js'
+import { checkMemory, defaultBatch, defaultLearningRate, pathsOf } from './options.js'
 import type { Settings } from './options.js'
 import { dataFiles, openOutput, writeRun } from './output.js'
 import type { Output } from './output.js'
-import { chooseTokenizer } from './vocabulary.js'
 
 /** What the loop works on. */
 export interface Job {
@@ -31,9 +37,9 @@ export interface Job {
   model: GPT2
   optimizer: AdamW
   tokenizer: Tokenizer
-  data: Prepared
-  train: Loader
-  validation: Loader
+  /** How conversations are written; undefined for plain text. */
+  template: ChatTemplate | undefined
+  corpus: Corpus
   rate: Schedule
   progress: Progress
   /** Lets other runs write to the output folder. Never throws. */
@@ -41,42 +47,44 @@ export interface Job {
 }
 
 /** @throws GptloomError, AbortError; a new output folder is then as it was before */
-export async function openJob(settings: Settings, emit: (event: TrainEvent) => void): Promise<Job> {
-  const device = openDevice(settings.device, settings)
-  const output = await openOutput(settings)
-  let file: TokenFile | undefined
+export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
+  const device = openDevice(asked.device, asked)
+  const output = await openOutput(asked)
+  const cleanUp = [output.release, output.undo]
   try {
-    const planned = await plan(settings, output, emit)
+    const base = output.earlier || asked.base === undefined ? undefined : await readBase(asked.base)
+    if (base) cleanUp.push(() => base.close())
+    const settings = base ? await withBase(asked, base, emit) : asked
+    const folder = join(settings.output, 'data')
+    const source = await openSource(settings, folder, output.earlier !== undefined, emit)
+    cleanUp.push(() => source.dispose())
+    const planned = await plan(settings, output, source, base?.config)
     const { tokenizer, config, memory, parameters, batch, seed } = planned
-    const share = output.earlier?.validation ?? settings.validation ?? 0.1
-    const data = await prepare(
-      { ...settings, validation: share },
-      tokenizer,
-      config.context,
-      output.earlier !== undefined,
-      emit,
-    )
-    file = data.file
-    const peak = settings.learningRate ?? defaultLearningRate(parameters)
+    const validation = output.earlier?.validation ?? settings.validation ?? 0.1
+    const corpus = await source.corpus(tokenizer, config, { batch, seed, validation })
+    cleanUp.push(() => corpus.close())
+    const usual = defaultLearningRate(parameters) / (settings.base === undefined ? 1 : 10)
+    const peak = settings.learningRate ?? usual
     const { steps, warmup, accumulate, betas, weightDecay } = settings
     const minimum = settings.minLearningRate ?? peak / 10
     const rate = schedule({ kind: settings.schedule, peak, minimum, warmup, steps })
-    const common = { batch, context: config.context, seed, endOfText: tokenizer.endOfText }
-    const train = new Loader(file, data.train, { ...common, micros: accumulate })
-    const validation = new Loader(file, data.validation, common)
 
-    const model = new GPT2(config, device, seed)
+    const model = new GPT2(config, device, seed, precisionOf(settings, device))
+    await base?.load(model)
+    await base?.close()
     const optimizer = new AdamW(model.namedParameters(), { learningRate: peak, betas, weightDecay })
     const progress: Progress = output.earlier
       ? await loadCheckpoint(output.earlier.checkpoint, model, optimizer)
       : { step: 0, tokens: 0, firstLoss: null, last: null, best: null, recent: [] }
     await device.idle()
+    const template = source.template(tokenizer)
     if (!output.earlier) {
-      const files = await dataFiles(settings.data)
-      await writeRun(settings.output, { model: config, seed, validation: share, data: files })
-      await writeDescription(settings.output, config, tokenizer)
+      const data = await dataFiles(settings.data)
+      await writeRun(settings.output, { model: config, seed, validation, data })
+      const chatTemplate = template?.source
+      await writeDescription(settings.output, config, tokenizer, { chatTemplate })
     }
-    const size = ({ start, end }: TokenRange) => end - start
+    const { train, documents, ledger, padding } = corpus
     emit({
       type: 'start',
       device: device.name,
@@ -85,9 +93,10 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
       memory,
       tokenizer: { kind: tokenizer.kind, size: tokenizer.size },
       data: {
-        train: size(data.train),
-        validation: size(data.validation),
-        documents: data.documents,
+        train: train.tokens,
+        validation: corpus.validation.tokens,
+        documents,
+        ...(ledger && { ledger, padding }),
       },
       step: progress.step,
       steps,
@@ -98,35 +107,64 @@ export async function openJob(settings: Settings, emit: (event: TrainEvent) => v
       epochs: train.epoch(steps),
       seed,
     })
-    return {
-      settings,
-      batch,
-      seed,
-      emit,
-      model,
-      optimizer,
-      tokenizer,
-      data,
-      train,
-      validation,
-      rate,
-      progress,
-      release: output.release,
-    }
+    const made = { settings, batch, seed, emit, model, optimizer, tokenizer, template }
+    return { ...made, corpus, rate, progress, release: output.release }
   } catch (error) {
-    await file?.close()
-    await output.undo()
-    await output.release()
+    // What was opened last is closed first.
+    for (const close of cleanUp.reverse()) await close()
     throw error
   }
 }
 
+/** What a base brings along. */
+async function withBase(settings: Settings, base: Base, emit: Emit): Promise<Settings> {
+  for (const note of base.extras.notes) emit({ type: 'notice', message: `${base.path}: ${note}` })
+  const template = settings.template ?? base.extras.chatTemplate ?? undefined
+  return { ...settings, tokenizer: await base.tokenizer(), template }
+}
+
+/** Plain text when every file is, else examples; a run that is resumed has what it had. */
+async function openSource(
+  settings: Settings,
+  folder: string,
+  resumed: boolean,
+  emit: Emit,
+): Promise<Source> {
+  const isWhole = async (record: string) => resumed && (await exists(join(folder, record)))
+  if (await isWhole(RECORD)) return new ExampleSource(settings, folder, true, emit)
+  if (await isWhole('text.json')) return new TextSource(settings, folder, true, emit)
+  const isText = await isPlainText(settings)
+  return new (isText ? TextSource : ExampleSource)(settings, folder, false, emit)
+}
+
+async function isPlainText({ data, format, columns }: Settings): Promise<boolean> {
+  const paths = pathsOf(data)
+  if (!paths || columns !== undefined || paths.includes('-')) return false
+  if (format !== undefined) return format === 'document'
+  for (const source of await findSources(paths)) {
+    if (source.kind !== 'file') return false
+    // What cannot be told is taken for text, whose reader says what is wrong with it.
+    const found = await detectFormat(source.path).catch((error: unknown) => {
+      if ((error as GptloomError).code !== 'ERR_DATA') throw error
+    })
+    if (found && found.container !== 'document') return false
+  }
+  return true
+}
+
 /** What the run will be of, and whether it fits: nothing large is read or written yet. */
-async function plan(settings: Settings, { earlier }: Output, emit: (event: TrainEvent) => void) {
+async function plan(
+  settings: Settings,
+  { earlier }: Output,
+  source: Source,
+  base: GPT2Config | undefined,
+) {
   const tokenizer = earlier
     ? sameTokenizer(await loadTokenizer(settings.output), settings)
-    : await chooseTokenizer(settings, emit)
-  const config = earlier?.model ?? resolveModel(settings.model, tokenizer.size)
+    : await source.tokenizer()
+  const config =
+    earlier?.model ??
+    (base ? tuned(base, settings, tokenizer) : resolveModel(settings.model, tokenizer.size))
   if (config.vocabulary < tokenizer.size) {
     throw outOfRange(
       `at least the tokenizer's ${tokenizer.size}`,
@@ -143,6 +181,15 @@ async function plan(settings: Settings, { earlier }: Output, emit: (event: Train
   return { tokenizer, config, memory, parameters, batch, seed }
 }
 
+/** A base's sizes, with a vocabulary that may have grown and a context that may be shorter. */
+function tuned(base: GPT2Config, { model }: Settings, tokenizer: Tokenizer): GPT2Config {
+  const { dropout = 0, context = base.context } = typeof model === 'object' ? model : {}
+  const vocabulary = Math.max(base.vocabulary, tokenizer.size)
+  if (context > base.context)
+    throw outOfRange(`at most the base's ${base.context}`, 'model.context', context)
+  return checkConfig({ ...base, dropout, context, vocabulary })
+}
+
 /** The tokenizer of the run that is resumed, unless the settings ask for another. */
 function sameTokenizer(had: Tokenizer, { tokenizer: wanted, output }: Settings): Tokenizer {
   const isOther =
@@ -156,26 +203,10 @@ function sameTokenizer(had: Tokenizer, { tokenizer: wanted, output }: Settings):
   throw outOfRange(what, 'tokenizer', wanted)
 }
 
-async function prepare(
-  settings: Settings,
-  tokenizer: Tokenizer,
-  context: number,
-  resumed: boolean,
-  emit: (event: TrainEvent) => void,
-): Promise<Prepared> {
-  const folder = join(settings.output, 'data')
-  if (resumed && (await exists(join(folder, 'text.json')))) return openPrepared(folder)
-  const { data, validation, signal } = settings
-  const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number }) => {
-    emit({ type: 'prepare', phase: 'encode', progress: totalBytes ? bytes / totalBytes : 1 })
-  }
-  try {
-    return await prepareText({ data, tokenizer, folder, validation, context, signal, onProgress })
-  } catch (error) {
-    if (error instanceof AbortError)
-      throw new AbortError('Stopped while the text was encoded', undefined, { cause: error.cause })
-    throw error
-  }
+function precisionOf({ precision }: Settings, { dtypes }: Device): Dtype {
+  if (precision === 'auto') return dtypes.includes('bfloat16') ? 'bfloat16' : 'float32'
+  if (dtypes.includes(precision)) return precision
+  throw outOfRange(`${dtypes.join(' or ')}, which the device has,`, 'precision', precision)
 }
 
 /** What this process may hold: the machine's memory, or its container's limit. */

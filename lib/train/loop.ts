@@ -51,7 +51,8 @@ async function afterStep(job: Job): Promise<void> {
 }
 
 async function trainStep(job: Job, clock: Clock): Promise<void> {
-  const { settings, model, optimizer, train, progress, emit } = job
+  const { settings, model, optimizer, corpus, progress, emit } = job
+  const { train } = corpus
   const { accumulate, clip, steps } = settings
   const { step } = progress
   // Of the micro-batches, one runs while the next is read: no more than two are held, however many
@@ -119,9 +120,9 @@ function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: nu
 }
 
 async function evaluate(job: Job): Promise<void> {
-  const { settings, model, validation, data, progress, emit } = job
+  const { settings, model, corpus, progress, emit } = job
   const { step } = progress
-  const loss = await meanLoss(model, validation, settings.evaluateTokens, () => aborted(job))
+  const loss = await meanLoss(model, corpus.validation, settings.evaluateTokens, () => aborted(job))
   if (aborted(job)) return
   if (!Number.isFinite(loss))
     await diverged(job, `After step ${step} the validation loss is ${loss}`)
@@ -132,16 +133,16 @@ async function evaluate(job: Job): Promise<void> {
     progress.best = { loss, step }
     await writeWeights(settings.output, model)
   }
-  const { bitsPerByte } = perByte(loss, data.validation)
+  const { bitsPerByte } = perByte(loss, corpus.validation)
   emit({ type: 'evaluation', step, loss, perplexity: Math.exp(loss), bitsPerByte, best })
 }
 
 /** A loss in nats a token, as bits a byte of the text. */
 export function perByte(
   loss: number,
-  { start, end, bytes }: { start: number; end: number; bytes: number },
+  { tokens, bytes }: { tokens: number; bytes: number },
 ): { bitsPerByte: number } {
-  return { bitsPerByte: (loss * (end - start)) / bytes / Math.LN2 }
+  return { bitsPerByte: (loss * tokens) / bytes / Math.LN2 }
 }
 
 async function sample(job: Job): Promise<void> {

@@ -9,23 +9,36 @@ import {
   show,
   wrongType,
 } from '../errors.js'
+import { checkOptions, longPolicies } from '../data/index.js'
+import type { Columns, Data, LongPolicy, ReadOptions } from '../data/index.js'
 import { resolveModel } from '../models/index.js'
 import type { ModelOptions, Preset } from '../models/index.js'
 import { scheduleNames } from '../optim/index.js'
 import type { ScheduleOptions } from '../optim/index.js'
+import { Scrubber } from '../privacy/index.js'
+import type { ScrubOptions } from '../privacy/index.js'
+import { templateNames } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
 
 /** Options of train(). Only data and output must be given. */
 export interface TrainOptions {
   /**
-   * Text to learn from: a file, a folder of .txt and .md files, or several of them. UTF-8. A run that
-   * is resumed keeps its text encoded; it need not be there any more, but may not be another.
+   * What to learn from: paths of files, folders and globs ('-' is standard input), or an iterable of
+   * records. Plain text (.txt, .md) is learned as it is; conversations, prompts with completions,
+   * tables, tickets and the like are recognised and become examples: see docs/data.md. A run that is
+   * resumed keeps its data encoded; they need not be there any more, but may not be others.
    */
-  data: string | readonly string[]
+  data: Data
   /** The folder for the model, its checkpoints and the report. It must not exist, or be empty. */
   output: string
   /** Goes on from the newest checkpoint in output, when there is one. Default false. */
   resume?: boolean
+  /**
+   * A model to start from instead of random weights: a folder of a GPT-2 in Hugging Face's layout or
+   * of an earlier run, a checkpoint of nanoGPT or a file of llm.c. Its sizes, tokenizer and chat
+   * template are taken; of `model` only dropout and a shorter context may be given.
+   */
+  base?: string
   /** A preset's name, or sizes: { layers, heads, width, context ... }. Default 'micro'. */
   model?: Preset | ModelOptions
   /**
@@ -33,13 +46,44 @@ export interface TrainOptions {
    * Default 'auto': GPT-2's for the gpt2 presets, else one learned from the data, of a size that fits it.
    */
   tokenizer?: 'auto' | 'gpt2' | 'character' | 'bpe' | { kind: 'bpe'; size: number } | Tokenizer
+  /** What the data is, where detection is wrong: 'chat', 'csv', 'alpaca' ... */
+  format?: ReadOptions['format']
+  /** Which column or name is what: { prompt: 'question', completion: 'answer' }. */
+  columns?: Columns
+  /**
+   * How conversations are written: 'chatml', 'plain', or a template in Jinja. Default: ChatML. It is
+   * kept in the model, and the only way to talk to it.
+   */
+  template?: string
+  /**
+   * 'answers' (the default) learns what the assistant says, and completions; 'all' the whole of each
+   * conversation.
+   */
+  learn?: 'answers' | 'all'
+  /**
+   * What to do with an example longer than the context: 'cut' its last turns or its end, 'split' it,
+   * 'drop' it, or 'fail'. Default 'auto': conversations are cut, text is split.
+   */
+  long?: LongPolicy
+  /** Whether rows that repeat earlier ones, or nearly so, are dropped (the default) or kept. */
+  duplicates?: 'drop' | 'keep'
+  /** What validates: 'random' groups of rows (the default), or the newest, 'time'. */
+  split?: 'random' | 'time'
+  /**
+   * Whether personal data and secrets are taken out before anything is learned, and how. Default: of
+   * conversations, with placeholders in their place.
+   */
+  privacy?: boolean | ScrubOptions
   /** Steps of the optimizer. Default 1000. */
   steps?: number
   /** Sequences in a micro-batch. Default: about 4096 tokens' worth. */
   batch?: number
   /** Micro-batches whose gradients are summed up for a step. Default 1. */
   accumulate?: number
-  /** Peak learning rate. Default: by the model's size, 1e-3 for small ones to 1e-4. */
+  /**
+   * Peak learning rate. Default: by the model's size, 1e-3 for small ones to 1e-4; with a base a
+   * tenth of that.
+   */
   learningRate?: number
   /** Learning rate at the end. Default: a tenth of the peak. */
   minLearningRate?: number
@@ -77,8 +121,13 @@ export interface TrainOptions {
    * Default 0, or that of the run that is resumed.
    */
   seed?: number
-  /** 'auto' (the default) for the best there is, or 'cpu'. */
+  /** 'auto' (the default) for the best there is; 'cpu'; 'cuda', or 'cuda:1' for the second GPU. */
   device?: string
+  /**
+   * 'bfloat16' for weights and activations, with exact float32 weights behind them, or 'float32'
+   * throughout. Default 'auto': bfloat16 where the device computes in it.
+   */
+  precision?: 'auto' | 'float32' | 'bfloat16'
   /** Threads to use. Default: as many as the process may. */
   threads?: number
   /** Stops the run after the current step; it is saved, and the run rejects with AbortError. */
@@ -90,8 +139,17 @@ export const optionNames = [
   'data',
   'output',
   'resume',
+  'base',
   'model',
   'tokenizer',
+  'format',
+  'columns',
+  'template',
+  'learn',
+  'long',
+  'duplicates',
+  'split',
+  'privacy',
   'steps',
   'batch',
   'accumulate',
@@ -112,6 +170,7 @@ export const optionNames = [
   'recompute',
   'seed',
   'device',
+  'precision',
   'threads',
   'signal',
 ] as const satisfies readonly (keyof TrainOptions)[]
@@ -122,9 +181,14 @@ type Open =
   | 'learningRate'
   | 'minLearningRate'
   | 'model'
+  | 'base'
   | 'batch'
   | 'seed'
   | 'validation'
+  | 'format'
+  | 'columns'
+  | 'template'
+  | 'privacy'
 
 /** Options with every default filled in that depends neither on the data nor on the run that is resumed. */
 export type Settings = Required<Omit<TrainOptions, Open>> & Pick<TrainOptions, Open>
@@ -144,7 +208,16 @@ export function resolveOptions(options: TrainOptions): Settings {
     output: options.output,
     resume: options.resume ?? false,
     model: options.model,
+    base: options.base,
     tokenizer: options.tokenizer ?? 'auto',
+    format: options.format,
+    columns: options.columns,
+    template: options.template,
+    learn: options.learn ?? 'answers',
+    long: options.long ?? 'auto',
+    duplicates: options.duplicates ?? 'drop',
+    split: options.split ?? 'random',
+    privacy: options.privacy,
     steps,
     batch: options.batch,
     accumulate: options.accumulate ?? 1,
@@ -165,6 +238,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     recompute: options.recompute ?? false,
     seed: options.seed,
     device: options.device ?? 'auto',
+    precision: options.precision ?? 'auto',
     threads: options.threads,
     signal: options.signal,
   }
@@ -173,11 +247,9 @@ export function resolveOptions(options: TrainOptions): Settings {
 }
 
 function check(s: Settings): void {
-  const paths: unknown = typeof s.data === 'string' ? [s.data] : s.data
-  if (!Array.isArray(paths) || paths.length === 0)
-    throw wrongType('a path or a list of paths', 'data', s.data)
-  for (const path of paths) checkPath('a path or a list of paths', 'data', path)
+  checkData(s)
   checkPath('a folder', 'output', s.output)
+  if (s.base !== undefined) checkBase(s)
   checkTokenizer(s.tokenizer)
   if (s.batch !== undefined) checkInteger('batch', s.batch, 1, 2 ** 20)
   checkInteger('accumulate', s.accumulate, 1, 2 ** 20)
@@ -187,6 +259,7 @@ function check(s: Settings): void {
   if (!scheduleNames.includes(s.schedule)) {
     throw outOfRange(`one of ${scheduleNames.map(show).join(', ')}`, 'schedule', s.schedule)
   }
+  checkOne('precision', s.precision, ['auto', 'float32', 'bfloat16'])
   checkInteger('warmup', s.warmup, 0)
   if (!Array.isArray(s.betas) || s.betas.length !== 2)
     throw wrongType('two numbers', 'betas', s.betas)
@@ -205,6 +278,59 @@ function check(s: Settings): void {
     if (typeof s[name] !== 'boolean') throw wrongType('true or false', name, s[name])
   }
   checkSignal(s.signal)
+}
+
+function checkData(s: Settings): void {
+  const { data } = s
+  const what = 'a path, a list of paths or an iterable of records'
+  const isIterable =
+    typeof data === 'object' &&
+    data !== null &&
+    (Symbol.iterator in data || Symbol.asyncIterator in data)
+  if (typeof data !== 'string' && !isIterable) throw wrongType(what, 'data', data)
+  const mixed = Array.isArray(data) && data.some((item) => typeof item === 'string')
+  if ((mixed && !pathsOf(data)) || (Array.isArray(data) && data.length === 0))
+    throw wrongType(what, 'data', data)
+  for (const path of pathsOf(data) ?? []) checkPath(what, 'data', path)
+  checkOptions({
+    ...(s.format !== undefined && { format: s.format }),
+    ...(s.columns !== undefined && { columns: s.columns }),
+  })
+  if (s.template !== undefined && (typeof s.template !== 'string' || s.template === ''))
+    throw wrongType(
+      `${templateNames.map(show).join(', ')} or a Jinja template`,
+      'template',
+      s.template,
+    )
+  checkOne('learn', s.learn, ['answers', 'all'])
+  checkOne('long', s.long, longPolicies)
+  checkOne('duplicates', s.duplicates, ['drop', 'keep'])
+  checkOne('split', s.split, ['random', 'time'])
+  if (typeof s.privacy === 'object')
+    new Scrubber(s.privacy) // says what is wrong with it
+  else if (s.privacy !== undefined && typeof s.privacy !== 'boolean')
+    throw wrongType('true, false or an object of options', 'privacy', s.privacy)
+}
+
+function checkBase({ base, tokenizer, model }: Settings): void {
+  checkPath('a model folder or checkpoint', 'base', base)
+  if (tokenizer !== 'auto')
+    throw outOfRange("'auto': the base's own is taken", 'tokenizer', tokenizer)
+  if (typeof model === 'string') throw outOfRange('no preset beside a base', 'model', model)
+  const own = Object.keys(model ?? {}).find((name) => !['dropout', 'context'].includes(name))
+  if (own !== undefined)
+    throw outOfRange('dropout and context alone beside a base', 'model', `with ${own}`)
+}
+
+/** The paths that data names; undefined for records. */
+export function pathsOf(data: Data): readonly string[] | undefined {
+  if (typeof data === 'string') return [data]
+  const isList = Array.isArray(data) && data.every((item) => typeof item === 'string')
+  return isList ? (data as string[]) : undefined
+}
+
+function checkOne(name: string, value: string, known: readonly string[]): void {
+  if (!known.includes(value)) throw outOfRange(`one of ${known.map(show).join(', ')}`, name, value)
 }
 
 function checkTokenizer(tokenizer: Settings['tokenizer']): void {

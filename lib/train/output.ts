@@ -1,13 +1,14 @@
 // The folder of a run: what may be in it before, and what it says of the run that it holds.
 import { access, constants, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
-import { openText } from '../data/index.js'
+import { findSources } from '../data/index.js'
 import { GptloomError, checkInteger, checkNumber, outOfRange, wrongType } from '../errors.js'
 import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
 import { checkConfig, presets } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { newestCheckpoint, removeUnfinished } from './checkpoint.js'
 import { LOCK, lockFolder } from './lock.js'
+import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
 
 /** What a resumed run must have in common with the one that it goes on with. */
@@ -54,6 +55,7 @@ const WRITTEN = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  'chat_template.jinja',
 ]
 
 /**
@@ -111,7 +113,7 @@ async function inspect(
 
 // Its merges.txt would be text to learn from the next time.
 async function refuseInsideData({ data, output }: Settings): Promise<void> {
-  for (const path of typeof data === 'string' ? [data] : data) {
+  for (const path of pathsOf(data) ?? []) {
     const way = relative(resolve(path), resolve(output))
     if (!(await isFolder(path))) continue
     const inside = !isAbsolute(way) && way !== '..' && !way.startsWith(`..${sep}`)
@@ -156,8 +158,9 @@ export async function writeRun(output: string, run: RunRecord): Promise<void> {
 
 /** The files of a run's data, as its record names them. */
 export async function dataFiles(data: Settings['data']): Promise<DataFile[]> {
-  const { files } = await openText(data)
-  return files.map(({ path, bytes }) => ({ name: basename(path), bytes }))
+  const paths = pathsOf(data) ?? []
+  const sources = await findSources(paths.filter((path) => path !== '-'))
+  return sources.map(({ path, bytes }) => ({ name: basename(path), bytes }))
 }
 
 async function readRun(settings: Settings): Promise<RunRecord> {
@@ -195,7 +198,7 @@ async function compareData(
   as: (had: unknown) => string,
 ): Promise<void> {
   const files = await dataFiles(data).catch(() => undefined)
-  if (!files || JSON.stringify(files) === JSON.stringify(run.data)) return
+  if (!files?.length || JSON.stringify(files) === JSON.stringify(run.data)) return
   const text = (list: DataFile[]) => {
     const shown = list.slice(0, 3).map(({ name, bytes }) => `${name} of ${bytes} bytes`)
     return shown.join(', ') + (list.length > 3 ? ` and ${list.length - 3} more` : '')

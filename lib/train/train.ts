@@ -82,7 +82,7 @@ export function train(options: TrainOptions): TrainRun {
 async function run(settings: Settings, emit: (event: TrainEvent) => void): Promise<TrainResult> {
   const started = performance.now()
   const job = await openJob(settings, emit)
-  const { model, optimizer, progress, data, tokenizer } = job
+  const { model, optimizer, progress, corpus, tokenizer, template } = job
   const before = progress.tokens
   try {
     const done = await finished(job)
@@ -93,13 +93,13 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     if (!done) await writeFileAtomic(reportOf(job), JSON.stringify(report, null, 2) + '\n')
     if (report.bestStep !== progress.step) await loadWeights(settings.output, model)
     emit({ type: 'done', report })
-    return { model: new LanguageModel(model, tokenizer), report }
+    return { model: new LanguageModel(model, tokenizer, template), report }
   } catch (error) {
     optimizer.dispose()
     model.dispose()
     throw error
   } finally {
-    await data.file.close()
+    await corpus.close()
     await job.release()
   }
 }
@@ -123,7 +123,7 @@ async function finished(job: Job): Promise<TrainReport | undefined> {
 }
 
 async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {
-  const { progress, model, data, train, seed } = job
+  const { progress, model, corpus, seed } = job
   const { loss: bestLoss, step: bestStep } = progress.best!
   const tokensPerSecond = tokens / seconds
   const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)
@@ -133,11 +133,11 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     bestLoss,
     bestStep,
     perplexity: Math.exp(bestLoss),
-    ...perByte(bestLoss, data.validation),
+    ...perByte(bestLoss, corpus.validation),
     trainLoss: progress.recent.reduce((a, b) => a + b, 0) / Math.max(1, progress.recent.length),
     steps: progress.step,
     tokens: progress.tokens,
-    epochs: train.epoch(progress.step),
+    epochs: corpus.train.epoch(progress.step),
     seconds,
     tokensPerSecond,
     flopsPerSecond,

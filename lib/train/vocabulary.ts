@@ -17,12 +17,10 @@ export async function chooseTokenizer(
   settings: Settings,
   emit: (event: PrepareEvent) => void,
 ): Promise<Tokenizer> {
-  const { tokenizer, model, data } = settings
+  const { tokenizer, data } = settings
   if (typeof tokenizer === 'object' && 'encode' in tokenizer) return tokenizer
-  const preset = typeof model === 'string' ? model : (model?.preset ?? '')
-  if (tokenizer === 'gpt2' || (tokenizer === 'auto' && preset.startsWith('gpt2')))
-    return gpt2Tokenizer()
-  const source = await openText(data)
+  if (presetTokenizer(settings)) return gpt2Tokenizer()
+  const source = await openText(data as string | readonly string[])
   const total = Math.min(source.bytes, tokenizer === 'character' ? Infinity : MOST_BYTES)
   const text = chunks(source, total, settings.signal, (progress) => {
     emit({ type: 'prepare', phase: 'vocabulary', progress })
@@ -30,6 +28,12 @@ export async function chooseTokenizer(
   if (tokenizer === 'character') return characterTokenizer(text)
   const size = typeof tokenizer === 'object' ? tokenizer.size : sizeFor(source.bytes)
   return trainTokenizer(text, { size, signal: settings.signal })
+}
+
+/** Whether the vocabulary is GPT-2's: asked for, or because of the model. */
+export function presetTokenizer({ tokenizer, model }: Settings): boolean {
+  const preset = typeof model === 'string' ? model : (model?.preset ?? '')
+  return tokenizer === 'gpt2' || (tokenizer === 'auto' && preset.startsWith('gpt2'))
 }
 
 /** A vocabulary's size for so many bytes of text. */

@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bytes, clock, count, harmless, measure, percent, short } from '../../lib/cli/format.js'
+import { describeGpu, findGpu } from '../../lib/cli/gpu.js'
+import { addon } from '../../lib/tensor/binding.js'
+import { kernelFolder } from '../../lib/tensor/gpu.js'
 import { run } from './spawn.js'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
@@ -24,7 +27,7 @@ test('doctor tells what a bug report needs', async () => {
   ]) {
     assert.match(stdout, new RegExp(`^  ${name} +\\S`, 'm'))
   }
-  assert.match(stdout, /trains on the CPU only$/m)
+  assert.match(stdout, /^ {2}device +(cpu|cuda)$/m)
   assert.match(stdout, /^gptloom works on this machine\.$/m)
 })
 
@@ -44,6 +47,48 @@ test('doctor --json agrees with this process', async () => {
   assert.is(report.memory.total, os.totalmem())
   assert.is(report.environment.GPTLOOM_THREADS, '3')
   assert.ok(Object.keys(report.dependencies).includes('node-gyp-build'))
+  const { version: cuda, reason } = addon().cuda()
+  assert.is(report.gpu.cuda === null, cuda === null)
+  if (cuda === null) assert.ok(report.gpu.reason.startsWith(reason))
+})
+
+test('GPUs, by what the driver says and what the kernels hold', () => {
+  const device = (name: string, computeCapability: number) => ({
+    name,
+    computeCapability,
+    multiprocessors: 108,
+    memory: 80e9,
+  })
+  const devices = [device('New', 90), device('Between', 87), device('Old', 75)]
+  const gpu = findGpu({ version: 13010, reason: '', devices })
+  assert.equal(
+    gpu.devices.map(({ computeCapability }) => computeCapability),
+    ['9.0', '8.7', '7.5'],
+  )
+  assert.is(gpu.cuda, '13.1')
+  const has = existsSync(`${kernelFolder}/manifest.json`)
+  assert.equal(
+    gpu.devices.map(({ usable }) => usable),
+    [has, has, false],
+  )
+  const text = describeGpu({ ...gpu, driver: '580.1' })
+  assert.match(
+    text,
+    /^New, compute capability 9\.0, 80 GB, .+; Between, .+; Old, .+ Driver 580\.1 for CUDA 13\.1/,
+  )
+  if (has) {
+    const codes = (version: number) =>
+      findGpu({ version, reason: '', devices }).devices.map(({ image }) => image)
+    const { machineCode } = gpu.kernels!
+    const ptx = 'PTX, which the driver compiles at first use'
+    const code = (arch: number) =>
+      machineCode.includes(arch) ? `machine code for sm_${arch}` : ptx
+    assert.equal(codes(13000), [code(90), code(86), 'too old: gptloom needs 8.0'])
+    assert.equal(codes(12040).slice(0, 2), [ptx, ptx])
+    assert.is(codes(11020)[0], 'the driver is too old for the kernels')
+  }
+  const none = findGpu({ version: null, reason: 'libcuda.so.1: not found', devices: [] })
+  assert.match(describeGpu(none), /^none: libcuda\.so\.1: not found/)
 })
 
 test('doctor names neither the user nor the home folder', async () => {

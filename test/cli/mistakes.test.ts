@@ -74,8 +74,8 @@ test('what is typed wrongly ends with 2, the option by its name and the usage', 
 test('a missing text or folder ends with 2', async () => {
   await all<[string[], RegExp]>(
     [
-      [['train', '--out', fresh()], /^error: Name the text/],
-      [['train', '', '--out', fresh()], /^error: Name the text/],
+      [['train', '--out', fresh()], /^error: Name the data/],
+      [['train', '', '--out', fresh()], /^error: Name the data/],
       [['train', book], /^error: Name the folder for the model: --out/],
       [['train', book, '--out', ''], /^error: Name the folder for the model: --out/],
       [['generate', ''], /^error: Name the folder of a model/],

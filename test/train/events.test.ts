@@ -228,7 +228,7 @@ test('mistakes in options are thrown at once, before anything is touched', () =>
   fails({ batch: 1.5 }, /batch, received 1.5/, RangeError)
   fails({ data: '' }, /for data/, TypeError)
   fails({ data: [] }, /for data/, TypeError)
-  fails({ data: ['a', 7] }, /a path or a list of paths for data, received 7/, TypeError)
+  fails({ data: ['a', 7] }, /a list of paths or an iter.* for data, received ."a", 7/, TypeError)
   fails({ data: 'a\0b' }, /without NUL bytes for data, received "a\\u0000b"/, RangeError)
   fails({ output: 'a\0b' }, /a folder without NUL bytes for output/, RangeError)
   fails({ tokenizer: { encode: 1 } }, /a Tokenizer for tokenizer, received an inst/, TypeError)

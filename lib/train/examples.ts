@@ -1,0 +1,185 @@
+// Conversations, prompts with answers and rows of text as a corpus of packed examples.
+import { mkdir } from 'node:fs/promises'
+import {
+  Cleaner,
+  ExampleFile,
+  PackedLoader,
+  Spool,
+  encodeExamples,
+  exampleScrubber,
+  openExamples,
+  readBatches,
+} from '../data/index.js'
+import type { EncodedExamples, Scrub } from '../data/index.js'
+import { AbortError, GptloomError } from '../errors.js'
+import { guarded } from '../files.js'
+import type { GPT2Config } from '../models/index.js'
+import { Scrubber } from '../privacy/index.js'
+import {
+  BpeTokenizer,
+  END_OF_TEXT,
+  characterTokenizer,
+  chatTemplate,
+  chatml,
+  gpt2Tokenizer,
+  plainTemplate,
+  trainTokenizer,
+} from '../tokenizer/index.js'
+import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
+import type { Corpus, Cut, Emit, Part, Source } from './corpus.js'
+import type { Settings } from './options.js'
+import { presetTokenizer, sizeFor } from './vocabulary.js'
+
+/** Rows of whatever people have. They are read once, into a spool, since a pipe can be read only once. */
+export class ExampleSource implements Source {
+  #spool: Spool | undefined
+
+  /**
+   * @param folder where the examples are kept
+   * @param resumed whether they are there already
+   */
+  constructor(
+    private readonly settings: Settings,
+    private readonly folder: string,
+    private readonly resumed: boolean,
+    private readonly emit: Emit,
+  ) {}
+
+  async tokenizer(): Promise<Tokenizer> {
+    const { tokenizer } = this.settings
+    const special = this.#specialOf()
+    const spool = await this.#read()
+    if (typeof tokenizer === 'object' && 'encode' in tokenizer)
+      return tokenizer instanceof BpeTokenizer ? tokenizer.withSpecial(special) : tokenizer
+    if (presetTokenizer(this.settings)) return (await gpt2Tokenizer()).withSpecial(special)
+    const texts = this.#texts(spool)
+    const all = [...special, END_OF_TEXT]
+    if (tokenizer === 'character') return characterTokenizer(texts, { special: all })
+    const size = typeof tokenizer === 'object' ? tokenizer.size : sizeFor(spool.bytes)
+    return trainTokenizer(texts, { size, special: all, signal: this.settings.signal })
+  }
+
+  template(tokenizer: Tokenizer): ChatTemplate {
+    const { template } = this.settings
+    if (template === undefined)
+      return chatml.special.every((name) => tokenizer.special.has(name)) ? chatml : plainTemplate
+    return chatTemplate(template, {
+      special: [...tokenizer.special.keys()],
+      endOfText: tokenizer.endOfText === undefined ? undefined : END_OF_TEXT,
+    })
+  }
+
+  async corpus(tokenizer: Tokenizer, config: GPT2Config, cut: Cut): Promise<Corpus> {
+    const { folder, settings, emit } = this
+    const { context } = config
+    const { long, learn, signal } = settings
+    const template = this.template(tokenizer)
+    const encode = async (): Promise<EncodedExamples> => {
+      const spool = await this.#read()
+      const split = { fraction: cut.validation, by: settings.split, seed: cut.seed }
+      const onProgress = (done: number) =>
+        emit({ type: 'prepare', phase: 'encode', progress: done / Math.max(1, spool.total) })
+      const common = { spool, tokenizer, template, context, long, learn, folder, split }
+      return encodeExamples({ ...common, signal, onProgress })
+    }
+    const encoded = this.resumed ? await openExamples(folder) : await encode()
+    await this.dispose()
+    const { file, ledger } = encoded
+    try {
+      const common = { batch: cut.batch, context, seed: cut.seed, filler: tokenizer.endOfText }
+      const part = (number: number, micros = 1) => partOf(file, number, { ...common, micros })
+      const [train, validation] = [part(0, settings.accumulate), part(1)]
+      const { padding } = train
+      return {
+        train,
+        validation,
+        documents: file.count,
+        ledger,
+        padding,
+        close: () => file.close(),
+      }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  async dispose(): Promise<void> {
+    await this.#spool?.remove()
+    this.#spool = undefined
+  }
+
+  /** The special tokens that the vocabulary grows by. */
+  #specialOf(): readonly string[] {
+    const { template, tokenizer } = this.settings
+    if (template === undefined || template === chatml.name) return chatml.special
+    if (template === plainTemplate.name) return []
+    const special = typeof tokenizer === 'object' && 'encode' in tokenizer ? tokenizer.special : []
+    return chatTemplate(template, { special: [...special].map(([name]) => name) }).special
+  }
+
+  async #read(): Promise<Spool> {
+    if (this.#spool) return this.#spool
+    const { settings, emit, folder } = this
+    const { data, format, columns, duplicates, signal } = settings
+    await guarded(folder, 'create', mkdir(folder, { recursive: true }))
+    const spool = (this.#spool = await Spool.create(folder))
+    const cleaner = new Cleaner({ scrub: scrubOf(settings), duplicates })
+    const options = {
+      ...(format !== undefined && { format }),
+      ...(columns !== undefined && { columns }),
+      signal,
+      onNotice: ({ message }: { message: string }) => emit({ type: 'notice', message }),
+      onProgress: ({ bytes, totalBytes }: { bytes: number; totalBytes: number }) =>
+        emit({ type: 'prepare', phase: 'read', progress: totalBytes ? bytes / totalBytes : 0 }),
+    }
+    try {
+      for await (const batch of readBatches(data, options))
+        for (const row of batch) await spool.add(await cleaner.clean(row))
+    } catch (error) {
+      if (!(error instanceof AbortError)) throw error
+      const what = 'Stopped while the data was read'
+      throw new AbortError(what, undefined, { cause: error.cause })
+    }
+    if (spool.clean > 0) return spool
+    throw new GptloomError(
+      'ERR_DATA',
+      `There is nothing to learn from: none of ${spool.total} rows can be used. ` +
+        `\`gptloom check\` says what is wrong with each. The first: ${spool.firstProblem}`,
+    )
+  }
+
+  async *#texts(spool: Spool): AsyncGenerator<string> {
+    const { emit } = this
+    let read = 0
+    // What the template itself says must be in a vocabulary of characters too.
+    yield 'system\nuser\nassistant\ntool\nSystem:\nUser:\nAssistant:\nTool:\n'
+    for await (const text of spool.texts()) {
+      yield `${text}\n`
+      read += text.length
+      const progress = Math.min(1, read / Math.max(1, spool.bytes))
+      emit({ type: 'prepare', phase: 'vocabulary', progress })
+    }
+  }
+}
+
+/** Personal data is taken out of conversations unless the settings say otherwise. */
+function scrubOf({ privacy }: Settings): Scrub | undefined {
+  if (privacy === false) return undefined
+  if (privacy === undefined) return exampleScrubber(new Scrubber(), 'chats')
+  return exampleScrubber(privacy === true ? new Scrubber() : new Scrubber(privacy))
+}
+
+function partOf(
+  file: ExampleFile,
+  number: number,
+  options: ConstructorParameters<typeof PackedLoader>[2],
+): Part & { padding: number } {
+  const all = Uint32Array.from({ length: file.count }, (_, i) => i)
+  const examples = all.filter((i) => file.part(i) === number)
+  const sum = (of: (i: number) => number) => examples.reduce((total, i) => total + of(i), 0)
+  return Object.assign(new PackedLoader(file, [{ examples }], options), {
+    tokens: sum((i) => file.learnedTokens(i)),
+    bytes: sum((i) => file.learnedBytes(i)),
+  })
+}

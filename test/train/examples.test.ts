@@ -1,0 +1,203 @@
+// Training on conversations and the like: from records to a model that answers and stops, stopped and
+// resumed, and from a base.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { load, train } from '../../lib/index.js'
+import type { TrainEvent, TrainOptions } from '../../lib/index.js'
+import { contents, eventsOf, failure, fresh, nano, strays, textFile, weights } from './nano.js'
+
+const cities = ['Rome', 'Oslo', 'Lima', 'Bern', 'Cairo', 'Quito']
+const records = Array.from({ length: 240 }, (_, i) => ({
+  messages: [
+    {
+      role: 'user',
+      content: `Where is parcel ${i}${i % 9 === 0 ? ', asks anna@example.org' : ''}?`,
+    },
+    { role: 'assistant', content: `It is in ${cities[i % 6]}.` },
+  ],
+}))
+const jsonl = (rows: unknown[]) => {
+  const path = fresh('chats.jsonl')
+  writeFileSync(path, rows.map((row) => JSON.stringify(row) + '\n').join(''))
+  return path
+}
+const chats = (change: Partial<TrainOptions> = {}) =>
+  nano({
+    data: jsonl(records),
+    ...change,
+    model: { context: 64, width: 32, ...(change.model as object) },
+  })
+const startOf = (events: TrainEvent[]) => events.find((event) => event.type === 'start')!
+
+test('a model learns to answer in its template and to stop, and the ledger adds up', async () => {
+  const options = chats({ steps: 160, batch: 8, learningRate: 1e-2, evaluateEvery: 80 })
+  const run = train(options)
+  const events = await eventsOf(run)
+  const { model, report } = await run
+  assert.ok(report.bestLoss < 0.6 * report.firstLoss, `${report.firstLoss} -> ${report.bestLoss}`)
+  const { data } = startOf(events)
+  const { rows, kept, duplicates, dropped, broken, redactions } = data.ledger!
+  assert.is(rows, 240)
+  assert.is(rows, kept + duplicates + dropped + broken)
+  assert.ok(redactions.email! >= 20)
+  assert.ok(data.padding! < 0.5)
+  const notices = events.filter(({ type }) => type === 'notice')
+  assert.is(notices.length, 1)
+  using loaded = await load(options.output)
+  assert.is(loaded.template!.name, 'chatml')
+  for (const from of [model, loaded]) {
+    const [answer] = await from.completions('', { maxTokens: 1 })
+    assert.ok(answer)
+    let text = ''
+    const question = [{ role: 'user' as const, content: 'Where is parcel 5?' }]
+    for await (const piece of from.chat(question, { temperature: 0, maxTokens: 60 })) text += piece
+    assert.match(text, /^It is in \w+\.$/)
+  }
+  assert.not.match(
+    ['data/ledger.jsonl', 'tokenizer.json']
+      .map((name) => readFileSync(join(options.output, name), 'utf8'))
+      .join(),
+    'anna@',
+  )
+  model.dispose()
+})
+
+test('records from code, a file and standard input-like streams give the same weights', async () => {
+  const common = { steps: 4, seed: 3, evaluateEvery: 4 }
+  const a = chats(common)
+  const b = chats({ ...common, data: records })
+  async function* stream() {
+    yield* records
+  }
+  const c = chats({ ...common, data: stream() })
+  for (const options of [a, b, c]) (await train(options)).model.dispose()
+  assert.ok(weights(a.output).equals(weights(b.output)))
+  assert.ok(weights(a.output).equals(weights(c.output)))
+})
+
+test('stopped and resumed: the bits of a run without a break, and the data are not read again', async () => {
+  const options = chats({ steps: 10, evaluateEvery: 5, seed: 5, model: { dropout: 0.1 } })
+  const reference = { ...options, output: fresh() }
+  await train(reference)
+  const controller = new AbortController()
+  const run = train({ ...options, signal: controller.signal })
+  run.catch(() => {})
+  const error = await failure(
+    (async () => {
+      for await (const event of run)
+        if (event.type === 'step' && event.step === 4) controller.abort()
+    })(),
+  )
+  assert.is(error.name, 'AbortError')
+  const events = await eventsOf(train({ ...options, resume: true }))
+  assert.not.ok(events.some(({ type }) => type === 'prepare' || type === 'notice'))
+  assert.ok(startOf(events).data.ledger)
+  assert.ok(weights(options.output).equals(weights(reference.output)))
+  assert.equal(strays(options.output), [])
+})
+
+test('stopped while the data are read: nothing is left', async () => {
+  for (const phase of ['read', 'encode'] as const) {
+    const controller = new AbortController()
+    const options = chats({ data: jsonl(Array(30).fill(records).flat()), duplicates: 'keep' })
+    const run = train({ ...options, signal: controller.signal })
+    run.catch(() => {})
+    const error = await failure(
+      (async () => {
+        for await (const event of run)
+          if (event.type === 'prepare' && event.phase === phase) controller.abort()
+      })(),
+    )
+    assert.is(error.name, 'AbortError', String(error))
+    assert.not.ok(existsSync(options.output), phase)
+  }
+})
+
+test('data without a row to learn from are refused with the first reason, and nothing is left', async () => {
+  const bad = jsonl([{ messages: [{ role: 'user', content: 'Hello' }] }, { messages: 3 }])
+  const options = chats({ data: bad })
+  const error = await failure(train(options))
+  assert.is(error.code, 'ERR_DATA')
+  assert.match(error.message, /none of 2 rows can be used.*The first: .*chats\.jsonl, line 1: /)
+  assert.not.ok(existsSync(options.output))
+  const mistake = async (change: object, pattern: RegExp) =>
+    assert.throws(() => train({ ...options, ...change }), pattern)
+  await mistake({ learn: 'some' }, /for learn, received "some"/)
+  await mistake({ long: 'x' }, /for long, received "x"/)
+  await mistake({ split: 1 }, /for split, received 1/)
+  await mistake({ format: 'jsnl' }, /for format, received "jsnl"/)
+  await mistake({ privacy: 'no' }, /for privacy, received "no"/)
+  await mistake({ privacy: { operator: 'eat' } }, /operator/)
+  await mistake({ template: 3 }, /for template, received 3/)
+})
+
+test("privacy: false leaves personal data in; a model's own vocabulary gets the special tokens", async () => {
+  const options = chats({ privacy: false, tokenizer: { kind: 'bpe', size: 300 }, steps: 2 })
+  const { data } = startOf(await eventsOf(train(options)))
+  assert.equal(data.ledger!.redactions, {})
+  using model = await load(options.output)
+  for (const name of ['<|im_start|>', '<|im_end|>', '<|endoftext|>'])
+    assert.ok(model.tokenizer.special.has(name), name)
+  const plain = chats({ template: 'plain', steps: 2 })
+  await train(plain)
+  using other = await load(plain.output)
+  assert.is(other.template!.name, 'plain')
+  assert.not.ok(other.tokenizer.special.has('<|im_start|>'))
+})
+
+test('from a base: its sizes and words are taken, its embeddings grow, and it starts where it was', async () => {
+  const text = nano({
+    data: textFile(4000),
+    steps: 60,
+    tokenizer: { kind: 'bpe', size: 280 },
+    model: { width: 32, context: 64 },
+  })
+  const { report: before } = await train(text)
+  // The same text again: the first loss is the last one.
+  const again = {
+    data: text.data,
+    output: fresh(),
+    base: text.output,
+    steps: 2,
+    threads: 1,
+    batch: 4,
+    evaluateTokens: 256,
+  }
+  const { report } = await train(again)
+  assert.ok(
+    Math.abs(report.firstLoss - before.bestLoss) < 1e-5,
+    `${report.firstLoss} ${before.bestLoss}`,
+  )
+  const tuned = { ...again, data: jsonl(records), output: fresh(), steps: 3 }
+  const start = startOf(await eventsOf(train(tuned)))
+  assert.is(start.model.width, 32)
+  assert.is(start.tokenizer.size, 282)
+  assert.is(start.learningRate, 1e-4)
+  using model = await load(tuned.output)
+  assert.is(model.config.vocabulary, 282)
+  const rerun = await eventsOf(train({ ...tuned, steps: 5, resume: true }))
+  assert.is(startOf(rerun).step, 3)
+
+  const before2 = contents(text.output)
+  const fails = (change: object, pattern: RegExp) =>
+    assert.throws(() => train({ ...again, output: fresh(), ...change } as TrainOptions), pattern)
+  fails({ tokenizer: 'gpt2' }, /'auto': the base's own is taken for tokenizer/)
+  fails({ model: 'micro' }, /no preset beside a base for model/)
+  fails(
+    { model: { layers: 3 } },
+    /dropout and context alone beside a base for model, received "with layers"/,
+  )
+  const long = await failure(train({ ...again, output: fresh(), model: { context: 128 } }))
+  assert.match(long.message, /at most the base's 64 for model.context, received 128/)
+  const missing = await failure(train({ ...again, output: fresh(), base: fresh('none') }))
+  assert.is(missing.code, 'ERR_FILE')
+  assert.equal(contents(text.output), before2)
+  assert.equal(
+    readdirSync(text.output).filter((name) => name.startsWith('.')),
+    [],
+  )
+})
+
+test.run()
