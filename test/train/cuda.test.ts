@@ -1,0 +1,89 @@
+// device: cuda
+// timeout: 1200
+//
+// A whole run on the GPU: it follows the CPU's losses, gives the same bits again, goes on where it was
+// stopped and on the other device, and the model writes the same text.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { load, train } from '../../lib/index.js'
+import type { TrainEvent, TrainOptions } from '../../lib/index.js'
+import { skipsCuda } from '../tensor/cuda.js'
+import { eventsOf, fresh, nano, textFile, weights } from './nano.js'
+
+const data = textFile(3000)
+const small: Partial<TrainOptions> = {
+  data,
+  steps: 50,
+  batch: 2,
+  evaluateEvery: 50,
+  evaluateTokens: 128,
+  learningRate: 3e-3,
+  seed: 7,
+  threads: 2,
+  model: { layers: 2, heads: 2, width: 64, context: 64 },
+}
+const losses = (events: TrainEvent[]) =>
+  events.flatMap((event) => (event.type === 'step' ? [event.loss] : []))
+const run = async (change: Partial<TrainOptions>) => {
+  const options = nano({ ...small, ...change })
+  return { options, losses: losses(await eventsOf(train(options))) }
+}
+
+if (skipsCuda()) {
+  test('nothing without a GPU', () => {})
+} else {
+  const cpu = await run({ device: 'cpu' })
+
+  test('50 steps in float32 follow the CPU within 1e-4, in bfloat16 within 2 %', async () => {
+    const exact = await run({ device: 'cuda', precision: 'float32' })
+    const far = exact.losses.map((loss, i) => Math.abs(loss - cpu.losses[i]!))
+    assert.ok(Math.max(...far) < 1e-4, `${Math.max(...far)}`)
+    const rounded = await run({ device: 'cuda' })
+    const apart = rounded.losses.map((loss, i) => Math.abs(loss / cpu.losses[i]! - 1))
+    console.log(`\nfloat32 within ${Math.max(...far)}, bfloat16 within ${Math.max(...apart)}`)
+    assert.ok(Math.max(...apart) < 0.02, `${Math.max(...apart)}`)
+    assert.is(cpu.losses.length, 50)
+    assert.ok(cpu.losses.at(-1)! < 0.8 * cpu.losses[0]!)
+
+    // What was trained on one device writes the same text on the other.
+    using there = await load(exact.options.output, { device: 'cuda' })
+    using here = await load(exact.options.output, { device: 'cpu' })
+    const options = { maxTokens: 24, temperature: 0 }
+    assert.is(await there.complete('The ', options), await here.complete('The ', options))
+  })
+
+  const short = { steps: 4, evaluateEvery: 2, model: { ...(small.model as object), dropout: 0.1 } }
+  for (const precision of ['float32', 'bfloat16'] as const) {
+    test(`${precision}: two runs, and one that was stopped, give the same bits`, async () => {
+      const one = await run({ ...short, device: 'cuda', precision })
+      const two = await run({ ...short, device: 'cuda', precision, batch: 2 })
+      assert.ok(weights(one.options.output).equals(weights(two.options.output)))
+      const controller = new AbortController()
+      const options = nano({ ...small, ...short, device: 'cuda', precision, output: fresh() })
+      const stopped = train({ ...options, signal: controller.signal })
+      stopped.catch(() => {})
+      try {
+        for await (const event of stopped)
+          if (event.type === 'step' && event.step === 2) controller.abort()
+      } catch (error) {
+        assert.is((error as Error).name, 'AbortError')
+      }
+      await train({ ...options, resume: true })
+      assert.ok(weights(options.output).equals(weights(one.options.output)))
+    })
+  }
+
+  test('a checkpoint goes on on the other device', async () => {
+    const began = await run({ steps: 3, device: 'cuda', precision: 'bfloat16' })
+    const after = async (device: string) => {
+      const more = { ...began.options, device, steps: 6, resume: true, precision: 'auto' as const }
+      return losses(await eventsOf(train(more)))
+    }
+    const onCpu = await after('cpu')
+    assert.is(onCpu.length, 3)
+    for (const [i, loss] of onCpu.entries())
+      assert.ok(Math.abs(loss / cpu.losses[3 + i]! - 1) < 0.05, `${loss} ${cpu.losses[3 + i]}`)
+  })
+}
+
+test.run()
