@@ -157,9 +157,10 @@ function anonymous<T>(value: T): T {
 function withoutNames(text: string): string {
   const home = os.homedir()
   const parts = home.length > 1 ? text.split(home) : [text]
-  // Only as a whole path or the start of one: /root is not in /rootfs.
+  // Only as a whole path or the start of one: /root is neither in /rootfs nor in /tmp/root.
   let short = parts[0]!
-  for (const part of parts.slice(1)) short += (/^[\w-]/.test(part) ? home : '~') + part
+  for (const part of parts.slice(1))
+    short += (/^[\w-]/.test(part) || /[\w.-]$/.test(short) ? home : '~') + part
   const name = userName()
   return name
     ? short

@@ -65,6 +65,12 @@ const data: Flag[] = [
     help: 'auto, gpt2, character, bpe or bpe:<size> (auto)',
     parse: tokenizer,
   },
+  {
+    name: 'weights',
+    value: '<a,b,...>',
+    help: 'how often an epoch shows the examples of each path (1 each)',
+    parse: numbers,
+  },
   ...dataFlags,
   {
     name: 'split',
@@ -86,7 +92,7 @@ const course: Flag[] = [
     name: 'betas',
     value: '<a,b>',
     help: "decay rates of AdamW's moments (0.9,0.99)",
-    parse: betas,
+    parse: numbers,
   },
   numeric('weight-decay', "AdamW's decay of matrices (0.1)", 'weightDecay'),
   numeric('clip', "bound on the gradient's norm, 0 for none (1)"),
@@ -209,7 +215,7 @@ function tokenizer(text: string): unknown {
   return size === undefined ? text : { kind: 'bpe', size: number(size) }
 }
 
-function betas(text: string): unknown {
+function numbers(text: string): unknown {
   return text.split(',').map(number)
 }
 

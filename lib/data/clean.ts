@@ -3,6 +3,7 @@ import { DuplicateFinder } from './duplicates.js'
 import type { DuplicateOptions } from './duplicates.js'
 import { brokenEntry } from './ledger.js'
 import type { LedgerEntry } from './ledger.js'
+import { Numbers } from './numbers.js'
 import type { Example, Origin, Row } from './record.js'
 
 /** Takes personal data out of an example, or says that it must not be learned from at all. */
@@ -37,10 +38,10 @@ export type CleanRow =
 /** Cleans rows in their order. */
 export class Cleaner {
   readonly #finder: DuplicateFinder
-  /** Origins of clean rows, to name them: a file's number, line and row each. */
-  readonly #files: string[] = []
-  #origins = new Float64Array(3 * 1024)
-  #count = 0
+  /** Origins of clean rows, to name them: files with the first row of each stretch, lines and rows. */
+  readonly #files: { file: string; first: number }[] = []
+  readonly #lines = new Numbers(Uint32Array)
+  readonly #rows = new Numbers(Uint32Array)
 
   constructor(private readonly options: CleanOptions = {}) {
     this.#finder = new DuplicateFinder(options.likeness)
@@ -57,7 +58,7 @@ export class Cleaner {
       const message = `It holds personal data of the kind ${drop}`
       return { entry: { ...origin, status: 'dropped', reason: 'personal-data', message } }
     }
-    const found = this.#finder.add(textOf(example), this.#count)
+    const found = this.#finder.add(textOf(example), this.#rows.length)
     if (found && duplicates === 'drop') {
       const of = this.#origin(found.of)
       return { entry: { ...origin, status: 'duplicate', of, likeness: found.kind } }
@@ -67,19 +68,20 @@ export class Cleaner {
   }
 
   #remember({ file, line, row }: Origin): void {
-    if (this.#files.at(-1) !== file) this.#files.push(file)
-    const at = 3 * this.#count++
-    if (at === this.#origins.length) {
-      const larger = new Float64Array(2 * at)
-      larger.set(this.#origins)
-      this.#origins = larger
-    }
-    this.#origins.set([this.#files.length - 1, line, row], at)
+    if (this.#files.at(-1)?.file !== file) this.#files.push({ file, first: this.#rows.length })
+    this.#lines.push(line)
+    this.#rows.push(row)
   }
 
   #origin(number: number): Origin {
-    const [file, line, row] = this.#origins.subarray(3 * number, 3 * number + 3)
-    return { file: this.#files[file!]!, line: line!, row: row! }
+    let [low, high] = [0, this.#files.length]
+    while (high - low > 1) {
+      const middle = (low + high) >> 1
+      if (this.#files[middle]!.first <= number) low = middle
+      else high = middle
+    }
+    const { file } = this.#files[low]!
+    return { file, line: this.#lines.get(number), row: this.#rows.get(number) }
   }
 }
 

@@ -1,4 +1,5 @@
 // Finds texts that were seen before: the same, or nearly the same.
+import { Numbers } from './numbers.js'
 
 /** How alike two texts must be, by default: the share of word 5-grams that they have in common. */
 export const SIMILARITY = 0.8
@@ -16,8 +17,8 @@ export interface DuplicateOptions {
    */
   similarity?: number
   /**
-   * The most texts that are remembered for near duplicates, about 330 bytes each; later ones are still
-   * compared with these. Default 250000.
+   * The most texts that are remembered for near duplicates, about 240 bytes each; later ones are still
+   * compared with these. Default 200000.
    */
   most?: number
 }
@@ -36,16 +37,15 @@ export interface Duplicate {
 export class DuplicateFinder {
   readonly #similarity: number
   readonly #most: number
-  readonly #exact = new HashTable()
-  readonly #bands = Array.from({ length: BANDS }, () => new HashTable())
+  readonly #exact = new HashTable(Float64Array)
+  readonly #bands = Array.from({ length: BANDS }, () => new HashTable(Uint32Array))
   /** 8 bits of each minimum, of the texts that are remembered. */
   #signatures = new Uint8Array(BINS * 1024)
-  #numbers = new Float64Array(1024)
-  #remembered = 0
+  readonly #numbers = new Numbers(Float64Array)
   readonly #minima = new Uint32Array(BINS)
   readonly #words = new Uint32Array(SHINGLE)
 
-  constructor({ similarity = SIMILARITY, most = 250_000 }: DuplicateOptions = {}) {
+  constructor({ similarity = SIMILARITY, most = 200_000 }: DuplicateOptions = {}) {
     this.#similarity = similarity
     this.#most = most
   }
@@ -63,7 +63,7 @@ export class DuplicateFinder {
     this.#densify()
     const near = this.#lookUp()
     if (near !== undefined) return { kind: 'near', of: near }
-    if (this.#remembered < this.#most) this.#remember(number)
+    if (this.#numbers.length < this.#most) this.#remember(number)
     return undefined
   }
 
@@ -142,28 +142,23 @@ export class DuplicateFinder {
       let equal = 0
       for (let bin = 0; bin < BINS; bin++)
         if (this.#signatures[candidate * BINS + bin] === (this.#minima[bin]! & 0xff)) equal++
-      if (equal >= this.#similarity * BINS) return this.#numbers[candidate]!
+      if (equal >= this.#similarity * BINS) return this.#numbers.get(candidate)
     }
     return undefined
   }
 
   #remember(number: number): void {
-    const at = this.#remembered++
-    if (at === this.#numbers.length) {
-      this.#numbers = grown(this.#numbers, Float64Array)
-      this.#signatures = grown(this.#signatures, Uint8Array)
+    const at = this.#numbers.length
+    if (at * BINS === this.#signatures.length) {
+      const larger = new Uint8Array(2 * this.#signatures.length)
+      larger.set(this.#signatures)
+      this.#signatures = larger
     }
-    this.#numbers[at] = number
+    this.#numbers.push(number)
     for (let bin = 0; bin < BINS; bin++)
       this.#signatures[at * BINS + bin] = this.#minima[bin]! & 0xff
     for (let band = 0; band < BANDS; band++) this.#bands[band]!.getOrSet(this.#band(band), at)
   }
-}
-
-function grown<T extends Float64Array | Uint8Array>(array: T, type: new (length: number) => T): T {
-  const larger = new type(2 * array.length)
-  larger.set(array)
-  return larger
 }
 
 /** One step of FNV-1a on 32 bits. */
@@ -186,40 +181,46 @@ function isPunctuation(code: number): boolean {
   return code < 128 && !(code >= 48 && code <= 57) && !(lower(code) >= 97 && lower(code) <= 122)
 }
 
-/** Integers below 2^53 to numbers, in typed arrays: 32 bytes an entry, where a Map takes twice that. */
+/** Integers to integers below 2^32 - 1, in typed arrays: some 10 bytes an entry, where a Map takes 50. */
 class HashTable {
-  #keys = new Float64Array(1024).fill(-1)
-  #values = new Float64Array(1024)
+  #keys: Float64Array | Uint32Array
+  /** One more than each value; 0 for a free place. */
+  #values = new Uint32Array(1024)
   #size = 0
 
+  /** @param type that holds the keys: below 2^53, or below 2^32 */
+  constructor(private readonly type: typeof Float64Array | typeof Uint32Array) {
+    this.#keys = new type(1024)
+  }
+
   get(key: number): number | undefined {
-    const at = this.#place(key)
-    return this.#keys[at] === key ? this.#values[at] : undefined
+    const value = this.#values[this.#place(key)]!
+    return value === 0 ? undefined : value - 1
   }
 
   /** The value of a key; when there is none, sets it and returns undefined. */
   getOrSet(key: number, value: number): number | undefined {
     const at = this.#place(key)
-    if (this.#keys[at] === key) return this.#values[at]
+    if (this.#values[at] !== 0) return this.#values[at]! - 1
     this.#keys[at] = key
-    this.#values[at] = value
-    if (++this.#size * 2 > this.#keys.length) this.#grow()
+    this.#values[at] = value + 1
+    if (++this.#size > 0.8 * this.#values.length) this.#grow()
     return undefined
   }
 
   #place(key: number): number {
-    const mask = this.#keys.length - 1
+    const mask = this.#values.length - 1
     let at = mix((key >>> 0) ^ Math.floor(key / 2 ** 32)) & mask
-    while (this.#keys[at] !== -1 && this.#keys[at] !== key) at = (at + 1) & mask
+    while (this.#values[at] !== 0 && this.#keys[at] !== key) at = (at + 1) & mask
     return at
   }
 
   #grow(): void {
     const [keys, values] = [this.#keys, this.#values]
-    this.#keys = new Float64Array(2 * keys.length).fill(-1)
-    this.#values = new Float64Array(2 * keys.length)
+    this.#keys = new this.type(2 * keys.length)
+    this.#values = new Uint32Array(2 * values.length)
     for (let i = 0; i < keys.length; i++) {
-      if (keys[i] === -1) continue
+      if (values[i] === 0) continue
       const at = this.#place(keys[i]!)
       this.#keys[at] = keys[i]!
       this.#values[at] = values[i]!

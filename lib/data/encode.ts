@@ -7,6 +7,7 @@ import type { Rendered, Tokenizer } from '../tokenizer/index.js'
 import type { CleanRow } from './clean.js'
 import { ExampleFile, ExampleWriter } from './examples.js'
 import { Ledger } from './ledger.js'
+import { Numbers } from './numbers.js'
 import type { LedgerSummary } from './ledger.js'
 import { renderExample } from './render.js'
 import type { RenderSettings } from './render.js'
@@ -98,8 +99,7 @@ class Encoder {
    * The example that each clean row gave first, -1 for none: the splitter counts examples, and
    * duplicates name rows.
    */
-  #firsts = new Float64Array(1024)
-  #rows = 0
+  readonly #firsts = new Numbers(Float64Array)
   readonly #lengths: Int32Array
 
   constructor(
@@ -116,7 +116,7 @@ class Encoder {
     const { origin, example, redacted, like } = row
     const outcome = renderExample(example, this.options)
     const first = this.writer.count
-    this.#remember(outcome.parts.length > 0 ? first : -1)
+    this.#firsts.push(outcome.parts.length > 0 ? first : -1)
     if (outcome.parts.length === 0 && 'reason' in outcome) {
       const { reason, tokens } = outcome
       const message = this.#whyNot(reason, tokens)
@@ -132,9 +132,9 @@ class Encoder {
       this.bytes += this.#byteLength(part, false)
       await this.writer.add({ ...part, origin: { source, line, row }, learnedBytes })
       // What one row was split into stays together, and so does what repeats it.
-      const of = i > 0 ? first : this.#firsts[like ?? -1]
-      const known = of !== undefined && of >= 0
-      this.splitter.add({ group: example.group, time: example.time, ...(known && { like: of }) })
+      const of = i > 0 ? first : like === undefined ? -1 : this.#firsts.get(like)
+      const { group, time } = example
+      this.splitter.add({ group, time, ...(of >= 0 && { like: of }) })
     }
     const change = 'change' in outcome ? outcome.change : undefined
     await this.ledger.add({
@@ -162,15 +162,6 @@ class Encoder {
       sum += this.#lengths[token]!
     }
     return sum
-  }
-
-  #remember(first: number): void {
-    if (this.#rows === this.#firsts.length) {
-      const larger = new Float64Array(2 * this.#rows)
-      larger.set(this.#firsts)
-      this.#firsts = larger
-    }
-    this.#firsts[this.#rows++] = first
   }
 }
 

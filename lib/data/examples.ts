@@ -1,5 +1,5 @@
 // Prepared examples on disk: every token with whether it is learned, and the row that it came from.
-import { open, readFile } from 'node:fs/promises'
+import { open, readFile, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GptloomError, checkInteger } from '../errors.js'
@@ -126,16 +126,22 @@ export class ExampleWriter {
   }
 }
 
+/** What is held in memory of each example: 20 bytes. */
+interface Index {
+  offsets: Float64Array
+  lengths: Uint32Array
+  learnedTokens: Uint32Array
+  learnedBytes: Uint32Array
+}
+
 /** Examples that an ExampleWriter has written, any of them at any time. */
 export class ExampleFile {
   private constructor(
     readonly tokens: TokenFile,
-    /** Number of examples. */
-    readonly count: number,
     private readonly learn: FileHandle,
-    private readonly index: Buffer,
+    private readonly index: Index,
     private readonly parts: Uint8Array,
-    private readonly learnPath: string,
+    private readonly path: (extension: string) => string,
   ) {}
 
   /** @throws GptloomError ERR_FILE when a file cannot be read, ERR_FORMAT when one is damaged */
@@ -149,10 +155,10 @@ export class ExampleFile {
       const { size } = await guarded(path('learn'), 'read', learn.stat())
       if (size !== Math.ceil(tokens.count / 8)) throw damaged(path('learn'))
       const index = await readIndex(path('index'), tokens.count)
-      const count = index.length / ENTRY
       const parts = await guarded(path('parts'), 'read', readFile(path('parts')))
-      if (parts.length !== count || parts.some((part) => part > 1)) throw damaged(path('parts'))
-      return new ExampleFile(tokens, count, learn, index, parts, path('learn'))
+      if (parts.length !== index.lengths.length || parts.some((part) => part > 1))
+        throw damaged(path('parts'))
+      return new ExampleFile(tokens, learn, index, parts, path)
     } catch (error) {
       await tokens.close()
       for (const file of opened) await file.close()
@@ -160,9 +166,14 @@ export class ExampleFile {
     }
   }
 
+  /** Number of examples. */
+  get count(): number {
+    return this.index.lengths.length
+  }
+
   /** Tokens of example i. */
   length(i: number): number {
-    return this.index.readUInt32LE(i * ENTRY + 8)
+    return this.index.lengths[i]!
   }
 
   /** 0 for training, 1 for validation. */
@@ -172,32 +183,50 @@ export class ExampleFile {
 
   /** Tokens of example i that are targets. */
   learnedTokens(i: number): number {
-    return this.index.readUInt32LE(i * ENTRY + 32)
+    return this.index.learnedTokens[i]!
   }
 
+  /** Bytes of text that the learned tokens of example i stand for. */
   learnedBytes(i: number): number {
-    return this.index.readUInt32LE(i * ENTRY + 12)
+    return this.index.learnedBytes[i]!
   }
 
-  origin(i: number): ExampleOrigin {
-    return {
-      source: this.index.readUInt32LE(i * ENTRY + 28),
-      line: Number(this.index.readBigUInt64LE(i * ENTRY + 16)),
-      row: this.index.readUInt32LE(i * ENTRY + 24),
+  /** Where example i came from. */
+  async origin(i: number): Promise<ExampleOrigin> {
+    const path = this.path('index')
+    const file = await guarded(path, 'open', open(path, 'r'))
+    try {
+      const entry = Buffer.alloc(ENTRY)
+      if ((await guarded(path, 'read', readFully(file, entry, i * ENTRY))) < ENTRY)
+        throw damaged(path)
+      const line = Number(entry.readBigUInt64LE(16))
+      return { source: entry.readUInt32LE(28), line, row: entry.readUInt32LE(24) }
+    } finally {
+      await file.close()
     }
+  }
+
+  /** The source of every example. */
+  async sources(): Promise<Uint32Array> {
+    const sources = new Uint32Array(this.count)
+    await scanIndex(this.path('index'), (entry, i) => {
+      if (i < sources.length) sources[i] = entry.readUInt32LE(28)
+    })
+    return sources
   }
 
   /** The tokens of example i, and which of them are learned. */
   async read(i: number): Promise<Rendered> {
     const length = this.length(i)
-    const first = Number(this.index.readBigUInt64LE(i * ENTRY))
-    const bits = new Uint8Array(((first + length + 7) >> 3) - (first >> 3))
+    const first = this.index.offsets[i]!
+    const bits = new Uint8Array(Math.floor((first + length + 7) / 8) - Math.floor(first / 8))
     const learn = new Uint8Array(length)
+    const path = this.path('learn')
     const [tokens, count] = await Promise.all([
       this.tokens.read(first, length, new Int32Array(length)),
-      guarded(this.learnPath, 'read', readFully(this.learn, bits, Math.floor(first / 8))),
+      guarded(path, 'read', readFully(this.learn, bits, Math.floor(first / 8))),
     ])
-    if (count < bits.length) throw damaged(this.learnPath)
+    if (count < bits.length) throw damaged(path)
     for (let t = 0; t < length; t++) {
       const bit = (first % 8) + t
       learn[t] = (bits[bit >> 3]! >> (bit & 7)) & 1
@@ -212,20 +241,36 @@ export class ExampleFile {
 }
 
 /** Reads the index, checking that the examples lie one after another and cover the tokens. */
-async function readIndex(path: string, tokens: number): Promise<Buffer> {
+async function readIndex(path: string, tokens: number): Promise<Index> {
+  const { size } = await guarded(path, 'read', stat(path))
+  const count = size / ENTRY
+  if (!Number.isInteger(count) || count > 2 ** 31) throw damaged(path)
+  const lengths = new Uint32Array(count)
+  const [learnedTokens, learnedBytes] = [new Uint32Array(count), new Uint32Array(count)]
+  const offsets = new Float64Array(count)
+  let next = 0
+  const read = await scanIndex(path, (entry, i) => {
+    if (i >= count || Number(entry.readBigUInt64LE(0)) !== next) throw damaged(path)
+    offsets[i] = next
+    next += lengths[i] = entry.readUInt32LE(8)
+    learnedBytes[i] = entry.readUInt32LE(12)
+    learnedTokens[i] = entry.readUInt32LE(32)
+  })
+  if (read !== count || next !== tokens) throw damaged(path)
+  return { offsets, lengths, learnedTokens, learnedBytes }
+}
+
+/** Shows every entry of an index; returns how many there are. */
+async function scanIndex(path: string, see: (entry: Buffer, i: number) => void): Promise<number> {
   const file = await guarded(path, 'open', open(path, 'r'))
   try {
-    const { size } = await guarded(path, 'read', file.stat())
-    if (size % ENTRY !== 0 || size > 2 ** 31) throw damaged(path)
-    const index = Buffer.alloc(size)
-    if ((await guarded(path, 'read', readFully(file, index, 0))) < size) throw damaged(path)
-    let next = 0
-    for (let at = 0; at < size; at += ENTRY) {
-      if (Number(index.readBigUInt64LE(at)) !== next) throw damaged(path)
-      next += index.readUInt32LE(at + 8)
+    const piece = Buffer.alloc(ENTRY * 4096)
+    let count = 0
+    for (;;) {
+      const read = await guarded(path, 'read', readFully(file, piece, count * ENTRY))
+      for (let at = 0; at + ENTRY <= read; at += ENTRY) see(piece.subarray(at, at + ENTRY), count++)
+      if (read < piece.length) return count
     }
-    if (next !== tokens) throw damaged(path)
-    return index
   } finally {
     await file.close()
   }

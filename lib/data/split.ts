@@ -1,5 +1,6 @@
 // Which examples are kept apart for validation. What belongs together stays on one side.
 import { philox, splitWords } from '../random.js'
+import { Numbers } from './numbers.js'
 
 export interface SplitOptions {
   /** The share of the examples for validation. */
@@ -12,9 +13,8 @@ export interface SplitOptions {
 /** Collects what a split needs to know of each example, a few bytes each. */
 export class Splitter {
   /** For each example its group; groups are merged by pointing at another. */
-  #groups = new Uint32Array(1024)
-  #times = new Float64Array(1024)
-  #count = 0
+  readonly #groups = new Numbers(Uint32Array)
+  readonly #times = new Numbers(Float64Array)
   readonly #named = new Map<string, number>()
 
   /**
@@ -23,10 +23,9 @@ export class Splitter {
    * @param like the number of an earlier example that this one is nearly the same as
    */
   add({ group, time, like }: { group?: string; time?: number; like?: number }): void {
-    const number = this.#count++
-    if (number === this.#groups.length) this.#grow()
-    this.#groups[number] = number
-    this.#times[number] = time ?? -Infinity
+    const number = this.#groups.length
+    this.#groups.push(number)
+    this.#times.push(time ?? -Infinity)
     if (group !== undefined) {
       const first = this.#named.get(group)
       if (first === undefined) this.#named.set(group, number)
@@ -40,7 +39,7 @@ export class Splitter {
    * least one group on each side where there are two.
    */
   finish({ fraction, by, seed }: SplitOptions): Uint8Array {
-    const count = this.#count
+    const count = this.#groups.length
     const parts = new Uint8Array(count)
     const sizes = new Uint32Array(count)
     const ranks = new Float64Array(count).fill(-Infinity)
@@ -48,11 +47,11 @@ export class Splitter {
     for (let i = 0; i < count; i++) {
       const group = this.#find(i)
       // The newest first, or whatever the seed says.
-      if (by === 'time') ranks[group] = Math.max(ranks[group]!, this.#times[i]!)
+      if (by === 'time') ranks[group] = Math.max(ranks[group]!, this.#times.get(i))
       else if (sizes[group] === 0) ranks[group] = philox(key, [group, 0x73706c69, 0, 0])[0]
       sizes[group]!++
     }
-    const groups = this.#groups.slice(0, count).filter((group, i) => group === i)
+    const groups = Uint32Array.from(sizes.keys()).filter((group) => sizes[group]! > 0)
     groups.sort((a, b) => (ranks[a] === ranks[b] ? b - a : ranks[b]! - ranks[a]!))
     let taken = 0
     for (const group of groups.subarray(0, -1)) {
@@ -68,24 +67,12 @@ export class Splitter {
 
   #find(i: number): number {
     const groups = this.#groups
-    while (groups[i] !== i) {
-      groups[i] = groups[groups[i]!]!
-      i = groups[i]!
-    }
+    for (let up; (up = groups.get(i)) !== i; i = groups.get(i)) groups.set(i, groups.get(up))
     return i
   }
 
   #join(a: number, b: number): void {
     const [x, y] = [this.#find(a), this.#find(b)]
-    this.#groups[Math.max(x, y)] = Math.min(x, y)
-  }
-
-  #grow(): void {
-    const groups = new Uint32Array(2 * this.#groups.length)
-    groups.set(this.#groups)
-    const times = new Float64Array(2 * this.#times.length)
-    times.set(this.#times)
-    this.#groups = groups
-    this.#times = times
+    this.#groups.set(Math.max(x, y), Math.min(x, y))
   }
 }

@@ -117,15 +117,16 @@ export class JsonSplitter implements Splitter {
   #string(buffer: string, at: number, last: boolean, parts: Part[]): number {
     const close = closingQuote(buffer, at + 1)
     const newline = this.#lineEnd(buffer, at)
-    if (newline < (close < 0 ? buffer.length : close)) {
+    const end = Math.min(newline, buffer.length)
+    if (newline < (close < 0 ? Infinity : close) || (close < 0 && last)) {
       // No string of JSON holds a line end: it was never closed.
       this.malformed++
-      const text = buffer.slice(at, newline)
+      const text = buffer.slice(at, end)
       parts.push({ type: 'value', raw: text, text, label: this.#label, encode: asIs })
-      return newline
+      return end
     }
     if (close < 0) {
-      if (!last && buffer.length - at < LONGEST_VALUE) return -1
+      if (buffer.length - at < LONGEST_VALUE) return -1
       this.#long = true
       parts.push({ type: 'copy', text: '"' })
       return at + 1

@@ -197,13 +197,13 @@ class States {
   count = 0
   readonly steps: Int32Array
   readonly starts: Float64Array
-  readonly #marks: Int32Array
+  readonly #marks: Float64Array
   #mark = 0
 
   constructor(size: number) {
     this.steps = new Int32Array(size)
     this.starts = new Float64Array(size)
-    this.#marks = new Int32Array(size).fill(-1)
+    this.#marks = new Float64Array(size).fill(-1)
   }
 
   clear(mark: number): void {
@@ -262,6 +262,8 @@ export class Pattern {
         if (best) return best
         while (i < to && !this.#mayBegin(text, i)) i++
         if (i >= to) return undefined
+        // What did not hold at the place before may hold here.
+        current.clear(this.#marks++)
       }
       if (!best && i < to) this.#follow(current, 0, i, text, i)
       const code = i < text.length ? text.codePointAt(i)! : -1

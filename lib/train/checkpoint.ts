@@ -7,7 +7,7 @@ import { GptloomError } from '../errors.js'
 import { exists, guarded, readJson, removeStale, syncFolder, writeFileAtomic } from '../files.js'
 import { writeTensors } from '../formats/huggingface.js'
 import { openSafetensors } from '../formats/safetensors.js'
-import type { GPT2 } from '../models/index.js'
+import type { Module } from '../nn/index.js'
 import type { AdamW } from '../optim/index.js'
 import type { Tensor, Values } from '../tensor/index.js'
 
@@ -40,7 +40,7 @@ function root(output: string): string {
  */
 export async function saveCheckpoint(
   output: string,
-  model: GPT2,
+  model: Module,
   optimizer: AdamW,
   progress: Progress,
 ): Promise<string> {
@@ -103,7 +103,7 @@ export async function newestCheckpoint(output: string): Promise<string | undefin
  */
 export async function loadCheckpoint(
   folder: string,
-  model: GPT2,
+  model: Module,
   optimizer: AdamW,
 ): Promise<Progress> {
   const progress = (await readJson(join(folder, STATE))) as Progress

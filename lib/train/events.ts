@@ -18,10 +18,10 @@ export interface NoticeEvent {
   message: string
 }
 
-/** Data are being read and cleaned, a vocabulary is learned from them, or they are encoded. */
+/** The base is fetched, data are read and cleaned, a vocabulary is learned from them, or they are encoded. */
 export interface PrepareEvent {
   type: 'prepare'
-  phase: 'read' | 'vocabulary' | 'encode'
+  phase: 'download' | 'read' | 'vocabulary' | 'encode'
   /** From 0 to 1. */
   progress: number
 }

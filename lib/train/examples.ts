@@ -7,10 +7,11 @@ import {
   Spool,
   encodeExamples,
   exampleScrubber,
+  findSources,
   openExamples,
   readBatches,
 } from '../data/index.js'
-import type { EncodedExamples, Scrub } from '../data/index.js'
+import type { EncodedExamples, Mixed, Scrub } from '../data/index.js'
 import { AbortError, GptloomError } from '../errors.js'
 import { guarded } from '../files.js'
 import type { GPT2Config } from '../models/index.js'
@@ -27,6 +28,7 @@ import {
 } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import type { Corpus, Cut, Emit, Part, Source } from './corpus.js'
+import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
 import { presetTokenizer, sizeFor } from './vocabulary.js'
 
@@ -87,21 +89,37 @@ export class ExampleSource implements Source {
     const { file, ledger } = encoded
     try {
       const common = { batch: cut.batch, context, seed: cut.seed, filler: tokenizer.endOfText }
-      const part = (number: number, micros = 1) => partOf(file, number, { ...common, micros })
-      const [train, validation] = [part(0, settings.accumulate), part(1)]
-      const { padding } = train
+      const shares = await this.#shares(encoded)
+      const train = new PackedLoader(file, shares, { ...common, micros: settings.accumulate })
+      const validation = new PackedLoader(file, [{ examples: examplesOf(file, 1) }], common)
       return {
-        train,
-        validation,
+        train: Object.assign(train, sizes(file, 0)),
+        validation: Object.assign(validation, sizes(file, 1)),
         documents: file.count,
         ledger,
-        padding,
+        padding: train.padding,
         close: () => file.close(),
       }
     } catch (error) {
       await file.close()
       throw error
     }
+  }
+
+  /** The examples to learn from, by the paths that the settings give weights to. */
+  async #shares({ file, sources }: EncodedExamples): Promise<Mixed[]> {
+    const { weights, data } = this.settings
+    const examples = examplesOf(file, 0)
+    if (!weights) return [{ examples }]
+    const paths = pathsOf(data)!
+    const found = await Promise.all(paths.map((path) => findSources([path]).catch(() => [])))
+    // The last path that leads to a file is the one that speaks of it.
+    const pathOf = new Map(found.flatMap((files, i) => files.map(({ path }) => [path, i] as const)))
+    const numbers = await file.sources()
+    return [...weights.keys(), -1].map((number) => ({
+      weight: weights[number] ?? 1,
+      examples: examples.filter((i) => (pathOf.get(sources[numbers[i]!]!) ?? -1) === number),
+    }))
   }
 
   async dispose(): Promise<void> {
@@ -170,16 +188,16 @@ function scrubOf({ privacy }: Settings): Scrub | undefined {
   return exampleScrubber(privacy === true ? new Scrubber() : new Scrubber(privacy))
 }
 
-function partOf(
-  file: ExampleFile,
-  number: number,
-  options: ConstructorParameters<typeof PackedLoader>[2],
-): Part & { padding: number } {
-  const all = Uint32Array.from({ length: file.count }, (_, i) => i)
-  const examples = all.filter((i) => file.part(i) === number)
-  const sum = (of: (i: number) => number) => examples.reduce((total, i) => total + of(i), 0)
-  return Object.assign(new PackedLoader(file, [{ examples }], options), {
-    tokens: sum((i) => file.learnedTokens(i)),
-    bytes: sum((i) => file.learnedBytes(i)),
-  })
+function examplesOf(file: ExampleFile, part: number): Uint32Array {
+  return Uint32Array.from({ length: file.count }, (_, i) => i).filter((i) => file.part(i) === part)
+}
+
+function sizes(file: ExampleFile, part: number): Pick<Part, 'tokens' | 'bytes'> {
+  let [tokens, bytes] = [0, 0]
+  for (let i = 0; i < file.count; i++) {
+    if (file.part(i) !== part) continue
+    tokens += file.learnedTokens(i)
+    bytes += file.learnedBytes(i)
+  }
+  return { tokens, bytes }
 }

@@ -5,9 +5,10 @@ import { outOfRange } from '../errors.js'
 import type { GptloomError } from '../errors.js'
 import { exists } from '../files.js'
 import { RECORD, detectFormat, findSources } from '../data/index.js'
-import { readBase } from '../formats/base.js'
+import { readBase, readChatTemplate } from '../formats/base.js'
 import type { Base } from '../formats/base.js'
 import { writeDescription } from '../formats/huggingface.js'
+import { resolveModelPath } from '../hub/index.js'
 import { GPT2, checkConfig, parameterCount, resolveModel, trainingMemory } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { AdamW, schedule } from '../optim/index.js'
@@ -16,6 +17,8 @@ import { openDevice } from '../tensor/index.js'
 import type { Device, Dtype } from '../tensor/index.js'
 import { loadTokenizer } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
+import { loraSize, openLearner } from './adapt.js'
+import type { Learner } from './adapt.js'
 import { loadCheckpoint } from './checkpoint.js'
 import type { Progress } from './checkpoint.js'
 import { TextSource } from './corpus.js'
@@ -35,6 +38,8 @@ export interface Job {
   seed: number
   emit: (event: TrainEvent) => void
   model: GPT2
+  /** What of the model is learned. */
+  learner: Learner
   optimizer: AdamW
   tokenizer: Tokenizer
   /** How conversations are written; undefined for plain text. */
@@ -52,18 +57,27 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
   const output = await openOutput(asked)
   const cleanUp = [output.release, output.undo]
   try {
-    const base = output.earlier || asked.base === undefined ? undefined : await readBase(asked.base)
+    const base = await openBase(asked, output, emit)
     if (base) cleanUp.push(() => base.close())
-    const settings = base ? await withBase(asked, base, emit) : asked
-    const folder = join(settings.output, 'data')
-    const source = await openSource(settings, folder, output.earlier !== undefined, emit)
+    const opened = output.earlier
+      ? {
+          ...asked,
+          template: asked.template ?? (await readChatTemplate(asked.output)) ?? undefined,
+        }
+      : base
+        ? await withBase(asked, base, emit)
+        : asked
+    const folder = join(opened.output, 'data')
+    const source = await openSource(opened, folder, output.earlier !== undefined, emit)
     cleanUp.push(() => source.dispose())
-    const planned = await plan(settings, output, source, base?.config)
+    const planned = await plan(opened, output, source, base?.config)
     const { tokenizer, config, memory, parameters, batch, seed } = planned
-    const validation = output.earlier?.validation ?? settings.validation ?? 0.1
+    const validation = output.earlier?.validation ?? opened.validation ?? 0.1
     const corpus = await source.corpus(tokenizer, config, { batch, seed, validation })
     cleanUp.push(() => corpus.close())
-    const usual = defaultLearningRate(parameters) / (settings.base === undefined ? 1 : 10)
+    const settings = paced(opened, corpus)
+    const whole = settings.base !== undefined && !settings.lora
+    const usual = defaultLearningRate(parameters) / (whole ? 10 : 1)
     const peak = settings.learningRate ?? usual
     const { steps, warmup, accumulate, betas, weightDecay } = settings
     const minimum = settings.minLearningRate ?? peak / 10
@@ -72,17 +86,21 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
     const model = new GPT2(config, device, seed, precisionOf(settings, device))
     await base?.load(model)
     await base?.close()
-    const optimizer = new AdamW(model.namedParameters(), { learningRate: peak, betas, weightDecay })
+    const learner = await openLearner(model, settings, seed)
+    const optimizer = new AdamW(learner.trainable, { learningRate: peak, betas, weightDecay })
     const progress: Progress = output.earlier
-      ? await loadCheckpoint(output.earlier.checkpoint, model, optimizer)
+      ? await loadCheckpoint(output.earlier.checkpoint, learner.kept, optimizer)
       : { step: 0, tokens: 0, firstLoss: null, last: null, best: null, recent: [] }
     await device.idle()
     const template = source.template(tokenizer)
     if (!output.earlier) {
       const data = await dataFiles(settings.data)
-      await writeRun(settings.output, { model: config, seed, validation, data })
+      const { lora, freeze } = settings
+      const tuning = lora || freeze.length > 0 ? { lora, freeze } : undefined
+      await writeRun(settings.output, { model: config, seed, validation, data, tuning })
       const chatTemplate = template?.source
-      await writeDescription(settings.output, config, tokenizer, { chatTemplate })
+      // An adapter is no model: what describes one comes with the weights.
+      await writeDescription(settings.output, lora ? null : config, tokenizer, { chatTemplate })
     }
     const { train, documents, ledger, padding } = corpus
     emit({
@@ -107,7 +125,7 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       epochs: train.epoch(steps),
       seed,
     })
-    const made = { settings, batch, seed, emit, model, optimizer, tokenizer, template }
+    const made = { settings, batch, seed, emit, model, learner, optimizer, tokenizer, template }
     return { ...made, corpus, rate, progress, release: output.release }
   } catch (error) {
     // What was opened last is closed first.
@@ -116,10 +134,35 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
   }
 }
 
+/** The base, where its weights are needed: a run that is resumed has those that it learned. */
+async function openBase(settings: Settings, output: Output, emit: Emit): Promise<Base | undefined> {
+  const { base, lora, download, signal } = settings
+  if (base === undefined || (output.earlier && !lora)) return undefined
+  const onProgress = (progress: {
+    received: number
+    size: number
+    index: number
+    files: number
+  }) => {
+    const { received, size, index, files } = progress
+    const share = (index - 1 + (size > 0 ? received / size : 1)) / files
+    emit({ type: 'prepare', phase: 'download', progress: share })
+  }
+  return readBase(await resolveModelPath(base, { download, signal, onProgress }))
+}
+
+/** Settings with the steps that the epochs come to. */
+function paced(settings: Settings, { train }: Corpus): Settings {
+  if (settings.epochs === undefined) return settings
+  return { ...settings, ...settings.pace(Math.max(1, Math.ceil(settings.epochs / train.epoch(1)))) }
+}
+
 /** What a base brings along. */
 async function withBase(settings: Settings, base: Base, emit: Emit): Promise<Settings> {
   for (const note of base.extras.notes) emit({ type: 'notice', message: `${base.path}: ${note}` })
-  const template = settings.template ?? base.extras.chatTemplate ?? undefined
+  // An adapter cannot learn new special tokens: their embeddings are the base's.
+  const usual = settings.lora ? 'plain' : undefined
+  const template = settings.template ?? base.extras.chatTemplate ?? usual
   return { ...settings, tokenizer: await base.tokenizer(), template }
 }
 
@@ -165,6 +208,7 @@ async function plan(
   const config =
     earlier?.model ??
     (base ? tuned(base, settings, tokenizer) : resolveModel(settings.model, tokenizer.size))
+  if (settings.lora && !earlier) checkNoNewTokens(tokenizer, settings)
   if (config.vocabulary < tokenizer.size) {
     throw outOfRange(
       `at least the tokenizer's ${tokenizer.size}`,
@@ -173,12 +217,22 @@ async function plan(
     )
   }
   const { batch = defaultBatch(config.context), seed = earlier?.seed ?? 0, recompute } = settings
-  const memory = trainingMemory(config, { batch, recompute })
   const parameters = parameterCount(config)
+  const adapter = settings.lora && loraSize(settings.lora, config)
+  const memory = trainingMemory(config, { batch, recompute, adapter })
   const millions = (parameters / 1e6).toFixed(1)
   const what = `a model of ${millions} million parameters in batches of ${batch} x ${config.context} tokens`
   checkMemory(memory.total, availableMemory(), what)
   return { tokenizer, config, memory, parameters, batch, seed }
+}
+
+function checkNoNewTokens(tokenizer: Tokenizer, { tokenizer: own, template }: Settings): void {
+  if (typeof own !== 'object' || own.size === tokenizer.size) return
+  throw outOfRange(
+    "a template without special tokens that the base lacks ('plain'),",
+    'template',
+    template,
+  )
 }
 
 /** A base's sizes, with a vocabulary that may have grown and a context that may be shorter. */

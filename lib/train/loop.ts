@@ -1,6 +1,5 @@
 import { AbortError, GptloomError } from '../errors.js'
 import type { Batch } from '../data/index.js'
-import { writeWeights } from '../formats/huggingface.js'
 import { Tape } from '../tensor/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { generateTokens } from '../generate/index.js'
@@ -35,7 +34,7 @@ function aborted({ settings }: Job): boolean {
 
 // The weights are written at once, so that whatever happens the output folder can be loaded.
 async function begin(job: Job): Promise<void> {
-  await writeWeights(job.settings.output, job.model)
+  await job.learner.save()
   await evaluate(job)
 }
 
@@ -51,7 +50,7 @@ async function afterStep(job: Job): Promise<void> {
 }
 
 async function trainStep(job: Job, clock: Clock): Promise<void> {
-  const { settings, model, optimizer, corpus, progress, emit } = job
+  const { settings, learner, optimizer, corpus, progress, emit } = job
   const { train } = corpus
   const { accumulate, clip, steps } = settings
   const { step } = progress
@@ -73,7 +72,7 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   // Gradients are of sums of losses: one division by all targets of the step makes them those of the mean.
   const learningRate = job.rate(step)
   const norm = optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip })
-  model.zeroGrad()
+  learner.kept.zeroGrad()
   await settle()
   const gradientNorm = (await norm.item()) / targets
   norm.dispose()
@@ -103,7 +102,7 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
 /** Enqueues a micro-batch: gradients are added up, and its sum of losses is returned. */
 function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: number): Tensor {
   const { settings, batch, seed, model, progress } = job
-  const { accumulate, recompute } = settings
+  const { accumulate, recompute, neftune } = settings
   using tape = new Tape()
   const loss = tape.run(() => {
     const upload = (values: Int32Array) =>
@@ -111,6 +110,7 @@ function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: nu
     return model.loss(upload(tokens), upload(targets), {
       starts: starts && upload(starts),
       dropout: { seed, step: progress.step * accumulate + micro },
+      noise: neftune,
       recompute,
     })
   })
@@ -131,7 +131,7 @@ async function evaluate(job: Job): Promise<void> {
   const best = loss < (progress.best?.loss ?? Infinity)
   if (best && step > 0) {
     progress.best = { loss, step }
-    await writeWeights(settings.output, model)
+    await job.learner.save()
   }
   const { bitsPerByte } = perByte(loss, corpus.validation)
   emit({ type: 'evaluation', step, loss, perplexity: Math.exp(loss), bitsPerByte, best })
@@ -162,15 +162,15 @@ async function sample(job: Job): Promise<void> {
   emit({ type: 'sample', step: progress.step, prompt, text: text + decoder.end() })
 }
 
-async function checkpoint({ settings, model, optimizer, progress, emit }: Job): Promise<void> {
-  const folder = await saveCheckpoint(settings.output, model, optimizer, progress)
+async function checkpoint({ settings, learner, optimizer, progress, emit }: Job): Promise<void> {
+  const folder = await saveCheckpoint(settings.output, learner.kept, optimizer, progress)
   emit({ type: 'checkpoint', step: progress.step, folder })
 }
 
 async function stop(job: Job): Promise<never> {
-  const { progress, settings, model } = job
+  const { progress, settings } = job
   const { output: folder, steps, signal } = settings
-  if (!progress.best) await writeWeights(folder, model)
+  if (!progress.best) await job.learner.save()
   await checkpoint(job)
   throw new AbortError(
     `Stopped after step ${progress.step} of ${steps}. The run is saved in ${folder}: resume it from there`,

@@ -19,6 +19,8 @@ import { Scrubber } from '../privacy/index.js'
 import type { ScrubOptions } from '../privacy/index.js'
 import { templateNames } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
+import { resolveLora } from './adapt.js'
+import type { LoraOptions, LoraPlan } from './adapt.js'
 
 /** Options of train(). Only data and output must be given. */
 export interface TrainOptions {
@@ -35,10 +37,30 @@ export interface TrainOptions {
   resume?: boolean
   /**
    * A model to start from instead of random weights: a folder of a GPT-2 in Hugging Face's layout or
-   * of an earlier run, a checkpoint of nanoGPT or a file of llm.c. Its sizes, tokenizer and chat
-   * template are taken; of `model` only dropout and a shorter context may be given.
+   * of an earlier run, a checkpoint of nanoGPT, a file of llm.c, or the name of a model on a hub. Its
+   * sizes, tokenizer and chat template are taken; of `model` only dropout and a shorter context may be
+   * given.
    */
   base?: string
+  /** Whether a base that is named as on a hub, and not in its cache yet, is fetched. Default false. */
+  download?: boolean
+  /**
+   * Learns a LoRA adapter (Hu et al. 2021) beside the base, whose weights stay as they are: true, or its
+   * sizes. The output folder then holds the adapter alone, in the layout of PEFT. Default false.
+   */
+  lora?: boolean | LoraOptions
+  /**
+   * With `lora`: the output folder holds the whole model with the adapter merged into it, and the
+   * adapter in adapter/. Default false.
+   */
+  merge?: boolean
+  /**
+   * Parameters that stay as they are, by name: 'wte', 'h.0', 'h.*.mlp'; * stands for any characters.
+   * Default: none.
+   */
+  freeze?: readonly string[]
+  /** NEFTune's alpha: noise on the embeddings while training (Jain et al. 2023), 5 say. Default 0. */
+  neftune?: number
   /** A preset's name, or sizes: { layers, heads, width, context ... }. Default 'micro'. */
   model?: Preset | ModelOptions
   /**
@@ -46,6 +68,11 @@ export interface TrainOptions {
    * Default 'auto': GPT-2's for the gpt2 presets, else one learned from the data, of a size that fits it.
    */
   tokenizer?: 'auto' | 'gpt2' | 'character' | 'bpe' | { kind: 'bpe'; size: number } | Tokenizer
+  /**
+   * For each path of data, how often an epoch shows its examples: [2, 1] shows those of the first twice.
+   * Default: once each.
+   */
+  weights?: readonly number[]
   /** What the data is, where detection is wrong: 'chat', 'csv', 'alpaca' ... */
   format?: ReadOptions['format']
   /** Which column or name is what: { prompt: 'question', completion: 'answer' }. */
@@ -76,13 +103,27 @@ export interface TrainOptions {
   privacy?: boolean | ScrubOptions
   /** Steps of the optimizer. Default 1000. */
   steps?: number
+  /** Instead of steps: how often the data are gone through. */
+  epochs?: number
+  /** Ends the run after so many learned tokens, before its last step. Default: no bound. */
+  maxTokens?: number
+  /** Ends the run after so many seconds in this process, saved and evaluated. Default: no bound. */
+  maxTime?: number
+  /** Ends the run after so many evaluations without a lower loss. Default: no bound. */
+  patience?: number
+  /**
+   * What to do about a step whose loss is no number, or more than 6 standard deviations above those
+   * before it: 'skip' leaves the weights as they are, 'stop' ends the run with ERR_DIVERGED. Default
+   * 'ignore', which stops only where it is no number.
+   */
+  onSpike?: 'ignore' | 'skip' | 'stop'
   /** Sequences in a micro-batch. Default: about 4096 tokens' worth. */
   batch?: number
   /** Micro-batches whose gradients are summed up for a step. Default 1. */
   accumulate?: number
   /**
    * Peak learning rate. Default: by the model's size, 1e-3 for small ones to 1e-4; with a base a
-   * tenth of that.
+   * tenth of that, but not for an adapter.
    */
   learningRate?: number
   /** Learning rate at the end. Default: a tenth of the peak. */
@@ -140,8 +181,14 @@ export const optionNames = [
   'output',
   'resume',
   'base',
+  'download',
+  'lora',
+  'merge',
+  'freeze',
+  'neftune',
   'model',
   'tokenizer',
+  'weights',
   'format',
   'columns',
   'template',
@@ -151,6 +198,11 @@ export const optionNames = [
   'split',
   'privacy',
   'steps',
+  'epochs',
+  'maxTokens',
+  'maxTime',
+  'patience',
+  'onSpike',
   'batch',
   'accumulate',
   'learningRate',
@@ -185,13 +237,26 @@ type Open =
   | 'batch'
   | 'seed'
   | 'validation'
+  | 'weights'
   | 'format'
   | 'columns'
   | 'template'
   | 'privacy'
+  | 'lora'
+  | 'epochs'
 
 /** Options with every default filled in that depends neither on the data nor on the run that is resumed. */
-export type Settings = Required<Omit<TrainOptions, Open>> & Pick<TrainOptions, Open>
+export type Settings = Required<Omit<TrainOptions, Open>> &
+  Pick<TrainOptions, Exclude<Open, 'lora'>> & {
+    lora: LoraPlan | undefined
+    /** What follows from the number of steps, where it is known only with the data. */
+    pace: (steps: number) => Pace
+  }
+
+type Pace = Pick<
+  Required<TrainOptions>,
+  'steps' | 'warmup' | 'evaluateEvery' | 'checkpointEvery' | 'sampleEvery'
+>
 
 /** @throws TypeError, RangeError naming the option */
 export function resolveOptions(options: TrainOptions): Settings {
@@ -199,17 +264,20 @@ export function resolveOptions(options: TrainOptions): Settings {
   const steps = checkInteger('steps', options.steps ?? 1000)
   // The vocabulary does not matter yet: this only finds mistakes before any work is done.
   resolveModel(options.model, 1)
-  const evaluateEvery = checkInteger(
-    'evaluateEvery',
-    options.evaluateEvery ?? Math.max(Math.ceil(steps / 10), Math.min(steps, 10)),
-  )
+  const pace = (steps: number) => paceOf(options, steps)
   const settings: Settings = {
     data: options.data,
     output: options.output,
     resume: options.resume ?? false,
     model: options.model,
     base: options.base,
+    download: options.download ?? false,
+    lora: resolveLora(options.lora),
+    merge: options.merge ?? false,
+    freeze: options.freeze ?? [],
+    neftune: options.neftune ?? 0,
     tokenizer: options.tokenizer ?? 'auto',
+    weights: options.weights,
     format: options.format,
     columns: options.columns,
     template: options.template,
@@ -218,21 +286,23 @@ export function resolveOptions(options: TrainOptions): Settings {
     duplicates: options.duplicates ?? 'drop',
     split: options.split ?? 'random',
     privacy: options.privacy,
-    steps,
+    pace,
+    ...pace(steps),
+    epochs: options.epochs,
+    maxTokens: options.maxTokens ?? Infinity,
+    maxTime: options.maxTime ?? Infinity,
+    patience: options.patience ?? Infinity,
+    onSpike: options.onSpike ?? 'ignore',
     batch: options.batch,
     accumulate: options.accumulate ?? 1,
     learningRate: options.learningRate,
     minLearningRate: options.minLearningRate,
     schedule: options.schedule ?? 'cosine',
-    warmup: options.warmup ?? Math.min(200, Math.ceil(steps / 20)),
     betas: options.betas ?? [0.9, 0.99],
     weightDecay: options.weightDecay ?? 0.1,
     clip: options.clip ?? 1,
     validation: options.validation,
-    evaluateEvery,
     evaluateTokens: options.evaluateTokens ?? 32768,
-    checkpointEvery: options.checkpointEvery ?? evaluateEvery,
-    sampleEvery: options.sampleEvery ?? evaluateEvery,
     samplePrompt: options.samplePrompt ?? '',
     sampleTokens: options.sampleTokens ?? 64,
     recompute: options.recompute ?? false,
@@ -243,13 +313,27 @@ export function resolveOptions(options: TrainOptions): Settings {
     signal: options.signal,
   }
   check(settings)
+  checkEnd(settings, options.steps)
   return settings
+}
+
+function paceOf(options: TrainOptions, steps: number): Pace {
+  const usual = Math.max(Math.ceil(steps / 10), Math.min(steps, 10))
+  const evaluateEvery = checkInteger('evaluateEvery', options.evaluateEvery ?? usual)
+  return {
+    steps,
+    warmup: options.warmup ?? Math.min(200, Math.ceil(steps / 20)),
+    evaluateEvery,
+    checkpointEvery: options.checkpointEvery ?? evaluateEvery,
+    sampleEvery: options.sampleEvery ?? evaluateEvery,
+  }
 }
 
 function check(s: Settings): void {
   checkData(s)
   checkPath('a folder', 'output', s.output)
   if (s.base !== undefined) checkBase(s)
+  checkTuning(s)
   checkTokenizer(s.tokenizer)
   if (s.batch !== undefined) checkInteger('batch', s.batch, 1, 2 ** 20)
   checkInteger('accumulate', s.accumulate, 1, 2 ** 20)
@@ -274,7 +358,7 @@ function check(s: Settings): void {
     throw wrongType('a string', 'samplePrompt', s.samplePrompt)
   checkInteger('sampleTokens', s.sampleTokens)
   if (s.seed !== undefined) checkInteger('seed', s.seed, 0)
-  for (const name of ['resume', 'recompute'] as const) {
+  for (const name of ['resume', 'recompute', 'download', 'merge'] as const) {
     if (typeof s[name] !== 'boolean') throw wrongType('true or false', name, s[name])
   }
   checkSignal(s.signal)
@@ -296,6 +380,7 @@ function checkData(s: Settings): void {
     ...(s.format !== undefined && { format: s.format }),
     ...(s.columns !== undefined && { columns: s.columns }),
   })
+  if (s.weights !== undefined) checkWeights(s.weights, pathsOf(data))
   if (s.template !== undefined && (typeof s.template !== 'string' || s.template === ''))
     throw wrongType(
       `${templateNames.map(show).join(', ')} or a Jinja template`,
@@ -320,6 +405,36 @@ function checkBase({ base, tokenizer, model }: Settings): void {
   const own = Object.keys(model ?? {}).find((name) => !['dropout', 'context'].includes(name))
   if (own !== undefined)
     throw outOfRange('dropout and context alone beside a base', 'model', `with ${own}`)
+}
+
+function checkTuning(s: Settings): void {
+  const { lora, freeze } = s
+  if (lora && s.base === undefined) throw outOfRange('a base beside lora', 'base', s.base)
+  if (s.merge && !lora) throw outOfRange('lora beside it', 'merge', s.merge)
+  if (!Array.isArray(freeze) || freeze.some((name) => typeof name !== 'string' || name === ''))
+    throw wrongType('a list of names', 'freeze', freeze)
+  if (lora && freeze.length > 0)
+    throw outOfRange('nothing beside lora, which freezes the whole base,', 'freeze', freeze)
+  checkNumber('neftune', s.neftune, 0)
+}
+
+/** Throws for bounds of a run that cannot be. */
+function checkEnd(s: Settings, steps: number | undefined): void {
+  if (s.epochs !== undefined) {
+    checkNumber('epochs', s.epochs, 1e-6, 1e9)
+    if (steps !== undefined) throw outOfRange('no steps beside epochs', 'steps', steps)
+  }
+  if (s.maxTokens !== Infinity) checkInteger('maxTokens', s.maxTokens)
+  if (s.maxTime !== Infinity) checkNumber('maxTime', s.maxTime, 0)
+  if (s.patience !== Infinity) checkInteger('patience', s.patience)
+  checkOne('onSpike', s.onSpike, ['ignore', 'skip', 'stop'])
+}
+
+function checkWeights(weights: unknown, paths: readonly string[] | undefined): void {
+  if (!Array.isArray(weights)) throw wrongType('a list of numbers', 'weights', weights)
+  weights.forEach((weight, i) => checkNumber(`weights[${i}]`, weight, 0.001, 1000))
+  if (weights.length !== paths?.length)
+    throw outOfRange(`one weight for each of ${paths?.length ?? 'no'} paths`, 'weights', weights)
 }
 
 /** The paths that data names; undefined for records. */

@@ -19,6 +19,8 @@ export interface RunRecord {
   validation: number
   /** The files that were read, by name and size in bytes. */
   data: DataFile[]
+  /** What is learned of the model; undefined for all of it. */
+  tuning?: Pick<Settings, 'lora' | 'freeze'>
 }
 
 interface DataFile {
@@ -50,6 +52,9 @@ const WRITTEN = [
   'config.json',
   'generation_config.json',
   'model.safetensors',
+  'adapter',
+  'adapter_config.json',
+  'adapter_model.safetensors',
   'vocab.json',
   'merges.txt',
   'tokenizer.json',
@@ -186,6 +191,10 @@ async function readRun(settings: Settings): Promise<RunRecord> {
   if (differs(run.seed, seed)) throw outOfRange(as(run.seed), 'seed', seed)
   if (differs(run.validation, validation))
     throw outOfRange(as(run.validation), 'validation', validation)
+  const { lora, freeze } = settings
+  const tuning = lora || freeze.length > 0 ? { lora, freeze } : undefined
+  if (JSON.stringify(run.tuning) !== JSON.stringify(tuning))
+    throw outOfRange(as(JSON.stringify(run.tuning)), lora ? 'lora' : 'freeze', JSON.stringify(tuning))
   await compareData(settings, run, as)
   return run
 }

@@ -114,7 +114,7 @@ test('every example can be traced back to its row, and its learned tokens are th
   const { file, sources, entries } = await prepare(toRows(examples))
   assert.is(file.count, 40)
   for (let i = 0; i < file.count; i++) {
-    const { source, line, row } = file.origin(i)
+    const { source, line, row } = await file.origin(i)
     assert.equal({ file: sources[source], line, row }, origin(row))
     assert.is(entries[row - 1]!.row, row)
     const { tokens, learn } = await file.read(i)
@@ -138,7 +138,7 @@ test('duplicates that are kept stand on one side of the split, and so do groups 
   const note = (key: string, part: number) =>
     sides.set(key, (sides.get(key) ?? new Set()).add(part))
   for (let i = 0; i < file.count; i++) {
-    const { row } = file.origin(i)
+    const { row } = await file.origin(i)
     const example = examples[row - 1]!
     note(`row ${row}`, file.part(i))
     note(`text ${JSON.stringify({ ...example, group: undefined })}`, file.part(i))

@@ -42,7 +42,7 @@ test('what is written is read, example by example', async () => {
     const { tokens, learn } = await file.read(i)
     assert.equal(tokens, example.tokens)
     assert.equal(learn, example.learn)
-    assert.equal(file.origin(i), example.origin)
+    assert.equal(await file.origin(i), example.origin)
     assert.is(file.length(i), example.tokens.length)
     assert.is(file.learnedBytes(i), example.learnedBytes)
     assert.is(file.learnedTokens(i), [...learn].slice(1).filter(Boolean).length)
@@ -154,7 +154,8 @@ test('a batch follows from integers alone; windows() shows everything once', asy
 
 test('weights say how often a source is shown', async () => {
   const file = await write('e')
-  const of = (source: number) => all(file).filter((i) => file.origin(i).source === source)
+  const sources = await file.sources()
+  const of = (source: number) => all(file).filter((i) => sources[i] === source)
   const weights = [1, 2.5, 0.5]
   const loader = new PackedLoader(
     file,

@@ -147,6 +147,20 @@ test("privacy: false leaves personal data in; a model's own vocabulary gets the 
   assert.not.ok(other.tokenizer.special.has('<|im_start|>'))
 })
 
+test('weights say how often an epoch shows the examples of each path', async () => {
+  const halves = [jsonl(records.slice(0, 120)), jsonl(records.slice(120))]
+  const one = chats({ data: halves, steps: 1 })
+  const more = chats({ data: halves, steps: 1, weights: [3, 1] })
+  const epochs = async (options: TrainOptions) => startOf(await eventsOf(train(options))).epochs
+  const ratio = (await epochs(one)) / (await epochs(more))
+  assert.ok(Math.abs(ratio - 2) < 0.15, `an epoch is ${ratio} times as long`)
+  const fails = (weights: unknown, pattern: RegExp) =>
+    assert.throws(() => train({ ...more, weights } as TrainOptions), pattern)
+  fails([1], /one weight for each of 2 paths for weights, received \[1\]/)
+  fails([1, 0], /for weights\[1\], received 0/)
+  fails(3, /a list of numbers for weights, received 3/)
+})
+
 test('from a base: its sizes and words are taken, its embeddings grow, and it starts where it was', async () => {
   const text = nano({
     data: textFile(4000),

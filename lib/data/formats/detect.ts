@@ -317,7 +317,9 @@ export function rowFormat(
     names.length > 0 ? `names: ${names.slice(0, 20).join(', ')}` : 'no names in the first rows'
   throw new FileProblem(
     problem('format', `Cannot tell what the rows mean: ${found}`, {
-      hint: "Say which are the prompt and the answer, or the text: columns: { prompt: '...', completion: '...' }",
+      hint:
+        'Say which are the prompt and the answer, or the text: ' +
+        "columns: { prompt: '...', completion: '...' }",
     }),
   )
 }

@@ -17,7 +17,8 @@ const EMPTY = Buffer.alloc(0)
 const KEPT = 200
 
 /**
- * Cuts bytes into lines at LF or CRLF, a batch for each piece read. Memory is bounded by `limit`, the longest line allowed in bytes, however long a line is.
+ * Cuts bytes into lines at LF or CRLF, a batch for each piece read. Memory is bounded by `limit`,
+ * the longest line allowed in bytes, however long a line is.
  */
 export async function* splitLines(chunks: Chunks, limit: number): AsyncGenerator<Line[]> {
   let number = 1

@@ -33,15 +33,17 @@ export async function* readBytes(
   let input: Input | undefined
   try {
     input = await Input.open(chunks)
-    const detected = await detect(file, input.head, input.complete, options)
-    if (detected.container === 'slack') throw new FileProblem(notSlack())
-    if (detected.container === 'parquet' && !isFile) {
+    if (options.format === 'slack') throw new FileProblem(notSlack())
+    // Parquet is read from its end: it takes a file, and as it is.
+    const isPacked = /\.gz$/i.test(file)
+    if ((!isFile || isPacked) && input.head.toString('latin1', 0, 4) === 'PAR1') {
       throw new FileProblem(
         problem('format', 'Parquet cannot be read from a stream', {
           hint: 'Save it as a file and give its path, not packed with gzip.',
         }),
       )
     }
+    const detected = await detect(file, input.head, input.complete, options)
     options.onNotice?.(notice(file, detected))
     yield* readDetected(file, input, detected, options, rows)
   } catch (error) {

@@ -1,207 +1,131 @@
-import { open } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
-import * as zlib from 'node:zlib'
-import type { FileMetaData, SchemaTree } from 'hyparquet'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { GptloomError } from '../../errors.js'
-import { guarded, readFully } from '../../files.js'
+import type { ErrorCode } from '../../errors.js'
+import type { Problem } from '../record.js'
 import { FileProblem, problem } from './problem.js'
 import type { Raw } from './reader.js'
 
-/** Bytes, unpacked, of the rows that are held at a time. */
-const SLICE = 64 << 20
-/** What no honest file has in one row group: rows and unpacked bytes. */
-const GROUP_ROWS = 20_000_000
-const GROUP_BYTES = 8 * 2 ** 30
-const PAGE_BYTES = 512 << 20
-/** Bytes of the footer, which is held whole. */
-const FOOTER = 256 << 20
+/** Seconds in which the thread must give its next rows; 64 MiB take a few on a slow machine. */
+const PATIENCE = 60
+/** Memory of the thread, in MiB. */
+const MEMORY = 2048
 
-type Library = typeof import('hyparquet')
-
-async function library(path: string): Promise<Library> {
-  try {
-    return await import('hyparquet')
-  } catch (error) {
-    const message = `Reading ${path} needs the package hyparquet. Install it: npm install hyparquet`
-    throw new GptloomError('ERR_DATA', message, { cause: error })
-  }
+/** What the thread is asked for. */
+export interface ScanRequest {
+  /** Where the thread's code is. */
+  module: string
+  path: string
+  what: 'names' | 'rows'
+  columns?: readonly string[]
 }
 
+/** What it answers; nothing behind the last rows. */
+export type ScanAnswer =
+  | { values: unknown[] }
+  | { problem: Problem }
+  | { error: { code: ErrorCode; message: string } }
+  | undefined
+
+// Run from its TypeScript source, a thread needs the loader of its own.
+const START = `
+  const { workerData } = require('node:worker_threads')
+  const isSource = workerData.module.endsWith('.ts')
+  const loaded = isSource ? import('tsx/esm/api').then(({ register }) => register()) : Promise.resolve()
+  loaded.then(() => import(workerData.module)).then(({ serve }) => serve(workerData))
+`
+
 /** The names of a Parquet file's columns. */
-export async function parquetNames(path: string): Promise<string[]> {
-  return withFile(path, async ({ hyparquet, metadata }) =>
-    hyparquet.parquetSchema(metadata).children.map(({ element }) => String(element.name)),
-  )
+export async function parquetNames(path: string, patience = PATIENCE): Promise<string[]> {
+  for await (const names of ask(path, 'names', undefined, patience)) return names as string[]
+  return []
 }
 
 /**
- * Reads a Parquet file with the package hyparquet, a part of a row group at a time. There are no
- * lines. Compression: none, Snappy, gzip, Brotli, and Zstandard where Node has it (22.15).
+ * Reads a Parquet file with the package hyparquet. There are no lines. Compression: none, Snappy,
+ * gzip, Brotli, and Zstandard where Node has it (22.15).
+ *
+ * It runs in a thread of its own, which is ended when it takes too much time or memory: what a
+ * damaged file says of itself can keep a reader of this format busy for ever.
  *
  * @param columns the columns wanted; all when left out
+ * @param patience seconds to wait for the next rows
  * @throws GptloomError('ERR_DATA') when hyparquet is not installed; FileProblem when the file is
  *   damaged
  */
 export async function* readParquet(
   path: string,
   columns?: readonly string[],
+  patience = PATIENCE,
 ): AsyncGenerator<Raw[]> {
-  const opened = await openParquet(path)
+  for await (const values of ask(path, 'rows', columns, patience)) {
+    yield values.map((value) => ({ line: 0, record: { value } }))
+  }
+}
+
+async function* ask(
+  path: string,
+  what: ScanRequest['what'],
+  columns: readonly string[] | undefined,
+  patience: number,
+): AsyncGenerator<unknown[]> {
+  await checkLibrary(path)
+  const module = new URL(`./serve${extname(import.meta.url)}`, import.meta.url).href
+  const request: ScanRequest = { module, path, what, ...(columns && { columns }) }
+  const worker = new Worker(START, {
+    eval: true,
+    workerData: request,
+    resourceLimits: { maxOldGenerationSizeMb: MEMORY },
+  })
   try {
-    const { hyparquet, metadata, file } = opened
-    let start = 0
-    for (const group of metadata.row_groups) {
-      const rows = Number(group.num_rows)
-      await checkPages(opened, group)
-      const slices = Math.max(1, Math.min(rows, Math.ceil(Number(group.total_byte_size) / SLICE)))
-      const size = Math.ceil(rows / slices)
-      for (let at = 0; at < rows; at += size) {
-        const part = hyparquet.parquetReadObjects({
-          file,
-          metadata,
-          compressors: COMPRESSORS,
-          ...(columns && { columns: [...columns] }),
-          rowStart: start + at,
-          rowEnd: start + Math.min(rows, at + size),
-        })
-        const objects = await damaged(part)
-        yield objects.map((value) => ({ line: 0, record: { value: plain(value) } }))
-      }
-      start += rows
+    for (;;) {
+      const answer = await nextAnswer(worker, patience)
+      if (answer === undefined) return
+      if ('problem' in answer) throw new FileProblem(answer.problem)
+      if ('error' in answer) throw new GptloomError(answer.error.code, answer.error.message)
+      yield answer.values
     }
   } finally {
-    await opened.handle.close()
+    await worker.terminate()
   }
 }
 
-interface Opened {
-  hyparquet: Library
-  handle: FileHandle
-  file: { byteLength: number; slice: (start: number, end?: number) => Promise<ArrayBuffer> }
-  metadata: FileMetaData
-}
-
-async function withFile<T>(path: string, use: (opened: Opened) => Promise<T>): Promise<T> {
-  const opened = await openParquet(path)
+async function nextAnswer(worker: Worker, patience: number): Promise<ScanAnswer> {
+  const signal = AbortSignal.timeout(patience * 1000)
+  const ended = new AbortController()
+  const either = { signal: AbortSignal.any([signal, ended.signal]) }
+  const exit = once(worker, 'exit', either).then(() => {
+    throw new Error('its reader stopped')
+  })
   try {
-    return await damaged(use(opened))
+    const message = once(worker, 'message', either) // rejects at the event 'error' too
+    worker.postMessage('next')
+    const [answer] = (await Promise.race([message, exit])) as [ScanAnswer]
+    return answer
+  } catch (error) {
+    const message = (error as Error)?.message ?? String(error)
+    throw damaged(signal.aborted ? `nothing was read in ${patience} s` : message)
   } finally {
-    await opened.handle.close()
+    exit.catch(() => {})
+    ended.abort()
   }
 }
 
-async function openParquet(path: string): Promise<Opened> {
-  const hyparquet = await library(path)
-  const handle = await guarded(path, 'read', open(path, 'r'))
+async function checkLibrary(path: string): Promise<void> {
   try {
-    const { size } = await guarded(path, 'read', handle.stat())
-    const file = {
-      byteLength: size,
-      async slice(start: number, end = size): Promise<ArrayBuffer> {
-        const length = Math.min(end, size) - start
-        if (!(start >= 0 && length >= 0)) throw new Error('it points outside of the file')
-        const bytes = new Uint8Array(length)
-        await guarded(path, 'read', readFully(handle, bytes, start))
-        return bytes.buffer
-      },
-    }
-    const tail = new DataView(await file.slice(Math.max(0, size - 8)))
-    if (tail.byteLength < 8 || tail.getUint32(0, true) > FOOTER)
-      throw notParquet('its end is no footer')
-    const metadata = await damaged(hyparquet.parquetMetadataAsync(file))
-    for (const { num_rows: rows, total_byte_size: bytes } of metadata.row_groups) {
-      const fits = Number(rows) >= 0 && rows <= GROUP_ROWS && bytes >= 0 && bytes <= GROUP_BYTES
-      if (!fits) throw notParquet(`a row group has ${rows} rows in ${bytes} bytes`)
-    }
-    return { hyparquet, handle, file, metadata }
+    await import('hyparquet')
   } catch (error) {
-    await handle.close()
-    throw error
+    const message = `Reading ${path} needs the package hyparquet. Install it: npm install hyparquet`
+    throw new GptloomError('ERR_DATA', message, { cause: error })
   }
 }
 
-/**
- * Walks over the headers of a group's pages before they are unpacked: what they say of themselves
- * must fit the group, or a few bytes could ask for any amount of memory.
- */
-async function checkPages(
-  { hyparquet, file, metadata }: Opened,
-  { columns, num_rows: rows }: FileMetaData['row_groups'][number],
-): Promise<void> {
-  const { parquetHeader } = await import('hyparquet/src/column.js')
-  const schema = hyparquet.parquetSchema(metadata)
-  for (const { meta_data: column } of columns) {
-    if (!column) continue
-    const start = Number(column.dictionary_page_offset || column.data_page_offset)
-    const end = start + Number(column.total_compressed_size)
-    const most = Number(column.num_values)
-    // Were this found while other columns are being read, their failures would reach nobody and end
-    // the process.
-    let node: SchemaTree | undefined = schema
-    for (const name of column.path_in_schema) {
-      node = node?.children.find(({ element }) => element.name === name)
-    }
-    if (!node || !(start >= 0 && end >= start && end <= file.byteLength)) {
-      throw notParquet('a column is not where it should be')
-    }
-    // Lists have more values than rows; a thousand in each are more than any conversation has.
-    if (!(most >= 0 && most <= 1000 * Math.max(1000, Number(rows))))
-      throw notParquet('too many values')
-    let values = 0
-    for (let at = start; at < end - 1;) {
-      const head = await damaged(file.slice(at, Math.min(end, at + (64 << 10))))
-      const reader = { view: new DataView(head), offset: 0 }
-      const header = await damaged((async () => parquetHeader(reader))())
-      const count = (header.data_page_header ?? header.data_page_header_v2)?.num_values ?? 0
-      values += count
-      const entries = header.dictionary_page_header?.num_values ?? 0
-      const fits = count >= 0 && values <= most && entries >= 0 && entries <= most
-      const size = header.compressed_page_size
-      if (!fits || !(size >= 0) || !(header.uncompressed_page_size <= PAGE_BYTES)) {
-        throw notParquet('a page does not fit its row group')
-      }
-      at += reader.offset + size
-    }
-  }
-}
-
-/** Names what goes wrong in reading; what the file system says stays. */
-async function damaged<T>(reading: Promise<T>): Promise<T> {
-  try {
-    return await reading
-  } catch (error) {
-    if (error instanceof GptloomError || error instanceof FileProblem) throw error
-    throw notParquet(String((error as Error)?.message ?? error))
-  }
-}
-
-function notParquet(what: string): FileProblem {
+/** The problem of a file that is no Parquet, or damaged. */
+export function damaged(what: string): FileProblem {
   return new FileProblem(
     problem('format', `The Parquet file is damaged, or uses what cannot be read: ${what}`, {
       hint: 'Write it again, with Snappy or no compression.',
     }),
   )
-}
-
-/** Numbers instead of BigInt, lists instead of typed arrays, all through a row. */
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number(value)
-  if (Array.isArray(value)) return value.map(plain)
-  if (typeof value !== 'object' || value === null || value instanceof Date) return value
-  if (ArrayBuffer.isView(value)) return undefined
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
-}
-
-type Decompress = (bytes: Uint8Array, length: number) => Uint8Array
-type Sync = (bytes: Uint8Array, options: { maxOutputLength: number }) => Buffer
-
-function bounded(unpack: Sync): Decompress {
-  return (bytes, length) => unpack(bytes, { maxOutputLength: Math.max(1, length) })
-}
-
-const zstd = (zlib as unknown as { zstdDecompressSync?: Sync }).zstdDecompressSync
-const COMPRESSORS: Readonly<Record<string, Decompress>> = {
-  GZIP: bounded(zlib.gunzipSync),
-  BROTLI: bounded(zlib.brotliDecompressSync),
-  ...(zstd && { ZSTD: bounded(zstd) }),
 }

@@ -5,33 +5,100 @@ const LOOK = 300
 
 /** "On <date>, <who> wrote:" in the languages of the common mail programs. */
 const ATTRIBUTION_START = /^\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Dne|Den|På)\s\S/
-const ATTRIBUTION_END =
-  /(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|napisał(?:\(a\))?|napsal(?:\(a\))?|skrev)(?:\s.{0,120})?\s?:\s*$/
-const SEPARATOR =
-  /^\s*(?:-{2,}|_{2,})\s*(?:Original Message|Original-Nachricht|Ursprüngliche Nachricht|Message d'origine|Mensaje original|Messaggio originale|Oorspronkelijk bericht|Mensagem original)\b/i
+const WROTE = [
+  'wrote',
+  'writes',
+  'schrieb',
+  'a écrit',
+  'escribió',
+  'ha scritto',
+  'schreef',
+  'escreveu',
+  'napisał(?:\\(a\\))?',
+  'napsal(?:\\(a\\))?',
+  'skrev',
+]
+const ATTRIBUTION_END = new RegExp(`(?:${WROTE.join('|')})(?:\\s.{0,120})?\\s?:\\s*$`)
+const ORIGINAL = [
+  'Original Message',
+  'Original-Nachricht',
+  'Ursprüngliche Nachricht',
+  "Message d'origine",
+  'Mensaje original',
+  'Messaggio originale',
+  'Oorspronkelijk bericht',
+  'Mensagem original',
+]
+const SEPARATOR = new RegExp(`^\\s*(?:-{2,}|_{2,})\\s*(?:${ORIGINAL.join('|')})\\b`, 'i')
 const HEADER_FROM = /^\s*\*?(?:From|Von|De|Da|Van)\s?:\*?\s+\S/
-const HEADER_NEXT =
-  /^\s*\*?(?:Sent|Date|To|Subject|Gesendet|Datum|An|Betreff|Envoyé|À|Objet|Enviado|Fecha|Para|Asunto|Inviato|Data|Oggetto|Verzonden|Aan|Onderwerp)\s?:\*?\s/
+const HEADERS = [
+  'Sent|Date|To|Subject',
+  'Gesendet|Datum|An|Betreff',
+  'Envoyé|À|Objet',
+  'Enviado|Fecha|Para|Asunto',
+  'Inviato|Data|Oggetto',
+  'Verzonden|Aan|Onderwerp',
+]
+const HEADER_NEXT = new RegExp(`^\\s*\\*?(?:${HEADERS.join('|')})\\s?:\\*?\\s`)
 /** What helpdesks write over the thread that they quote. */
-const REPLY_ABOVE =
-  /^\s*(?:#{2,}-?|-{2,})?\s*(?:Please type your reply above this line|Please reply above this line|Reply above this line|Bitte antworten Sie oberhalb dieser Zeile)/i
+const REPLY_ABOVE = new RegExp(
+  '^\\s*(?:#{2,}-?|-{2,})?\\s*(?:(?:Please )?(?:type your )?reply above this line' +
+    '|Bitte antworten Sie oberhalb dieser Zeile)',
+  'i',
+)
 
 const SIGNATURE = /^\s*(?:--\s?|—|_{5,}|-{10,})\s*$/
-const MOBILE =
-  /^\s*(?:Sent from (?:my|Mail|Outlook|Yahoo|Proton)|Get Outlook for|Von meinem .{0,40} gesendet|Gesendet mit|Envoyé de (?:mon|ma)|Enviado desde mi|Enviado do meu|Inviato da|Verstuurd vanaf)/i
+const PHONES = [
+  'Sent from (?:my|Mail|Outlook|Yahoo|Proton)',
+  'Get Outlook for',
+  'Von meinem .{0,40} gesendet',
+  'Gesendet mit',
+  'Envoyé de (?:mon|ma)',
+  'Enviado desde mi',
+  'Enviado do meu',
+  'Inviato da',
+  'Verstuurd vanaf',
+]
+const MOBILE = new RegExp(`^\\s*(?:${PHONES.join('|')})`, 'i')
 /** Ends of letters that stand for nothing else. */
-const SIGN_OFF =
-  /^\s*(?:(?:with )?(?:best|kind|kindest|warm|warmest|many|my best) (?:regards|wishes)|regards|best|cheers|sincerely|yours (?:truly|sincerely|faithfully)|many thanks|thanks and regards|mit (?:freundlichen|besten|lieben) grüßen|(?:viele|liebe|beste|freundliche) grüße|mfg|lg|vg|bien cordialement|cordialement|bien à vous|(?:un )?saludos?(?: cordial(?:es)?)?|atentamente|cordiali saluti|distinti saluti|met vriendelijke groet(?:en)?|atenciosamente|abraços)\s*[,.!]?\s*$/i
+const GREETINGS = [
+  '(?:with )?(?:best|kind|kindest|warm|warmest|many|my best) (?:regards|wishes)',
+  'regards|best|cheers|sincerely|many thanks|thanks and regards',
+  'yours (?:truly|sincerely|faithfully)',
+  'mit (?:freundlichen|besten|lieben) grüßen',
+  '(?:viele|liebe|beste|freundliche) grüße',
+  'mfg|lg|vg',
+  '(?:bien )?cordialement|bien à vous',
+  '(?:un )?saludos?(?: cordial(?:es)?)?|atentamente',
+  '(?:cordiali|distinti) saluti',
+  'met vriendelijke groet(?:en)?',
+  'atenciosamente|abraços',
+]
+const SIGN_OFF = new RegExp(`^\\s*(?:${GREETINGS.join('|')})\\s*[,.!]?\\s*$`, 'i')
 /** These are said in answers too: they end one only with a comma and a name behind it. */
 const THANKS =
   /^\s*(?:thanks|thank you|thx|danke|merci|gracias|grazie|bedankt|obrigad[oa])\s*,\s*$/i
 
-const NOTICE_START =
-  /^\s*\*?(?:this (?:e-?mail|message|communication)|confidentiality|disclaimer|the (?:information|contents?) (?:contained )?(?:in|of) this|diese (?:e-?mail|nachricht)|ce (?:message|courriel)|este (?:mensaje|correo)|questo messaggio)/i
+const NOTICES = [
+  'this (?:e-?mail|message|communication)',
+  'confidentiality|disclaimer',
+  'the (?:information|contents?) (?:contained )?(?:in|of) this',
+  'diese (?:e-?mail|nachricht)',
+  'ce (?:message|courriel)',
+  'este (?:mensaje|correo)',
+  'questo messaggio',
+]
+const NOTICE_START = new RegExp(`^\\s*\\*?(?:${NOTICES.join('|')})`, 'i')
 const NOTICE_WORD =
   /confidential|privileged|intended (?:only|solely|for)|vertraulich|confidentiel|confidencial|riservat/i
-const NOISE =
-  /^\s*(?:please consider the environment before printing|\[cid:[^\]]{0,200}\]|\[image: [^\]]{0,200}\]|to unsubscribe|unsubscribe\b|you received this (?:e-?mail|message) because)/i
+const LINES = [
+  'please consider the environment before printing',
+  '\\[cid:[^\\]]{0,200}\\]',
+  '\\[image: [^\\]]{0,200}\\]',
+  '(?:to )?unsubscribe\\b',
+  'you received this (?:e-?mail|message) because',
+]
+const NOISE = new RegExp(`^\\s*(?:${LINES.join('|')})`, 'i')
 
 /**
  * What a mail says: without the mail that it answers, its signature and notices. What is nothing

@@ -20,8 +20,13 @@ export interface WhatsAppOptions {
 
 // A line such as "12/31/25, 9:41 PM - Ana: Hello", "[31.12.25, 21:41:07] Ana: Hello" or
 // "2025-12-31 21:41 - Ana: Hello". Marks of direction and narrow blanks are there in some versions.
-const STAMP =
-  /^[\u200e\u200f\ufeff]{0,3}\[?(\d{1,4})[./-](\d{1,2})[./-](\d{1,4})\.?,?\s{1,2}(?:\p{L}{1,4}\.?\s)?(\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?(?:\s?([ap])\.?\s?m\.?)?\]?\s(?:[-–—]\s)?/iu
+const STAMP = new RegExp(
+  '^[\\u200e\\u200f\\ufeff]{0,3}\\[?(\\d{1,4})[./-](\\d{1,2})[./-](\\d{1,4})\\.?,?\\s{1,2}' +
+    '(?:\\p{L}{1,4}\\.?\\s)?' + // "at", "um", "à"
+    '(\\d{1,2})[:.](\\d{2})(?:[:.](\\d{2}))?(?:\\s?([ap])\\.?\\s?m\\.?)?' +
+    '\\]?\\s(?:[-–—]\\s)?',
+  'iu',
+)
 const HIDDEN = /[\u200e\u200f\u202a-\u202c\u2066-\u2069]/g
 
 interface Stamp {
@@ -92,8 +97,19 @@ export function guessOrder(lines: readonly string[]): DateOrder {
 }
 
 /** What stands in place of pictures, calls and deleted messages, in the common languages. */
-const PLACEHOLDER =
-  /^<[^<>]{1,60}(?:omitted|ausgeschlossen|weggelaten|omis|omitid[oa]|omess[oi]|omitted>)[^<>]{0,20}>$|^(?:image|video|audio|sticker|GIF|document|Contact card|Bild|Video|Audio|Sticker) (?:omitted|weggelassen)$|^<(?:attached|adjunto|Anhang|pièce jointe|allegato): [^<>]{1,200}>$|\((?:file attached|Datei angehängt|archivo adjunto|fichier joint|file allegato)\)$|^(?:This message was deleted|You deleted this message|Diese Nachricht wurde gelöscht|Du hast diese Nachricht gelöscht|Se eliminó este mensaje|Ce message a été supprimé|Questo messaggio è stato eliminato)\.?$|^(?:Missed (?:voice|video) call|Verpasster (?:Sprach|Video)anruf|null)\b/i
+const PLACEHOLDERS = [
+  '^<[^<>]{1,60}(?:omitted|ausgeschlossen|weggelaten|omis|omitid[oa]|omess[oi])[^<>]{0,20}>$',
+  '^(?:image|video|audio|sticker|GIF|document|Contact card|Bild) (?:omitted|weggelassen)$',
+  '^(?:Video|Audio|Sticker) weggelassen$',
+  '^<(?:attached|adjunto|Anhang|pièce jointe|allegato): [^<>]{1,200}>$',
+  '\\((?:file attached|Datei angehängt|archivo adjunto|fichier joint|file allegato)\\)$',
+  '^(?:This message was deleted|You deleted this message)\\.?$',
+  '^(?:Diese Nachricht wurde gelöscht|Du hast diese Nachricht gelöscht)\\.?$',
+  '^(?:Se eliminó este mensaje|Ce message a été supprimé)\\.?$',
+  '^Questo messaggio è stato eliminato\\.?$',
+  '^(?:Missed (?:voice|video) call|Verpasster (?:Sprach|Video)anruf|null)\\b',
+]
+const PLACEHOLDER = new RegExp(PLACEHOLDERS.join('|'), 'i')
 const EDITED =
   /\s?<(?:This message was edited|Diese Nachricht wurde bearbeitet|Se editó este mensaje)>$/
 

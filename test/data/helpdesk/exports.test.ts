@@ -130,7 +130,9 @@ test('WhatsApp: stamps of many languages, system lines, media, pauses', async ()
     ['31/12/2025 à 21:41 - ', '31/12/2025 à 21:42 - ', 'dmy'],
   ]
   for (const [question, answer, order] of stamps) {
-    const file = `${question}Messages are end-to-end encrypted.\n${question}Ana: Is it open?\n${answer}Shop: Yes:\nall day.\n${answer}Ana: <Media omitted>\n`
+    const file =
+      `${question}Messages are end-to-end encrypted.\n${question}Ana: Is it open?\n` +
+      `${answer}Shop: Yes:\nall day.\n${answer}Ana: <Media omitted>\n`
     assert.is(guessOrder(file.split('\n')), order, question)
     const [row] = await collectText(file, { format: 'whatsapp' })
     assert.equal(chats([row!]), [['u: Is it open?', 'a: Yes:\nall day.']], question)
