@@ -73,6 +73,11 @@ const data: Flag[] = [
   },
   ...dataFlags,
   {
+    name: 'cache',
+    value: '<folder>',
+    help: 'keep prepared examples there, for the next run on the same',
+  },
+  {
     name: 'split',
     value: '<how>',
     help: 'what validates: random rows, or the newest: time (random)',

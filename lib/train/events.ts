@@ -1,5 +1,6 @@
 import type { LedgerSummary } from '../data/index.js'
 import type { GPT2Config, MemoryEstimate } from '../models/index.js'
+import type { LoraPlan } from './adapt.js'
 
 /** What happens in a run, in the order in which it happens. */
 export type TrainEvent =
@@ -68,7 +69,7 @@ export interface StepEvent {
   steps: number
   /** Mean loss of the step's tokens, in nats a token, before the step. */
   loss: number
-  /** Global L2 norm of the gradient of the mean loss, before clipping. */
+  /** Global L2 norm of the gradient of the mean loss, before clipping; NaN for a step that was skipped. */
   gradientNorm: number
   learningRate: number
   /** Tokens seen so far. */
@@ -135,8 +136,19 @@ export interface TrainReport {
   utilisation: number
   /** The most memory that the process held, in bytes. */
   peakMemory: number
+  /** The bound that ended the run before its last step. */
+  stopped?: 'tokens' | 'time' | 'patience'
   parameters: number
+  /** How many of them were learned; an adapter's are not among them. */
+  learned: number
   model: GPT2Config
+  /** What the run started from, as it was given. */
+  base?: string
+  /** The adapter that was learned. */
+  lora?: LoraPlan
+  /** What was learned from, as the start of the run said it. */
+  data: StartEvent['data']
+  learningRate: number
   device: string
   seed: number
   versions: { gptloom: string; node: string }

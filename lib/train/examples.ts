@@ -1,9 +1,11 @@
 // Conversations, prompts with answers and rows of text as a corpus of packed examples.
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import {
   Cleaner,
   ExampleFile,
   PackedLoader,
+  RECORD,
   Spool,
   encodeExamples,
   exampleScrubber,
@@ -13,7 +15,7 @@ import {
 } from '../data/index.js'
 import type { EncodedExamples, Mixed, Scrub } from '../data/index.js'
 import { AbortError, GptloomError } from '../errors.js'
-import { guarded } from '../files.js'
+import { exists, guarded, writeFileAtomic } from '../files.js'
 import type { GPT2Config } from '../models/index.js'
 import { Scrubber } from '../privacy/index.js'
 import {
@@ -23,10 +25,12 @@ import {
   chatTemplate,
   chatml,
   gpt2Tokenizer,
+  loadTokenizer,
   plainTemplate,
   trainTokenizer,
 } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
+import { cacheEntry, copyPrepared } from './cache.js'
 import type { Corpus, Cut, Emit, Part, Source } from './corpus.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
@@ -35,6 +39,8 @@ import { presetTokenizer, sizeFor } from './vocabulary.js'
 /** Rows of whatever people have. They are read once, into a spool, since a pipe can be read only once. */
 export class ExampleSource implements Source {
   #spool: Spool | undefined
+  /** Where the cache has, or will have, what is made of these data. */
+  #entry: Promise<string | undefined> | undefined
 
   /**
    * @param folder where the examples are kept
@@ -49,6 +55,8 @@ export class ExampleSource implements Source {
 
   async tokenizer(): Promise<Tokenizer> {
     const { tokenizer } = this.settings
+    const cached = await this.#cached()
+    if (cached) return loadTokenizer(cached)
     const special = this.#specialOf()
     const spool = await this.#read()
     if (typeof tokenizer === 'object' && 'encode' in tokenizer)
@@ -84,8 +92,15 @@ export class ExampleSource implements Source {
       const common = { spool, tokenizer, template, context, long, learn, folder, split }
       return encodeExamples({ ...common, signal, onProgress })
     }
-    const encoded = this.resumed ? await openExamples(folder) : await encode()
+    const cached = this.resumed ? undefined : await this.#cached()
+    if (cached) {
+      emit({ type: 'notice', message: `prepared before: taken from ${cached}` })
+      await copyPrepared(cached, folder)
+    }
+    const encoded = this.resumed || cached ? await openExamples(folder) : await encode()
     await this.dispose()
+    const entry = await this.#entry
+    if (entry && !cached && !this.resumed) await this.#keep(entry, tokenizer)
     const { file, ledger } = encoded
     try {
       const common = { batch: cut.batch, context, seed: cut.seed, filler: tokenizer.endOfText }
@@ -103,6 +118,22 @@ export class ExampleSource implements Source {
     } catch (error) {
       await file.close()
       throw error
+    }
+  }
+
+  /** The folder with what was made of these data before. */
+  async #cached(): Promise<string | undefined> {
+    const entry = await (this.#entry ??= cacheEntry(this.settings))
+    return entry && (await exists(join(entry, RECORD))) ? entry : undefined
+  }
+
+  async #keep(entry: string, tokenizer: Tokenizer): Promise<void> {
+    const files = Object.entries(tokenizer.files())
+    for (const [name, text] of files) await writeFileAtomic(join(this.folder, name), text)
+    try {
+      await copyPrepared(this.folder, entry, { tokenizer: true })
+    } finally {
+      for (const [name] of files) await rm(join(this.folder, name), { force: true })
     }
   }
 

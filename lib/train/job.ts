@@ -47,12 +47,20 @@ export interface Job {
   corpus: Corpus
   rate: Schedule
   progress: Progress
+  /** When the run ends, as performance.now() tells it. */
+  deadline: number
+  /** The bound that ended the run before its last step. */
+  stopped?: 'tokens' | 'time' | 'patience'
+  /** Steps skipped one after another, and the last of them. */
+  skipped: number
+  skippedLast: number
   /** Lets other runs write to the output folder. Never throws. */
   release: () => Promise<void>
 }
 
 /** @throws GptloomError, AbortError; a new output folder is then as it was before */
 export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
+  const deadline = performance.now() + 1000 * asked.maxTime
   const device = openDevice(asked.device, asked)
   const output = await openOutput(asked)
   const cleanUp = [output.release, output.undo]
@@ -126,7 +134,8 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       seed,
     })
     const made = { settings, batch, seed, emit, model, learner, optimizer, tokenizer, template }
-    return { ...made, corpus, rate, progress, release: output.release }
+    const state = { progress, deadline, skipped: 0, skippedLast: 0 }
+    return { ...made, corpus, rate, ...state, release: output.release }
   } catch (error) {
     // What was opened last is closed first.
     for (const close of cleanUp.reverse()) await close()

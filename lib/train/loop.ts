@@ -18,14 +18,30 @@ export async function trainLoop(job: Job): Promise<void> {
   const { steps } = settings
   if (progress.step === 0) await begin(job)
   const clock = new Clock(steps)
-  while (progress.step < steps && !aborted(job)) {
+  while (!isOver(job) && !aborted(job)) {
     await trainStep(job, clock)
     await clock.pausedFor(afterStep(job))
   }
   // A run that was stopped between its last step and the evaluation is resumed only for that.
-  const unfinished = () => progress.step < steps || progress.last?.step !== progress.step
+  const unfinished = () => !isOver(job) || progress.last?.step !== progress.step
   if (unfinished() && !aborted(job)) await afterStep(job)
   if (unfinished()) await stop(job)
+}
+
+/** Whether the run has come to its last step, or to another bound, which the job then names. */
+export function isOver(job: Job): boolean {
+  const { settings, progress } = job
+  if (progress.step >= settings.steps) return true
+  if (progress.step > 0) job.stopped ??= boundOf(job)
+  return job.stopped !== undefined
+}
+
+function boundOf({ settings, progress, deadline }: Job): Job['stopped'] {
+  const { maxTokens, patience, evaluateEvery } = settings
+  const { tokens, last, best } = progress
+  if (tokens >= maxTokens) return 'tokens'
+  if (last && best && last.step - best.step >= patience * evaluateEvery) return 'patience'
+  return performance.now() >= deadline ? 'time' : undefined
 }
 
 function aborted({ settings }: Job): boolean {
@@ -40,8 +56,7 @@ async function begin(job: Job): Promise<void> {
 
 async function afterStep(job: Job): Promise<void> {
   const { settings, progress } = job
-  const last = progress.step >= settings.steps
-  const due = (every: number) => last || (every > 0 && progress.step % every === 0)
+  const due = (every: number) => isOver(job) || (every > 0 && progress.step % every === 0)
   if (aborted(job)) return
   if (due(settings.evaluateEvery)) await evaluate(job)
   if (aborted(job)) return
@@ -62,6 +77,7 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   const settle = async () => {
     sum += (await running?.item()) ?? 0
     running?.dispose()
+    running = undefined
   }
   for (let micro = 0; micro < accumulate; micro++) {
     const next = await train.batch(step, micro)
@@ -71,19 +87,23 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   }
   // Gradients are of sums of losses: one division by all targets of the step makes them those of the mean.
   const learningRate = job.rate(step)
-  const norm = optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip })
-  learner.kept.zeroGrad()
-  await settle()
-  const gradientNorm = (await norm.item()) / targets
-  norm.dispose()
-  const loss = sum / targets
-  if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
-    await diverged(job, `Step ${step + 1} gave a loss of ${loss} (gradient norm ${gradientNorm})`)
+  // A guarded step waits for its loss before the weights move.
+  if (settings.onSpike !== 'ignore') await settle()
+  const spike = settings.onSpike !== 'ignore' && isSpike(sum / targets, progress.recent)
+  let gradientNorm = NaN
+  if (!spike) {
+    using norm = optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip })
+    await settle()
+    gradientNorm = (await norm.item()) / targets
   }
+  learner.kept.zeroGrad()
+  const loss = sum / targets
+  const moved = !spike && Number.isFinite(loss) && Number.isFinite(gradientNorm)
+  if (!moved) await skip(job, loss, gradientNorm, spike)
 
   progress.step++
   progress.tokens += targets
-  progress.recent = [...progress.recent, loss].slice(-50)
+  if (moved) progress.recent = [...progress.recent, loss].slice(-50)
   const { tokensPerSecond, secondsLeft } = clock.tick(progress.step, targets)
   emit({
     type: 'step',
@@ -97,6 +117,31 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
     secondsLeft,
     epoch: train.epoch(progress.step),
   })
+}
+
+// So many steps that are skipped one after another are no accident.
+const SKIPS = 10
+
+/** Whether a loss is no number, or far above those of the last steps. */
+export function isSpike(loss: number, recent: readonly number[]): boolean {
+  if (!Number.isFinite(loss)) return true
+  if (recent.length < 20) return false
+  const mean = recent.reduce((a, b) => a + b, 0) / recent.length
+  const variance = recent.reduce((sum, x) => sum + (x - mean) ** 2, 0) / recent.length
+  return loss > mean + 6 * Math.sqrt(variance) && loss > 1.1 * mean
+}
+
+/** Goes on with the weights as they were before the step, where that is asked for. */
+async function skip(job: Job, loss: number, norm: number, spike: boolean): Promise<void> {
+  const { progress, optimizer, settings, emit } = job
+  const step = progress.step + 1
+  // Where the gradients were no numbers the optimizer has counted the step, and moved nothing.
+  if (spike) optimizer.steps++
+  job.skipped = job.skippedLast === step - 1 ? job.skipped + 1 : 1
+  job.skippedLast = step
+  const what = `Step ${step} gave a loss of ${loss} (gradient norm ${norm})`
+  if (settings.onSpike !== 'skip' || job.skipped >= SKIPS) await diverged(job, what)
+  emit({ type: 'notice', message: `${what}: it was skipped` })
 }
 
 /** Enqueues a micro-batch: gradients are added up, and its sum of losses is returned. */

@@ -101,6 +101,11 @@ export interface TrainOptions {
    * conversations, with placeholders in their place.
    */
   privacy?: boolean | ScrubOptions
+  /**
+   * A folder that keeps prepared examples, by a hash of the data and of the options that shape them:
+   * the next run on the same takes them from there. Default: none. It holds what was learned from.
+   */
+  cache?: string
   /** Steps of the optimizer. Default 1000. */
   steps?: number
   /** Instead of steps: how often the data are gone through. */
@@ -197,6 +202,7 @@ export const optionNames = [
   'duplicates',
   'split',
   'privacy',
+  'cache',
   'steps',
   'epochs',
   'maxTokens',
@@ -238,6 +244,7 @@ type Open =
   | 'seed'
   | 'validation'
   | 'weights'
+  | 'cache'
   | 'format'
   | 'columns'
   | 'template'
@@ -278,6 +285,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     neftune: options.neftune ?? 0,
     tokenizer: options.tokenizer ?? 'auto',
     weights: options.weights,
+    cache: options.cache,
     format: options.format,
     columns: options.columns,
     template: options.template,
@@ -380,6 +388,7 @@ function checkData(s: Settings): void {
     ...(s.format !== undefined && { format: s.format }),
     ...(s.columns !== undefined && { columns: s.columns }),
   })
+  if (s.cache !== undefined) checkPath('a folder', 'cache', s.cache)
   if (s.weights !== undefined) checkWeights(s.weights, pathsOf(data))
   if (s.template !== undefined && (typeof s.template !== 'string' || s.template === ''))
     throw wrongType(

@@ -194,7 +194,11 @@ async function readRun(settings: Settings): Promise<RunRecord> {
   const { lora, freeze } = settings
   const tuning = lora || freeze.length > 0 ? { lora, freeze } : undefined
   if (JSON.stringify(run.tuning) !== JSON.stringify(tuning))
-    throw outOfRange(as(JSON.stringify(run.tuning)), lora ? 'lora' : 'freeze', JSON.stringify(tuning))
+    throw outOfRange(
+      as(JSON.stringify(run.tuning)),
+      lora ? 'lora' : 'freeze',
+      JSON.stringify(tuning),
+    )
   await compareData(settings, run, as)
   return run
 }

@@ -161,6 +161,37 @@ test('weights say how often an epoch shows the examples of each path', async () 
   fails(3, /a list of numbers for weights, received 3/)
 })
 
+test('prepared data are taken from the cache for the same data and options, and only then', async () => {
+  const cache = fresh('cache')
+  const data = jsonl(records)
+  const common = { data, cache, steps: 2, seed: 4, tokenizer: { kind: 'bpe', size: 300 } } as const
+  const taken = async (change: Partial<TrainOptions> = {}) => {
+    const options = chats({ ...common, ...change })
+    const events = await eventsOf(train(options))
+    const hit = events.some(
+      (event) => event.type === 'notice' && /prepared before/.test(event.message),
+    )
+    assert.is(hit, !events.some(({ type }) => type === 'prepare'))
+    return { hit, bits: weights(options.output), options }
+  }
+  const first = await taken()
+  assert.is(first.hit, false)
+  const second = await taken()
+  assert.is(second.hit, true)
+  assert.ok(second.bits.equals(first.bits))
+  assert.equal(
+    readdirSync(join(second.options.output, 'data')).sort(),
+    readdirSync(join(first.options.output, 'data')).sort(),
+  )
+  assert.is((await taken({ privacy: false })).hit, false)
+  assert.is((await taken({ template: 'plain' })).hit, false)
+  assert.is(readdirSync(cache).length, 3)
+  writeFileSync(data, readFileSync(data, 'utf8').replace('Rome', 'Nice'))
+  assert.is((await taken()).hit, false)
+  assert.is((await taken({ cache: undefined })).hit, false)
+  assert.is(readdirSync(cache).length, 4)
+})
+
 test('from a base: its sizes and words are taken, its embeddings grow, and it starts where it was', async () => {
   const text = nano({
     data: textFile(4000),

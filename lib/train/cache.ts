@@ -1,0 +1,91 @@
+// Prepared data that is kept for the next run on the same data with the same options.
+import { createHash } from 'node:crypto'
+import { constants, copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { RECORD, findSources } from '../data/index.js'
+import { PIECE, guarded } from '../files.js'
+import { version } from '../version.js'
+import { pathsOf } from './options.js'
+import type { Settings } from './options.js'
+
+/** What is made of data, and the tokenizer that goes with it, which a run keeps elsewhere. */
+const DATA = /^(examples\..+|ledger\.jsonl)$/
+const TOKENIZER = /^(tokenizer\.json|vocab\.json|merges\.txt|tokenizer_config\.json)$/
+
+/** What decides what prepared data look like; everything else leaves them as they are. */
+const OPTIONS = [
+  'weights',
+  'format',
+  'columns',
+  'template',
+  'learn',
+  'long',
+  'duplicates',
+  'split',
+  'privacy',
+  'model',
+  'validation',
+  'seed',
+] as const satisfies readonly (keyof Settings)[]
+
+/**
+ * The folder of the cache for what these settings make of these data, by a hash of the contents of all
+ * files; undefined where that cannot be told, or no cache is wanted.
+ */
+export async function cacheEntry(settings: Settings): Promise<string | undefined> {
+  const { cache, data, privacy, tokenizer } = settings
+  const paths = pathsOf(data)
+  // A program's own finder of names may change without a trace.
+  const opaque = typeof privacy === 'object' && (privacy.names || privacy.pseudonyms)
+  if (cache === undefined || !paths || paths.includes('-') || opaque) return undefined
+  const hash = createHash('sha256')
+  const vocabulary = typeof tokenizer === 'object' && 'encode' in tokenizer
+  const options = OPTIONS.map((name) => [name, settings[name]])
+  const given = vocabulary ? tokenizer.files() : tokenizer
+  hash.update(JSON.stringify([version, options, given, paths]))
+  for (const { kind, path } of await findSources(paths)) {
+    if (kind !== 'file') return undefined
+    const { size } = await guarded(path, 'read', stat(path))
+    hash.update(`\n${path} ${size}\n`)
+    const file = await guarded(path, 'read', open(path, 'r'))
+    try {
+      const piece = Buffer.alloc(Math.min(PIECE, 1 << 20))
+      for (;;) {
+        const { bytesRead } = await guarded(path, 'read', file.read(piece, 0, piece.length))
+        if (bytesRead === 0) break
+        hash.update(piece.subarray(0, bytesRead))
+      }
+    } finally {
+      await file.close()
+    }
+  }
+  return join(cache, hash.digest('hex').slice(0, 32))
+}
+
+/**
+ * Copies prepared data into the cache, with the tokenizer, or out of it, without. In a folder that is there already the record comes
+ * last, so that it never describes files that are not whole.
+ */
+export async function copyPrepared(
+  from: string,
+  to: string,
+  { tokenizer = false } = {},
+): Promise<void> {
+  const temporary = `${to}.${process.pid}.tmp`
+  await guarded(temporary, 'create', mkdir(temporary, { recursive: true, mode: 0o700 }))
+  try {
+    for (const name of await guarded(from, 'read', readdir(from))) {
+      if (!DATA.test(name) && !(tokenizer && TOKENIZER.test(name))) continue
+      const call = copyFile(join(from, name), join(temporary, name), constants.COPYFILE_FICLONE)
+      await guarded(join(temporary, name), 'write', call)
+    }
+    const names = (await readdir(temporary)).sort(
+      (a, b) => Number(a === RECORD) - Number(b === RECORD),
+    )
+    await guarded(to, 'create', mkdir(to, { recursive: true, mode: 0o700 }))
+    for (const name of names)
+      await guarded(to, 'write', rename(join(temporary, name), join(to, name)))
+  } finally {
+    await rm(temporary, { recursive: true, force: true })
+  }
+}
