@@ -6,8 +6,9 @@ import { parseMail } from './mail.js'
 import type { Mail } from './mail.js'
 import { Gathered, agentTest, toChat } from './thread.js'
 
-/** Characters of mails that wait for others of their thread. */
-const HELD = 32 << 20
+/** Bytes of mails that wait for others of their thread, each with what its object takes. */
+const HELD = 64 << 20
+const OBJECT = 2000
 /** Message ids that are remembered, to find the thread of an answer. */
 const IDS = 200_000
 
@@ -48,7 +49,8 @@ export async function* readMbox(
     if (mail.automatic) continue
     mail.text = cleanMail(mail.text)
     const thread = threads.of(mail, line)
-    const size = mail.text.length + 200
+    mail.references = []
+    const size = 2 * mail.text.length + OBJECT
     const full = gathered.add(thread, { line, mail, thread }, size)
     if (full.length > 0) yield full.map((entries) => toRow(entries, isAgent))
   }
@@ -105,6 +107,8 @@ function toRow(entries: Entry[], isAgent: ReturnType<typeof agentTest>): ThreadR
 
 /** "From " and an address or a dash, and the year of a date: what writes mailboxes puts it there. */
 const FROM = /^From \S.{0,300}\d{4}|^From (?:-|MAILER-DAEMON)/
+/** One with its whole date needs no empty line before it: some programs write none. */
+const DATED = /^From \S{1,200}\s{1,4}[A-Z][a-z]{2} [A-Z][a-z]{2}\s{1,2}\d{1,2} \d\d:\d\d/
 
 async function* cutMails(
   chunks: Chunks,
@@ -115,8 +119,8 @@ async function* cutMails(
   let wasBlank = true
   for await (const lines of splitLines(chunks, limit)) {
     for (const { number, bytes } of lines) {
-      const isFrom = bytes[0] === 0x46 && FROM.test(bytes.toString('latin1', 0, 400))
-      if (isFrom && wasBlank) {
+      const mark = bytes[0] === 0x46 ? bytes.toString('latin1', 0, 400) : ''
+      if ((wasBlank && FROM.test(mark)) || DATED.test(mark)) {
         if (held.size > 0) yield { line: start, bytes: held.take() }
         start = number
         wasBlank = false

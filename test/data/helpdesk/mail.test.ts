@@ -6,6 +6,8 @@ import { htmlToText } from '../../../lib/data/helpdesk/html.js'
 import { parseMail } from '../../../lib/data/helpdesk/mail.js'
 import { collectText } from '../formats/collect.js'
 
+const BEST = `Best\nof all is a long line ${'that goes on and on '.repeat(4)}to no end.`
+
 const cleaned: [name: string, mail: string, said: string][] = [
   [
     'a quote',
@@ -43,11 +45,7 @@ const cleaned: [name: string, mail: string, said: string][] = [
     'On Monday she wrote:\nplease call.',
     'On Monday she wrote:\nplease call.',
   ],
-  [
-    '"best" in the middle',
-    'Best\nof all is a long line that goes on and on, well over what any line of a signature would have to say.',
-    'Best\nof all is a long line that goes on and on, well over what any line of a signature would have to say.',
-  ],
+  ['"best" in the middle', BEST, BEST],
   ['a plain text', 'One\n\n\n\ntwo  \r\nthree', 'One\n\ntwo\nthree'],
 ]
 for (const [name, mail, said] of cleaned) {
@@ -55,9 +53,11 @@ for (const [name, mail, said] of cleaned) {
 }
 
 test('HTML', () => {
-  const html = `<html><head><title>no</title><style>p{}</style></head><body><p>Dear Ana,<br>it&nbsp;costs 5&nbsp;&euro; &amp; more&#33;</p>
+  const html = `<html><head><title>no</title><style>p{}</style></head><body>
+    <p>Dear Ana,<br>it&nbsp;costs 5&nbsp;&euro; &amp; more&#33;</p>
     <ul><li>one<li>two</ul><!-- no --><script>no()</script><div>3 < 4</div>
-    <div class="gmail_quote"><div>old</div> old</div><blockquote>old <blockquote>older</blockquote> old</blockquote>end</body>`
+    <div class="gmail_quote"><div>old</div> old</div>
+    <blockquote>old <blockquote>older</blockquote> old</blockquote>end</body>`
   assert.is(htmlToText(html), 'Dear Ana,\nit costs 5 € & more!\n\n- one\n- two\n\n3 < 4\nend')
   assert.is(htmlToText('<p unclosed'), '')
   assert.is(
@@ -101,23 +101,28 @@ const encoded: [name: string, mail: string, text: string][] = [
   ['plain', 'From: a@x.example\n\nHi\n', 'Hi\n'],
   [
     'quoted-printable',
-    'Content-Type: text/plain; charset="iso-8859-1"\nContent-Transfer-Encoding: quoted-printable\n\nCaf=E9 =\nau lait =3D=ZZ',
+    'Content-Type: text/plain; charset="iso-8859-1"\nContent-Transfer-Encoding: quoted-printable\n\n' +
+      'Caf=E9 =\nau lait =3D=ZZ',
     'Café au lait ==ZZ',
   ],
   [
     'base64',
-    `Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n${Buffer.from('Grüße\n').toString('base64')}`,
+    `Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n` +
+      `${Buffer.from('Grüße\n').toString('base64')}`,
     'Grüße\n',
   ],
   ['HTML alone', 'Content-Type: text/html\n\n<p>Hi<br>you</p>', 'Hi\nyou'],
   [
     'alternatives',
-    'Content-Type: multipart/alternative; boundary="b"\n\npreamble\n--b\nContent-Type: text/html\n\n<p>no</p>\n--b\n\nyes\n--b--\nepilogue',
+    'Content-Type: multipart/alternative; boundary="b"\n\n' +
+      'preamble\n--b\nContent-Type: text/html\n\n<p>no</p>\n--b\n\nyes\n--b--\nepilogue',
     'yes',
   ],
   [
     'an attachment',
-    'Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; boundary=c\n\n--c\n\nyes\n--c--\n--b\nContent-Type: text/plain\nContent-Disposition: attachment; filename=x\n\nno\n--b--',
+    'Content-Type: multipart/mixed; boundary=b\n\n--b\n' +
+      'Content-Type: multipart/alternative; boundary=c\n\n--c\n' +
+      '\nyes\n--c--\n--b\nContent-Type: text/plain\nContent-Disposition: attachment; filename=x\n\nno\n--b--',
     'yes',
   ],
   ['a charset nobody knows', 'Content-Type: text/plain; charset=klingon\n\nHi', 'Hi'],
@@ -207,6 +212,18 @@ test('threads of a mailbox: by ids, by subject, in the order of their dates', as
     },
     'no-assistant',
   ])
+})
+
+test('mails without an empty line between them; lines of text that begin with From', async () => {
+  const ana = mbox({ from: 'ana@x.example', headers: 'Message-ID: <1@x>\n', text: 'From 2019 on?' })
+  const shop = mbox({ from: 's@s.example', headers: 'In-Reply-To: <1@x>\n', text: 'Yes.' })
+  const [row] = await collectText(ana.trimEnd() + '\n' + shop, { format: 'mbox' })
+  assert.ok(row && 'example' in row && row.example.kind === 'chat')
+  if (!('example' in row!) || row.example.kind !== 'chat') return
+  assert.equal(
+    row.example.messages.map(({ content }) => content),
+    ['From 2019 on?', 'Yes.'],
+  )
 })
 
 test('agents are who the user says', async () => {
