@@ -1,6 +1,8 @@
 // Looks at data as training would, and says what it would do with each row.
 import { AtomicFile } from '../files.js'
-import type { Tokenizer } from '../tokenizer/index.js'
+import { checkInteger } from '../errors.js'
+import { chatml, gpt2Tokenizer } from '../tokenizer/index.js'
+import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { Cleaner } from './clean.js'
 import type { CleanOptions, CleanRow } from './clean.js'
 import { Ledger } from './ledger.js'
@@ -9,11 +11,19 @@ import { readBatches } from './read.js'
 import type { Data, ReadOptions } from './read.js'
 import type { Example, Origin } from './record.js'
 import { renderExample } from './render.js'
-import type { RenderSettings } from './render.js'
+import type { LongPolicy, RenderSettings } from './render.js'
 
-export interface CheckOptions
-  extends Omit<CleanOptions, 'likeness'>, Omit<RenderSettings, 'tokenizer'> {
-  tokenizer: Tokenizer
+export interface CheckOptions extends Omit<CleanOptions, 'likeness'> {
+  /** Default: GPT-2's, with the special tokens of the template. */
+  tokenizer?: Tokenizer
+  /** Default: ChatML. */
+  template?: ChatTemplate
+  /** Default 1024. */
+  context?: number
+  /** Default 'auto'. */
+  long?: LongPolicy
+  /** Default 'answers'. */
+  learn?: 'answers' | 'all'
   read?: ReadOptions
   /** Where every row's line goes, as JSON lines. */
   ledger?: string
@@ -43,13 +53,13 @@ export interface CheckReport {
  * Reads, cleans and tokenizes data, keeping nothing but figures.
  * @throws GptloomError ERR_FILE, ERR_DATA; AbortError
  */
-export async function checkData(data: Data, options: CheckOptions): Promise<CheckReport> {
+export async function checkData(data: Data, options: CheckOptions = {}): Promise<CheckReport> {
   const { read, ledger: path, fix, onProblem } = options
   const ledger = await Ledger.open(path)
   let fixed: AtomicFile | undefined
   try {
     fixed = fix === undefined ? undefined : await AtomicFile.create(fix)
-    const figures = new Figures(options)
+    const figures = new Figures(await settingsOf(options), options.onExample)
     const cleaner = new Cleaner(options)
     for await (const batch of readBatches(data, read)) {
       let text = ''
@@ -88,6 +98,12 @@ export function toJson(example: Example): string {
   return JSON.stringify({ messages, chosen, rejected })
 }
 
+async function settingsOf(options: CheckOptions): Promise<RenderSettings> {
+  const { template = chatml, context = 1024, long = 'auto', learn = 'answers' } = options
+  const tokenizer = options.tokenizer ?? (await gpt2Tokenizer()).withSpecial(template.special)
+  return { tokenizer, template, context: checkInteger('context', context), long, learn }
+}
+
 class Figures {
   #tokens = 0
   #learned = 0
@@ -96,14 +112,17 @@ class Figures {
   /** How many examples have each length; the context bounds it. */
   readonly #lengths: Float64Array
 
-  constructor(private readonly options: CheckOptions) {
-    this.#lengths = new Float64Array(options.context + 2)
+  constructor(
+    private readonly settings: RenderSettings,
+    private readonly onExample: CheckOptions['onExample'],
+  ) {
+    this.#lengths = new Float64Array(settings.context + 2)
   }
 
   add(row: CleanRow): LedgerEntry {
     if ('entry' in row) return row.entry
     const { origin, example, redacted } = row
-    const outcome = renderExample(example, this.options)
+    const outcome = renderExample(example, this.settings)
     if ('reason' in outcome) {
       const { reason, tokens } = outcome
       const long = `It has ${tokens} tokens, more than the context holds`
@@ -118,7 +137,7 @@ class Figures {
       this.#tokens += tokens.length
       this.#learned += learn.subarray(1).reduce((sum, bit) => sum + bit, 0)
       this.#lengths[tokens.length]!++
-      this.options.onExample?.(origin, tokens, learn)
+      this.onExample?.(origin, tokens, learn)
     }
     return {
       ...origin,

@@ -22,6 +22,8 @@ export class Device {
   constructor(
     readonly kind: 'cpu' | 'cuda',
     readonly native: NativeDevice,
+    /** Which GPU, in the driver's order. */
+    readonly ordinal = 0,
   ) {
     this.dtypes = floats[kind]
   }
@@ -114,6 +116,11 @@ export class Device {
     return this.native.memory()
   }
 
+  /** Bytes of memory that tensors can have at most: a GPU's own; undefined on the CPU. */
+  get capacity(): number | undefined {
+    return this.kind === 'cuda' ? addon().cuda().devices[this.ordinal]?.memory : undefined
+  }
+
   /** What a GPU was told to do so far; zeros on the CPU. */
   counts(): Counts {
     return this.native.counts()
@@ -158,7 +165,7 @@ export function cuda(ordinal = 0): Device {
   checkInteger('ordinal', ordinal, 0, 1023)
   let device = sharedGpus.get(ordinal)
   if (!device || device.closed)
-    sharedGpus.set(ordinal, (device = new Device('cuda', openGpu(ordinal))))
+    sharedGpus.set(ordinal, (device = new Device('cuda', openGpu(ordinal), ordinal)))
   return device
 }
 
