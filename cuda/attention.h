@@ -15,9 +15,9 @@ struct AttentionRows {
 
 // What the keys' pass of the backward has to know of a query, from the queries' pass.
 struct alignas(16) AttentionQuery {
-  float lse;      // in units of ln 2; infinite past the last query, so that its weights are 0
-  float delta;    // the sum of dout out
-  int32_t start;  // the first key that it sees
+  float lse;       // in units of ln 2; infinite past the last query, so that its weights are 0
+  float delta;     // the sum of dout out
+  int32_t start;   // the first key that it sees
   int32_t unused;  // so that it takes one access
 };
 
@@ -34,11 +34,13 @@ struct AttentionTask {
   float* lse;                      // [B, H, T], or null where no backward will follow
   AttentionQuery* queries;         // [B, H, T rounded up to attention_padding]
   AttentionSight* sights;          // [B, H, tiles of the queries' pass]; null without starts
-  float* parts;                    // of attention_cached's splits: [B, H, splits, 2 + D]
+  float* parts;                    // [B, H, splits, part], of attention_cached
   int64_t pairs;                   // B H
   uint64_t seed, stream;
-  int32_t H, D, T, past;  // query t sees the keys [starts[b, t], past + t]
-  float scale;            // 1 / sqrt(D)
+  int32_t part;             // floats: D sums, the greatest score, the sum of weights
+  int32_t lanes;            // neighbours that share a key in the splits, a power of 2
+  int32_t H, D, T, past;    // query t sees the keys [starts[b, t], past + t]
+  float scale;              // 1 / sqrt(D)
   uint32_t drop_threshold;  // 0: no dropout
   float keep_scale;
   bool vector;  // all rows take 16-byte accesses
@@ -59,7 +61,7 @@ struct AttentionTile {
 // width: D rounded up to 32, 64, 96 or 128. Chosen so that sums stay in registers (255 a thread)
 // and tiles within the 99 KB that a block may have on most GPUs.
 constexpr AttentionTile attention_tile(AttentionPass pass, int width, bool tensor) {
-  if (!tensor) return width <= 64 ? AttentionTile{64, 64, 1} : AttentionTile{32, 32, 1};
+  if (!tensor) return {width <= 64 ? 64 : 32, 32, 1};
   if (pass == kAttentionForward) return {128, width <= 64 ? 64 : 32, 2};
   if (pass == kAttentionQueries) return {width <= 64 ? 128 : 64, 64, 2};
   return {width <= 64 ? 128 : 64, width == 96 ? 64 : 32, 2};
@@ -72,25 +74,14 @@ constexpr size_t attention_shared(AttentionPass pass, int width, bool tensor) {
   const int own = (pass == kAttentionForward ? 1 : 2) * tile.rows;
   const int tiles = (own + tile.stages * 2 * tile.columns) * width * (tensor ? 2 : 4);
   const int weights = tensor ? 0 : tile.rows * tile.columns * 4;
-  const int queries =
-      pass == kAttentionKeys ? tile.stages * tile.columns * static_cast<int>(sizeof(AttentionQuery))
-                             : 0;
+  const int queries = pass == kAttentionKeys
+                          ? tile.stages * tile.columns * static_cast<int>(sizeof(AttentionQuery))
+                          : 0;
   return static_cast<size_t>(tiles + weights + queries);
 }
 
 // ---- attention_cached with one query ----
 
 constexpr int attention_split = 128;  // the keys of a block
-
-// So many neighbouring lanes share a key, a power of 2: `packet` elements are 16 bytes.
-constexpr int64_t attention_split_lanes(int64_t D, int64_t packet) {
-  int64_t lanes = 1;
-  while (lanes * packet < D) lanes *= 2;
-  return lanes;
-}
-// Bytes: the sums, the weight and the greatest score of each group of lanes.
-constexpr int64_t attention_split_shared(int64_t D, int64_t packet) {
-  return attention_threads / attention_split_lanes(D, packet) * (2 + D) * 4;
-}
 
 }  // namespace gptloom::cuda

@@ -1,6 +1,6 @@
-// Attention for every head size: a warp takes one query, or one key in the keys' pass, and meets the
-// others 32 at a time, one a lane. Its sums stand in shared memory. Keys and values are read anew for
-// each query: made for the sizes that tiles do not serve, not for speed.
+// Attention for every head size: a warp takes one query, or one key in the keys' pass, and meets
+// the others 32 at a time, one a lane. Its sums stand in shared memory. Keys and values are read
+// anew for each query: made for the sizes that tiles do not serve, not for speed.
 #pragma once
 #include "attention_rows.cuh"
 
@@ -68,7 +68,8 @@ __device__ inline void attention_forward_any(const AttentionTask& task) {
   const OwnRow own = own_row(task);
   if (own.pair >= task.pairs) return;
   const int pair = own.pair, t = own.t, D = task.D, lane = lane_index();
-  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H), v = rows_of_pair<T>(task.v, pair, task.H);
+  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H),
+                v = rows_of_pair<T>(task.v, pair, task.H);
   float *const q = own.memory, *const sums = q + D;
   fetch_row(q, rows_of_pair<T>(task.q, pair, task.H).row(t), D);
   fetch_row<T>(sums, nullptr, D);
@@ -95,7 +96,8 @@ __device__ inline void attention_backward_queries_any(const AttentionTask& task)
   const OwnRow own = own_row(task);
   if (own.pair >= task.pairs) return;
   const int pair = own.pair, t = own.t, D = task.D, lane = lane_index();
-  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H), v = rows_of_pair<T>(task.v, pair, task.H);
+  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H),
+                v = rows_of_pair<T>(task.v, pair, task.H);
   const T* const out = rows_of_pair<T>(task.out, pair, task.H).row(t);
   float *const q = own.memory, *const dout = q + D, *const dq = q + 2 * D;
   fetch_row(q, rows_of_pair<T>(task.q, pair, task.H).row(t), D);
@@ -121,7 +123,8 @@ __device__ inline void attention_backward_keys_any(const AttentionTask& task) {
   const OwnRow own = own_row(task);
   if (own.pair >= task.pairs) return;
   const int pair = own.pair, s = own.t, D = task.D, lane = lane_index();
-  const Rows<T> q = rows_of_pair<T>(task.q, pair, task.H), dout = rows_of_pair<T>(task.dout, pair, task.H);
+  const Rows<T> q = rows_of_pair<T>(task.q, pair, task.H),
+                dout = rows_of_pair<T>(task.dout, pair, task.H);
   float *const k = own.memory, *const v = k + D, *const dk = k + 2 * D, *const dv = k + 3 * D;
   fetch_row(k, rows_of_pair<T>(task.k, pair, task.H).row(s), D);
   fetch_row(v, rows_of_pair<T>(task.v, pair, task.H).row(s), D);

@@ -21,8 +21,7 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
   const int own_row = warp_index() * warp_rows, own = own_row * width;
   T* const own_weights = weights + warp_index() * (Engine::weights / 4);
   const auto fill = [&](T* tile, const AttentionRows& from) {
-    load_tile<T, rows, width>(tile, rows_of<T>(from, b, h), first, task.T, task.D,
-                              task.vector);
+    load_tile<T, rows, width>(tile, rows_of<T>(from, b, h), first, task.T, task.D, task.vector);
   };
   fill(queries, task.q);
   fill(douts, task.dout);
@@ -46,8 +45,7 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
   const auto load = [&](int key, int stage) {
     T* const to = others + stage * stage_size;
     const auto fill = [&](T* tile, const AttentionRows& from) {
-      load_tile<T, columns, width>(tile, rows_of<T>(from, fresh(b), fresh(h)), key, end, task.D,
-                                   task.vector);
+      load_tile<T, columns, width>(tile, rows_of<T>(from, b, h), key, end, task.D, task.vector);
     };
     fill(to, task.k);
     fill(to + columns * width, task.v);
@@ -85,7 +83,8 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
     }
     Engine::accumulate(dq, s, own_weights, keys);
   };
-  walk<Engine>(begin, end, [](int key) { return key; }, load, meanwhile, step);
+  walk<Engine>(
+      begin, end, [](int key) { return key; }, load, meanwhile, step);
 
   float factor[Engine::R];
 #pragma unroll
@@ -93,8 +92,8 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
   __syncwarp();
   Engine::put(queries + own, dq, factor);
   __syncwarp();
-  store_tile<T, warp_rows, width>(rows_of<T>(task.dq, fresh(b), fresh(h)), queries + own, first + own_row,
-                                  task.T, task.D, task.vector, task.accumulate);
+  store_tile<T, warp_rows, width>(rows_of<T>(task.dq, b, h), queries + own, first + own_row, task.T,
+                                  task.D, task.vector, task.accumulate);
 }
 
 // Scores of a warp's keys (down) that a query of the tile does not see become -infinity.
@@ -121,7 +120,8 @@ __device__ inline void take_gradients(typename Engine::template Grid<Engine::C>&
   if (task.drop_threshold) drop_grid<Engine>(dp, kept, task.keep_scale);
 #pragma unroll
   for (int j = 0; j < Engine::C; j++) {
-    float number[2];  // lse and delta
+    // lse and delta; 16 lanes that read a number each meet no bank twice if they read whole ones.
+    float number[Engine::row_lanes == 16 ? 4 : 2];
     load(number, &numbers[Engine::column(j)].lse);
 #pragma unroll
     for (int i = 0; i < Engine::R; i++) {
@@ -147,10 +147,8 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
   const int pair = own_place.pair, first = own_place.first, b = pair / task.H, h = pair % task.H;
   const int own_row = warp_index() * warp_rows, own = own_row * width;
   T* const own_weights = weights + warp_index() * (Engine::weights / 4);
-  load_tile<T, rows, width>(keys, rows_of<T>(task.k, b, h), first, task.T, task.D,
-                            task.vector);
-  load_tile<T, rows, width>(values, rows_of<T>(task.v, b, h), first, task.T, task.D,
-                            task.vector);
+  load_tile<T, rows, width>(keys, rows_of<T>(task.k, b, h), first, task.T, task.D, task.vector);
+  load_tile<T, rows, width>(values, rows_of<T>(task.v, b, h), first, task.T, task.D, task.vector);
   const int first_sight = pair * ((task.T + query_rows - 1) / query_rows);
   typename Engine::template Grid<Engine::N> dk, dv;
   Engine::clear(dk);
@@ -167,8 +165,8 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
   const auto load = [&](int query, int stage) {
     T* const to = others + stage * stage_size;
     const auto fill = [&](T* tile, const AttentionRows& from) {
-      load_tile<T, columns, width>(tile, rows_of<T>(from, fresh(b), fresh(h)), query, task.T,
-                                   task.D, task.vector);
+      load_tile<T, columns, width>(tile, rows_of<T>(from, b, h), query, task.T, task.D,
+                                   task.vector);
     };
     fill(to, task.q);
     fill(to + columns * width, task.dout);
@@ -192,7 +190,8 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
     Engine::accumulate(dv, s, own_weights, queries + columns * width);
     Engine::accumulate(dk, dp, own_weights, queries);
   };
-  walk<Engine>(first, task.T, next, load, [] {}, step);
+  walk<Engine>(
+      first, task.T, next, load, [] {}, step);
 
   float factor[Engine::R], one[Engine::R];
 #pragma unroll
@@ -201,8 +200,8 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
   Engine::put(keys + own, dk, factor);
   Engine::put(values + own, dv, one);
   __syncwarp();
-  store_tile<T, warp_rows, width>(rows_of<T>(task.dk, fresh(b), fresh(h)), keys + own, first + own_row,
-                                  task.T, task.D, task.vector, task.accumulate);
-  store_tile<T, warp_rows, width>(rows_of<T>(task.dv, fresh(b), fresh(h)), values + own, first + own_row,
-                                  task.T, task.D, task.vector, task.accumulate);
+  store_tile<T, warp_rows, width>(rows_of<T>(task.dk, b, h), keys + own, first + own_row, task.T,
+                                  task.D, task.vector, task.accumulate);
+  store_tile<T, warp_rows, width>(rows_of<T>(task.dv, b, h), values + own, first + own_row, task.T,
+                                  task.D, task.vector, task.accumulate);
 }

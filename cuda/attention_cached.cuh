@@ -1,6 +1,7 @@
 // Attention of one new position to all before it, and the caches' growth.
 //
-// Plan: a block takes attention_split keys of one pair. Some neighbouring lanes share a key, 16 bytes
+// Plan: a block takes attention_split keys of one pair. Some neighbouring lanes share a key, 16
+// bytes
 //   of it each, and a group of lanes has a softmax of its own over the keys that it meets, 4 at a
 //   time so that their loads are under way together. The block's groups, and then a pair's blocks
 //   in a second kernel, are put together in order: out = sum_i 2^(top_i - top) sums_i / sum_i
@@ -13,45 +14,47 @@
 using gptloom::cuda::attention_split;
 
 // Some keys' weights: they are relative to 2^top, and add up to total.
-struct Part {
+struct Weights {
   float top, total;
 };
-__device__ inline Part join(Part a, Part b) {
-  const float top = fmaxf(a.top, b.top);
-  return {top, a.total * power_of_2(a.top - top) + b.total * power_of_2(b.top - top)};
-}
 
-// The parts' sums of column d, put together: parts[count][2 + D] of top, total and D sums.
-__device__ inline float joined(const float* parts, int count, int D, int d, Part all) {
-  float sum = 0;
+// Of parts[count, stride], each D sums, top and total.
+__device__ inline Weights join_weights(const float* parts, int count, int stride, int D) {
+  Weights all{no_score, 0};
+  for (int i = 0; i < count; i++)
+    all.top = fmaxf(all.top, parts[static_cast<int64_t>(i) * stride + D]);
   for (int i = 0; i < count; i++) {
-    const float* const part = parts + static_cast<int64_t>(i) * (2 + D);
-    sum = fmaf(power_of_2(part[0] - all.top), part[2 + d], sum);
-  }
-  return sum;
-}
-__device__ inline Part join_all(const float* parts, int count, int D) {
-  Part all{no_score, 0};
-  for (int i = 0; i < count; i++) {
-    const float* const part = parts + static_cast<int64_t>(i) * (2 + D);
-    all = join(all, {part[0], part[1]});
+    const float* const part = parts + static_cast<int64_t>(i) * stride;
+    all.total = fmaf(power_of_2(part[D] - all.top), part[D + 1], all.total);
   }
   return all;
+}
+// The sum of column d.
+__device__ inline float join_column(const float* parts, int count, int stride, int d, float top,
+                                    int D) {
+  float sum = 0;
+  for (int i = 0; i < count; i++) {
+    const float* const part = parts + static_cast<int64_t>(i) * stride;
+    sum = fmaf(power_of_2(part[D] - top), part[d], sum);
+  }
+  return sum;
 }
 
 template <class T>
 __device__ inline void attention_cached_split(const AttentionTask& task) {
   constexpr int step = packet<T>, ahead = 4;
-  const int D = task.D, keys = task.past + 1, splits = (keys + attention_split - 1) / attention_split;
+  const int D = task.D, keys = task.past + 1,
+            splits = (keys + attention_split - 1) / attention_split;
   const int pair = blockIdx.x / splits, begin = blockIdx.x % splits * attention_split;
   const int end = min(begin + attention_split, keys);
-  const int lanes = D <= step ? 1 : 1 << (32 - __clz(D / step - 1));
+  const int lanes = task.lanes, stride = task.part;
   const int group = threadIdx.x / lanes, groups = attention_threads / lanes;
   const int column = threadIdx.x % lanes * step;
   const bool there = column < D;
-  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H), v = rows_of_pair<T>(task.v, pair, task.H);
+  const Rows<T> k = rows_of_pair<T>(task.k, pair, task.H),
+                v = rows_of_pair<T>(task.v, pair, task.H);
   float q[step] = {}, sums[step] = {};
-  Part mine{no_score, 0};
+  Weights mine{no_score, 0};
   if (there) load(q, rows_of_pair<T>(task.q, pair, task.H).row(0) + column);
 #pragma unroll
   for (int i = 0; i < step; i++) q[i] *= task.scale * log2_e;
@@ -97,31 +100,28 @@ __device__ inline void attention_cached_split(const AttentionTask& task) {
     }
   }
 
-  float* const parts = shared_memory<float>();  // [groups][2 + D]
-  float* const own = parts + group * (2 + D);
-  if (column == 0) own[0] = mine.top, own[1] = mine.total;
-#pragma unroll
-  for (int i = 0; i < step; i++) {
-    if (there) own[2 + column + i] = sums[i];
-  }
+  float* const parts = shared_memory<float>();  // [groups, stride]
+  float* const own = parts + group * stride;
+  if (there) store(own + column, sums);
+  if (column == 0) own[D] = mine.top, own[D + 1] = mine.total;
   __syncthreads();
-  const Part all = join_all(parts, groups, D);
-  float* const part = task.parts + static_cast<int64_t>(blockIdx.x) * (2 + D);
-  if (threadIdx.x == 0) part[0] = all.top, part[1] = all.total;
+  const Weights all = join_weights(parts, groups, stride, D);
+  float* const part = task.parts + static_cast<int64_t>(blockIdx.x) * stride;
   for (int d = threadIdx.x; d < D; d += attention_threads) {
-    part[2 + d] = joined(parts, groups, D, d, all);
+    part[d] = join_column(parts, groups, stride, d, all.top, D);
   }
+  if (threadIdx.x == 0) part[D] = all.top, part[D + 1] = all.total;
 }
 
 template <class T>
 __device__ inline void attention_cached_join(const AttentionTask& task) {
   const int D = task.D, pair = blockIdx.x;
   const int splits = (task.past + attention_split) / attention_split;
-  const float* const parts = task.parts + static_cast<int64_t>(pair) * splits * (2 + D);
+  const float* const parts = task.parts + static_cast<int64_t>(pair) * splits * task.part;
   T* const out = rows_of_pair<T>(task.out, pair, task.H).row(0);
-  const Part all = join_all(parts, splits, D);
+  const Weights all = join_weights(parts, splits, task.part, D);
   for (int d = threadIdx.x; d < D; d += attention_threads) {
-    out[d] = from_float<T>(joined(parts, splits, D, d, all) / all.total);
+    out[d] = from_float<T>(join_column(parts, splits, task.part, d, all.top, D) / all.total);
   }
 }
 

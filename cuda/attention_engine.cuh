@@ -41,9 +41,7 @@ struct TensorCores {
 
   static __device__ int row(int i) { return i / 2 * 16 + i % 2 * 8 + lane_index() / 4; }
   static __device__ int column(int j) { return j / 2 * 8 + lane_index() % 4 * 2 + j % 2; }
-  static __device__ int element(int i, int j) {
-    return i / 2 * 32 + j / 2 * 4 + i % 2 * 2 + j % 2;
-  }
+  static __device__ int element(int i, int j) { return i / 2 * 32 + j / 2 * 4 + i % 2 * 2 + j % 2; }
   static __device__ GridIndex at(int word, int bit) {
     return {word * 2 + bit / 2 % 2, bit / 4 * 2 + bit % 2};
   }

@@ -54,7 +54,8 @@ __device__ inline void attention_forward(const AttentionTask& task) {
   T* const own = queries + own_row * width;
   T* const own_weights = weights + warp_index() * (Engine::weights / 4);
 
-  load_tile<T, Engine::rows, width>(queries, rows_of<T>(task.q, b, h), first, task.T, task.D, task.vector);
+  load_tile<T, Engine::rows, width>(queries, rows_of<T>(task.q, b, h), first, task.T, task.D,
+                                    task.vector);
   const Queries<Engine> seen(task, pair, first + own_row);
   const int begin = task.starts ? sight_of_block(seen.sight, sights).first / columns * columns : 0;
   const int end = task.past + min(first + Engine::rows, task.T);
@@ -68,8 +69,7 @@ __device__ inline void attention_forward(const AttentionTask& task) {
   const auto load = [&](int key, int stage) {
     T* const to = others + stage * 2 * columns * width;
     const auto fill = [&](T* tile, const AttentionRows& from) {
-      load_tile<T, columns, width>(tile, rows_of<T>(from, fresh(b), fresh(h)), key, end, task.D,
-                                   task.vector);
+      load_tile<T, columns, width>(tile, rows_of<T>(from, b, h), key, end, task.D, task.vector);
     };
     fill(to, task.k);
     fill(to + columns * width, task.v);
@@ -85,7 +85,8 @@ __device__ inline void attention_forward(const AttentionTask& task) {
     if (task.drop_threshold) drop_grid<Engine>(s, kept, task.keep_scale);
     Engine::accumulate(o, s, own_weights, keys + columns * width);
   };
-  walk<Engine>(begin, end, [](int key) { return key; }, load, [] {}, step);
+  walk<Engine>(
+      begin, end, [](int key) { return key; }, load, [] {}, step);
 
   float factor[Engine::R];
 #pragma unroll
@@ -100,6 +101,6 @@ __device__ inline void attention_forward(const AttentionTask& task) {
   __syncwarp();
   Engine::put(own, o, factor);
   __syncwarp();
-  store_tile<T, warp_rows, width>(rows_of<T>(task.out, fresh(b), fresh(h)), own, first + own_row, task.T,
-                                  task.D, task.vector, false);
+  store_tile<T, warp_rows, width>(rows_of<T>(task.out, b, h), own, first + own_row, task.T, task.D,
+                                  task.vector, false);
 }

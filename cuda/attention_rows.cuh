@@ -1,5 +1,5 @@
-// What a block of queries and keys has to know of its place: which rows are its own, which keys each
-// query sees, and which weights dropout keeps.
+// What a block of queries and keys has to know of its place: which rows are its own, which keys
+// each query sees, and which weights dropout keeps.
 //
 // Maths: query t of batch b sees the keys [clamp(starts[b, t], 0, past + t), past + t]; without
 //   starts, from 0. Weight (b, h, t, s) takes the Philox word of element ((b H + h) T + t) T + s of
@@ -20,14 +20,13 @@ __device__ inline float power_of_2(float x) {
   return result;
 }
 
-// Below every score, so that where nothing has been seen yet weights are 2^-infinity, and no infinity
-// is subtracted from another.
+// Below every score, so that where nothing has been seen yet weights are 2^-infinity, and no
+// infinity is subtracted from another.
 constexpr float no_score = -1e30f;
 
 // How far AttentionQuery of one pair are from those of the next.
 __device__ inline int64_t padded_queries(const AttentionTask& task) {
-  return (static_cast<int64_t>(task.T) + attention_padding - 1) / attention_padding *
-         attention_padding;
+  return (fresh(task.T) + attention_padding - 1) / attention_padding * attention_padding;
 }
 
 // A block's own rows are [first, first + rows) of `pair`. Blocks of one pair follow each other, so

@@ -11,15 +11,15 @@
 #include "common.cuh"
 #include "mma.cuh"
 
+using gptloom::cuda::attention_padding;
+using gptloom::cuda::attention_threads;
+using gptloom::cuda::attention_tile;
 using gptloom::cuda::AttentionPass;
 using gptloom::cuda::AttentionQuery;
 using gptloom::cuda::AttentionRows;
 using gptloom::cuda::AttentionSight;
 using gptloom::cuda::AttentionTask;
 using gptloom::cuda::AttentionTile;
-using gptloom::cuda::attention_padding;
-using gptloom::cuda::attention_threads;
-using gptloom::cuda::attention_tile;
 
 template <class T>
 __device__ inline T* shared_memory() {
@@ -42,13 +42,6 @@ __device__ inline int64_t fresh(int64_t x) {
   return x;
 }
 
-// Where an element of a tile is.
-template <class T, int width>
-__device__ inline int place(int row, int column) {
-  constexpr int halves = sizeof(T) / 2;
-  return swizzle<width * halves>(row, column * halves) / halves;
-}
-
 // The rows of one pair of batch and head.
 template <class T>
 struct Rows {
@@ -59,11 +52,18 @@ struct Rows {
 
 template <class T>
 __device__ inline Rows<T> rows_of(const AttentionRows& all, int b, int h) {
-  return {static_cast<T*>(all.data) + b * all.batch + h * all.head, all.row};
+  return {static_cast<T*>(all.data) + fresh(b) * all.batch + fresh(h) * all.head, all.row};
 }
 template <class T>
 __device__ inline Rows<T> rows_of_pair(const AttentionRows& all, int pair, int H) {
   return rows_of<T>(all, pair / H, pair % H);
+}
+
+// Where an element of a tile is.
+template <class T, int width>
+__device__ inline int place(int row, int column) {
+  constexpr int halves = sizeof(T) / 2;
+  return swizzle<width * halves>(row, column * halves) / halves;
 }
 
 // 16 bytes from global to shared memory, zeros where `there` is false, wherever `from` points.
@@ -88,7 +88,10 @@ __device__ inline void fetch_wait() {
 
 // The chunks of a row, rounded up to a power of 2: so many lanes take a row.
 template <int chunks>
-constexpr int lanes_of_row = chunks <= 4 ? 4 : chunks <= 8 ? 8 : chunks <= 16 ? 16 : 32;
+constexpr int lanes_of_row = chunks <= 4    ? 4
+                             : chunks <= 8  ? 8
+                             : chunks <= 16 ? 16
+                                            : 32;
 
 // Rows [first, first + rows) of `limit` that there are.
 template <class T, int rows, int width>
@@ -111,8 +114,7 @@ __device__ inline void load_tile(T* tile, const Rows<T>& from, int first, int li
     for (int i = threadIdx.x; i < rows * width; i += attention_threads) {
       const int row = i / width, column = i % width;
       const bool there = first + row < limit && column < D;
-      tile[place<T, width>(row, column)] =
-          there ? from.row(first + row)[column] : from_float<T>(0);
+      tile[place<T, width>(row, column)] = there ? from.row(first + row)[column] : from_float<T>(0);
     }
   }
 }

@@ -1,9 +1,8 @@
 // Matrix products.
 //
-// Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N], or out += op(a)
-// op(b);
-//   act is the identity or GELU (tanh), whose argument may be kept in `pre`. op is the identity or
-//   the transpose; a kernel's name says which: n or t for a, then for b.
+// Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N], or with `accumulate`
+//   out += op(a) op(b); act is the identity or GELU (tanh), whose argument may be kept in `pre`. op
+//   is the identity or the transpose; a kernel's name says which: n or t for a, then for b.
 // Layout: row-major. bfloat16 operands begin at multiples of 16 bytes and so do their rows
 //   (matmul_align makes such copies of others); float32 ones are read 16 bytes at a time where that
 //   holds. The output is written 16 bytes a lane where it can be.
@@ -14,10 +13,9 @@
 //   float32: registers hold the next stage while threads multiply outer products of this one. Up to
 //   16 rows against a transposed b (generation) have kernels of their own. Which kernel, which tile
 //   and how many parts is the host's choice (native/cuda/matmul.cc).
-// Numbers: sums are float32 in one chain over a part of K. bfloat16 products are exact, the output
-// is
-//   rounded once. Bound by tensor cores or multiply-adds from about 128 rows on, below by the bytes
-//   of the weights.
+// Numbers: sums are float32 in one chain over a part of K. bfloat16 products are exact, the result
+//   is rounded once. Bound by tensor cores or multiply-adds from about 128 rows on, below by the
+//   bytes of the weights.
 #include "matmul_exact.cuh"
 #include "matmul_narrow.cuh"
 #include "matmul_tensor.cuh"
@@ -80,10 +78,10 @@ extern "C" __global__ void __launch_bounds__(narrow_threads)
   narrow_matmul_f32<16, 2>(task);
 }
 
-// out from the parts of K, added in order. A thread has 16 bytes of the output.
+// out from the parts of K, added in order. A thread has 4 elements, 16 bytes of a part.
 template <class T, class Out>
 __device__ void sum_parts(const MatmulTask& p) {
-  constexpr int group = packet<Out>;
+  constexpr int group = 4;
   const uint32_t across = (p.N + group - 1) / group;
   const uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
   const int row = static_cast<int>(index / across),

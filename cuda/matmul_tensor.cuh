@@ -85,9 +85,9 @@ class TensorOperand {
 };
 
 // 16 rows of a warp's sums at a time go through shared memory, so that a lane has 16 bytes of the
-// output and lanes next to it have the bytes next to them. `shift` permutes the chunks of 4 floats:
-// two lines of a fragment's stores, and 8 chunks that follow each other or that are every other of
-// 16, meet no bank twice.
+// output and lanes next to it have the bytes next to them. Chunks of 4 floats are permuted, so that
+// 4 lines of a fragment's stores meet no bank twice, nor do 8 chunks that follow each other or that
+// are every other of 16.
 template <class Shape>
 __device__ inline int tensor_staged(int row, int column) {
   const int chunk = row * (Shape::warp_columns / 4) + column / 4;

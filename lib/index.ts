@@ -41,6 +41,7 @@ export type {
   CheckpointEvent,
   DoneEvent,
   EvaluationEvent,
+  LoraOptions,
   PrepareEvent,
   SampleEvent,
   StartEvent,

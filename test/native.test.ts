@@ -10,6 +10,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { kernelFolder } from '../lib/tensor/gpu.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const hasCmake = spawnSync('cmake', ['--version']).status === 0
@@ -48,6 +49,22 @@ function check(program: string, filter: string[], env: NodeJS.ProcessEnv = {}): 
   assert.is(failed, '0')
 }
 
+/** Runs the tests of the CUDA device on the emulated GPU, where that and the kernels have been built. */
+function checkCuda(program: string, env: NodeJS.ProcessEnv): void {
+  const emulator = process.env.GPTLOOM_EMULATOR || path.join(root, 'build', 'emulator')
+  const missing = [
+    path.join(emulator, 'libcuda.so.1'),
+    path.join(kernelFolder, 'manifest.json'),
+  ].find((file) => !existsSync(file))
+  if (missing) console.log(`\nSKIP native tests of the CUDA device: there is no ${missing}`)
+  else
+    check(program, ['cuda_'], {
+      ...env,
+      LD_LIBRARY_PATH: emulator,
+      GPTLOOM_TEST_KERNELS: kernelFolder,
+    })
+}
+
 function sanitized(kind: string): string[] {
   const flags = '-O1 -fno-sanitize-recover=all'
   return [`-DSANITIZE=${kind}`, '-DCMAKE_BUILD_TYPE=Sanitized', `-DCMAKE_CXX_FLAGS=${flags}`]
@@ -63,27 +80,33 @@ function skips(what: string, sanitizer: boolean): boolean {
 
 test('as it ships', () => {
   if (skips('as shipped', false)) return
-  check(build('native', ['-DCMAKE_BUILD_TYPE=Release']), [])
+  const program = build('native', ['-DCMAKE_BUILD_TYPE=Release'])
+  check(program, [])
+  checkCuda(program, {})
 })
 
 test('under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
   if (skips('AddressSanitizer', true)) return
-  check(build('asan', sanitized('address,undefined')), [], {
+  const program = build('asan', sanitized('address,undefined'))
+  const env = {
     ASAN_OPTIONS: 'allocator_may_return_null=1:detect_stack_use_after_return=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
     GPTLOOM_TEST_ROUNDS: '20',
-  })
+  }
+  check(program, [], env)
+  checkCuda(program, env)
 })
 
 test('threads, under ThreadSanitizer', () => {
   if (skips('ThreadSanitizer', true)) return
   const program = build('tsan', sanitized('thread'))
-  for (const filter of ['pool_', 'queue_', 'allocator_', 'device', 'linear_']) {
-    check(program, [filter], {
-      TSAN_OPTIONS: 'halt_on_error=1:allocator_may_return_null=1',
-      GPTLOOM_TEST_ROUNDS: '10',
-    })
+  const env = {
+    TSAN_OPTIONS: 'halt_on_error=1:allocator_may_return_null=1',
+    GPTLOOM_TEST_ROUNDS: '10',
   }
+  for (const filter of ['pool_', 'queue_', 'allocator_', 'device', 'linear_'])
+    check(program, [filter], env)
+  checkCuda(program, env)
 })
 
 test.run()

@@ -8,11 +8,12 @@
 //
 //   // run: alone        not beside other files, for what measures time
 //   // timeout: 600      seconds, instead of 300
+//   // device: cuda       on the emulated GPU where that has been built, else on a real one
 //
 // A test that cannot run here prints a line `SKIP <reason>`: listed at the end, and a failure where CI=true.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -28,6 +29,8 @@ interface TestFile {
   name: string
   alone: boolean
   timeout: number
+  /** Runs with a GPU: others must not depend on whether there is one. */
+  cuda: boolean
 }
 
 interface Outcome {
@@ -64,8 +67,17 @@ function find({ root, pattern }: Options): TestFile[] {
       const file = path.join(root, name)
       const head = readFileSync(file, 'utf8').slice(0, 1000)
       const timeout = Number(/^\/\/ timeout: (\d+)$/m.exec(head)?.[1] ?? 300)
-      return { path: file, name, alone: /^\/\/ run: alone$/m.test(head), timeout }
+      const cuda = /^\/\/ device: cuda$/m.test(head)
+      return { path: file, name, alone: /^\/\/ run: alone$/m.test(head), timeout, cuda }
     })
+}
+
+/** The folder of the emulated GPU's library: GPTLOOM_EMULATOR, where '' asks for the real one. */
+function withGpu(): NodeJS.ProcessEnv {
+  const folder = process.env.GPTLOOM_EMULATOR ?? path.join(path.dirname(here), 'build', 'emulator')
+  if (!folder || !existsSync(path.join(folder, 'libcuda.so.1'))) return process.env
+  const paths = [folder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(path.delimiter)
+  return { ...process.env, LD_LIBRARY_PATH: paths }
 }
 
 /** Ends the process and what it has started. */
@@ -86,6 +98,7 @@ function run(file: TestFile): Promise<Outcome> {
   const child = spawn(process.execPath, ['--expose-gc', '--import', 'tsx', file.path], {
     cwd: path.dirname(here),
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: file.cuda ? withGpu() : process.env,
     detached: process.platform !== 'win32', // a group of its own, to be ended as a whole
   })
   running.add(child)

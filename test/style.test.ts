@@ -113,9 +113,10 @@ const allowed: Record<string, string[]> = {
   nn: ['tensor'],
   optim: ['tensor'],
   models: ['tensor', 'nn'],
-  formats: ['tensor', 'models', 'tokenizer'], // a Hugging Face folder is a model and a tokenizer
+  formats: ['tensor', 'nn', 'models', 'tokenizer'], // a Hugging Face folder is a model and a tokenizer
   hub: ['formats'],
-  generate: ['tensor', 'nn', 'models', 'tokenizer', 'formats'],
+  generate: ['tensor', 'nn', 'models', 'tokenizer', 'formats', 'hub'],
+  evaluate: ['tensor', 'tokenizer', 'data', 'privacy', 'generate'],
   train: [
     'tensor',
     'nn',
@@ -127,8 +128,20 @@ const allowed: Record<string, string[]> = {
     'formats',
     'hub',
     'generate',
+    'evaluate',
   ],
-  cli: ['tensor', 'models', 'tokenizer', 'data', 'privacy', 'formats', 'hub', 'generate', 'train'],
+  cli: [
+    'tensor',
+    'models',
+    'tokenizer',
+    'data',
+    'privacy',
+    'formats',
+    'hub',
+    'generate',
+    'evaluate',
+    'train',
+  ],
 }
 
 /** [importing file, imported file] within lib. */

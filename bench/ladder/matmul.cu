@@ -6,9 +6,8 @@
 //   2        a block makes 64 x 64 from tiles in shared memory, a thread 4 x 4: 1/16 of the bytes,
 //            whole sectors; bound by multiply-adds and the shared memory that feeds them
 //   3        the same tiles on tensor cores: 1/16 of the instructions; but rows of 64 bytes put 4
-//   of
-//            the 8 rows of a matrix load into the same banks, and nothing is computed while copies
-//            are under way
+//            of the 8 rows of a matrix load into the same banks, nothing is computed while copies
+//            are under way, and fragments are written as they are, half of each sector at a time
 //   shipped  swizzled tiles without bank conflicts, copies that run stages ahead, 64 x 64 a warp
 //   from
 //            registers, 128 or 256 x 128 a block: half to a third of rung 3's bytes, half of its

@@ -40,6 +40,7 @@ export function openDisplay(out: Output, options: DisplayOptions): Display {
 }
 
 const phases = {
+  download: 'fetching the base',
   read: 'reading the data',
   vocabulary: 'learning the vocabulary',
   encode: 'encoding the text',

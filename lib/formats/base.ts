@@ -174,7 +174,8 @@ export async function readBase(path: string): Promise<Base> {
   throw new GptloomError(
     'ERR_FILE',
     adapter
-      ? `${path} holds an adapter, not a model: give the model that it belongs to`
+      ? `${path} holds an adapter, not a model: give the model that it belongs to, or merge the two ` +
+          '(`gptloom export` with --merge and --huggingface)'
       : `${path} holds no config.json: expected a model folder with config.json, ` +
           `${WEIGHTS[0]} and a tokenizer`,
   )
@@ -217,7 +218,7 @@ async function readFolder(folder: string, weights: (typeof WEIGHTS)[number]): Pr
     ? await openShards(file)
     : await (weights === 'model.safetensors' ? openSafetensors : openPytorch)(file)
   return opened(source, async (source) => {
-    return new Base(folder, 'huggingface', description, source, await readTemplate(folder))
+    return new Base(folder, 'huggingface', description, source, await readChatTemplate(folder))
   })
 }
 
@@ -285,7 +286,8 @@ function resized(values: Float32Array, had: number, rows: number): Float32Array 
   return result
 }
 
-async function readTemplate(folder: string): Promise<string | null> {
+/** The Jinja template of a folder's chats, or null. */
+export async function readChatTemplate(folder: string): Promise<string | null> {
   const file = join(folder, 'chat_template.jinja')
   if (await exists(file)) return (await readSmall(file)).toString()
   const path = join(folder, 'tokenizer_config.json')

@@ -55,10 +55,13 @@ export async function writeModel(
   await writeWeights(folder, model)
 }
 
-/** Writes only what describes the model: config.json and the tokenizer's files. */
+/**
+ * Writes only what describes the model: config.json and the tokenizer's files.
+ * @param config null for an adapter, which has none
+ */
 export async function writeDescription(
   folder: string,
-  config: GPT2Config,
+  config: GPT2Config | null,
   tokenizer: Tokenizer,
   { chatTemplate }: FolderOptions = {},
 ): Promise<void> {
@@ -66,8 +69,10 @@ export async function writeDescription(
   const files: Record<string, string> = {
     ...tokenizer.files(),
     ...(chatTemplate != null && { 'chat_template.jinja': chatTemplate }),
-    'config.json': json(toHuggingFace(config, end)),
-    'generation_config.json': json({ bos_token_id: end, eos_token_id: end, do_sample: true }),
+    ...(config && {
+      'config.json': json(toHuggingFace(config, end)),
+      'generation_config.json': json({ bos_token_id: end, eos_token_id: end, do_sample: true }),
+    }),
   }
   for (const [name, text] of Object.entries(files)) await writeFileAtomic(join(folder, name), text)
 }

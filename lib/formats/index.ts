@@ -14,6 +14,7 @@ export {
   writeWeights,
 } from './huggingface.js'
 export type { FolderOptions, ModelFolder } from './huggingface.js'
+export { adapterOf, loadLora, readLora, writeLora } from './lora.js'
 export { modelfile } from './modelfile.js'
 export type { ModelfileOptions } from './modelfile.js'
 export { LORA_TARGETS, mergedWeights, readAdapter, writeAdapter } from './peft.js'

@@ -1,13 +1,9 @@
 export { generateTokens } from './generate.js'
 export type { GenerateOptions } from './generate.js'
-export { LanguageModel, load } from './language.js'
-export type {
-  Completion,
-  CompletionOptions,
-  Finish,
-  LoadOptions,
-  TokenLogprob,
-} from './language.js'
+export { LanguageModel } from './language.js'
+export type { Completion, CompletionOptions, Finish, TokenLogprob } from './language.js'
+export { load } from './load.js'
+export type { LoadOptions } from './load.js'
 export type { Score } from './measure.js'
 export type { PenaltyOptions } from './penalties.js'
 export type { SamplingOptions } from './sampler.js'

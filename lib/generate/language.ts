@@ -1,8 +1,10 @@
-import { GptloomError, checkKeys, checkPath, outOfRange, wrongType } from '../errors.js'
-import { readModel, writeModel } from '../formats/huggingface.js'
+import { GptloomError, checkPath, outOfRange, show, wrongType } from '../errors.js'
+import { writeDescription, writeModel } from '../formats/huggingface.js'
+import { readLora, writeLora } from '../formats/lora.js'
 import type { GPT2, GPT2Config } from '../models/index.js'
-import { openDevice } from '../tensor/index.js'
-import { END_OF_TEXT, chatTemplate, encodeSegments } from '../tokenizer/index.js'
+import type { Lora } from '../nn/index.js'
+import { scope } from '../tensor/index.js'
+import { encodeSegments } from '../tokenizer/index.js'
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { checkGenerateOptions, writeTokens } from './generate.js'
 import type { GenerateOptions, TokenOptions, WrittenToken } from './generate.js'
@@ -42,6 +44,9 @@ export interface CompletionOptions extends GenerateOptions {
 
 /** A model with its tokenizer: what reads and writes text. */
 export class LanguageModel {
+  readonly #adapters = new Map<string, { lora: Lora; base: string | null }>()
+  #adapter: string | null = null
+
   constructor(
     /** The network, for those who work on tensors. */
     readonly network: GPT2,
@@ -57,6 +62,76 @@ export class LanguageModel {
   /** How many numbers the model holds. */
   get parameters(): number {
     return this.network.size
+  }
+
+  /** The names of the LoRA adapters that were loaded. */
+  get adapters(): string[] {
+    return [...this.#adapters.keys()]
+  }
+
+  /** The adapter in use, or null for the model alone. */
+  get adapter(): string | null {
+    return this.#adapter
+  }
+
+  /**
+   * Loads a LoRA adapter from a folder in the layout of PEFT, to be used by its name.
+   * @throws GptloomError ERR_FILE, ERR_FORMAT when it is damaged or was made for another base
+   */
+  async loadAdapter(folder: string, name = 'default'): Promise<void> {
+    checkPath('a folder', 'folder', folder)
+    if (typeof name !== 'string' || name === '') throw wrongType('a name', 'name', name)
+    this.#free(name)
+    const { lora, base } = await readLora(folder, this.network)
+    this.#adapters.set(name, { lora, base })
+  }
+
+  /**
+   * Switches to an adapter, or with null to the model alone. It holds from the next text on.
+   * @throws RangeError for a name that no adapter has
+   */
+  useAdapter(name: string | null): void {
+    const found = name === null ? null : this.#adapters.get(name)
+    if (found === undefined) {
+      const known = this.adapters.map(show).join(', ') || 'null, since no adapter is loaded,'
+      throw outOfRange(`one of ${known}`, 'name', name)
+    }
+    this.network.useAdapter(found?.lora ?? null)
+    this.#adapter = name
+  }
+
+  /**
+   * Adds the adapter in use to the model's weights for good, and forgets it.
+   * @throws RangeError when no adapter is in use
+   */
+  merge(): void {
+    const name = this.#adapter
+    if (name === null) throw outOfRange('an adapter in use', 'merge()', name)
+    const { lora } = this.#adapters.get(name)!
+    for (const [at, { weight }] of this.network.linears()) {
+      scope(() => {
+        const merged = lora.layers.get(at)?.merged(weight)
+        if (merged) weight.device.native.copy(weight.native, merged.native)
+      })
+    }
+    this.#free(name)
+  }
+
+  /** @internal Takes an adapter over and uses it. */
+  addAdapter(name: string, lora: Lora, base: string | null): void {
+    this.#adapters.set(name, { lora, base })
+    this.useAdapter(name)
+  }
+
+  /** @internal The adapter in use, with what it goes with. */
+  get lora(): { lora: Lora; base: string | null } | undefined {
+    return this.#adapter === null ? undefined : this.#adapters.get(this.#adapter)
+  }
+
+  #free(name: string): void {
+    if (this.#adapter === name) this.useAdapter(null)
+    this.#adapters.get(name)?.lora.dispose()
+    this.#adapters.delete(name)
   }
 
   /**
@@ -192,16 +267,24 @@ export class LanguageModel {
 
   /**
    * Writes a model folder in Hugging Face's GPT-2 layout: config.json, model.safetensors and the tokenizer.
+   * With an adapter in use it is the adapter that is written, in PEFT's layout: merge() it first to have
+   * the whole model.
    * @throws GptloomError ERR_FILE when the file system refuses
    */
   async save(folder: string): Promise<void> {
     checkPath('a folder', 'folder', folder)
-    const chatTemplate = this.template?.source
-    await writeModel(folder, this.network, this.tokenizer, { chatTemplate })
+    const { network, tokenizer, lora: used } = this
+    const options = { chatTemplate: this.template?.source }
+    if (!used) return writeModel(folder, network, tokenizer, options)
+    await writeLora(folder, used.lora, network, used.base)
+    await writeDescription(folder, null, tokenizer, options)
   }
 
-  /** Frees the weights. */
+  /** Frees the weights, those of adapters too. */
   dispose(): void {
+    for (const { lora } of this.#adapters.values()) lora.dispose()
+    this.#adapters.clear()
+    this.#adapter = null
     this.network.dispose()
   }
 
@@ -301,31 +384,4 @@ export function checkMessages(messages: readonly ChatMessage[]): void {
     if (!roles.includes(role)) throw outOfRange(roles.join(', '), `messages[${i}].role`, role)
     if (typeof content !== 'string') throw wrongType('a string', `messages[${i}].content`, content)
   }
-}
-
-export interface LoadOptions {
-  /** 'auto' (the default) for the best there is; 'cpu'; 'cuda', or 'cuda:1' for the second GPU. */
-  device?: string
-  /** Threads to use on the CPU. Default: as many as the process may. */
-  threads?: number
-}
-
-/**
- * Opens a model folder.
- * @throws GptloomError ERR_FILE, ERR_FORMAT naming the file and what is wrong with it
- */
-export async function load(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  checkPath('a folder', 'folder', folder)
-  checkKeys('load()', options, ['device', 'threads'])
-  const { model, tokenizer, extras } = await readModel(folder, openDevice(options.device, options))
-  return new LanguageModel(model, tokenizer, templateOf(extras.chatTemplate, tokenizer))
-}
-
-/** The template that a model folder keeps, by which its model was trained. */
-function templateOf(source: string | null, tokenizer: Tokenizer): ChatTemplate | undefined {
-  if (source === null) return undefined
-  return chatTemplate(source, {
-    special: [...tokenizer.special.keys()],
-    endOfText: tokenizer.endOfText === undefined ? undefined : END_OF_TEXT,
-  })
 }

@@ -10,6 +10,7 @@ export class Reader {
   #cache: KeyValueCache
   /** What the cache holds, for each of its sequences. */
   #read: number[][] = [[]]
+  #changes: number
 
   /** @param size tokens that mean something; a model's vocabulary may be padded beyond the tokenizer's */
   constructor(
@@ -17,6 +18,7 @@ export class Reader {
     readonly size: number,
   ) {
     this.#cache = model.cache()
+    this.#changes = model.changes
   }
 
   /**
@@ -26,8 +28,9 @@ export class Reader {
   async read(sequences: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const [B, T] = [sequences.length, sequences[0]!.length]
     if (B !== this.#read.length) this.#spread(B)
-    // At least the last token is read, for its logits.
-    let known = Math.min(this.#cache.length, T - 1)
+    // At least the last token is read, for its logits; all are where the adapter has changed.
+    let known = this.#changes === this.model.changes ? Math.min(this.#cache.length, T - 1) : 0
+    this.#changes = this.model.changes
     for (const [i, tokens] of sequences.entries())
       known = Math.min(known, commonLength(this.#read[i]!, tokens, known))
     this.#cache.length = known

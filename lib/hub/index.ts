@@ -1,3 +1,5 @@
 export { defaultCache, isRepository } from './cache.js'
 export { DEFAULT_ENDPOINT, cachedModel, download } from './download.js'
 export type { DownloadOptions, DownloadProgress } from './download.js'
+export { resolveModelPath } from './resolve.js'
+export type { ResolveOptions } from './resolve.js'

@@ -163,6 +163,8 @@ export interface TrainingShape {
   context?: number
   /** Whether activations are computed again in the backward pass. Default false. */
   recompute?: boolean
+  /** Numbers of an adapter that is learned instead of the model. Default: none is. */
+  adapter?: number
 }
 
 /**
@@ -170,7 +172,7 @@ export interface TrainingShape {
  * for tiny models.
  */
 export function trainingMemory(config: GPT2Config, shape: TrainingShape): MemoryEstimate {
-  const { batch, context = config.context, recompute = false } = shape
+  const { batch, context = config.context, recompute = false, adapter } = shape
   const { vocabulary: V, layers: L, heads: H, width: C } = config
   const parameters = 4 * parameterCount(config)
   const tokens = batch * context
@@ -184,12 +186,9 @@ export function trainingMemory(config: GPT2Config, shape: TrainingShape): Memory
   const logits = 2 * 4 * V * Math.min(tokens, Math.max(128, 2 ** 24 / V))
   const kept = recompute ? L * 4 * tokens * C + perBlock : L * perBlock
   const activations = kept + transient + logits
-  const total = 4 * parameters + activations
-  return {
-    weights: parameters,
-    gradients: parameters,
-    optimizer: 2 * parameters,
-    activations,
-    total,
-  }
+  const weights = parameters + 4 * (adapter ?? 0)
+  const gradients = adapter === undefined ? parameters : 4 * adapter
+  const optimizer = 2 * gradients
+  const total = weights + gradients + optimizer + activations
+  return { weights, gradients, optimizer, activations, total }
 }

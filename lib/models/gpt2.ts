@@ -2,6 +2,7 @@ import {
   add,
   attention,
   attentionCached,
+  cast,
   dropout,
   linearCrossEntropy,
   matmul,
@@ -9,14 +10,19 @@ import {
 } from '../tensor/index.js'
 import type { Device, Dtype, Tensor } from '../tensor/index.js'
 import { Embedding, LayerNorm, Linear, Module } from '../nn/index.js'
-import type { Init } from '../nn/index.js'
+import type { Init, Lora } from '../nn/index.js'
 import type { GPT2Config } from './config.js'
 
 export interface ForwardOptions {
   /** int32 [B, T]: where each position's document starts in its row. Default: a row is one document. */
   starts?: Tensor | null
-  /** Names this step's dropout masks; without it there is no dropout. */
+  /** Names this step's dropout masks and noise; without it there are none. */
   dropout?: { seed: number; step: number }
+  /**
+   * NEFTune (Jain et al. 2023): uniform noise within noise / sqrt(T C) is added to the embeddings.
+   * Default 0.
+   */
+  noise?: number
   /** Keep only each block's input and compute the rest again in the backward pass. Default false. */
   recompute?: boolean
 }
@@ -45,7 +51,13 @@ interface Step {
   starts: Tensor | null
   /** Dropout for the k-th place in this block; undefined while not training. */
   drop?: (k: number) => { p: number; seed: number; stream: number }
+  /** The name of the k-th adapter's dropout mask in this block; undefined while not training. */
+  key?: (k: number) => { seed: number; stream: number }
 }
+
+// Streams of random numbers behind those of dropout, of which a step has few.
+const ADAPTERS = 2 ** 40
+const NOISE = 2 ** 41
 
 // Parameters are named as in the Hugging Face checkpoints of GPT-2, so the names of the properties are those.
 
@@ -64,11 +76,11 @@ class Attention extends Module {
   }
 
   /** x + the projected attention over h. */
-  forward(h: Tensor, x: Tensor, { starts, drop }: Step): Tensor {
-    const qkv = this.c_attn.forward(h)
+  forward(h: Tensor, x: Tensor, { starts, drop, key }: Step): Tensor {
+    const qkv = this.c_attn.forward(h, { key: key?.(0) })
     const mixed = attention(qkv, this.heads, { starts, dropout: drop?.(0) })
-    if (!drop) return this.c_proj.forward(mixed, { residual: x })
-    return add(x, dropout(this.c_proj.forward(mixed), drop(1)))
+    if (!drop) return this.c_proj.forward(mixed, { residual: x, key: key?.(1) })
+    return add(x, dropout(this.c_proj.forward(mixed, { key: key?.(1) }), drop(1)))
   }
 
   cached(h: Tensor, x: Tensor, [keys, values]: [Tensor, Tensor], past: number): Tensor {
@@ -88,10 +100,10 @@ class MLP extends Module {
   }
 
   /** x + the network's output for h. */
-  forward(h: Tensor, x: Tensor, { drop }: Pick<Step, 'drop'> = {}): Tensor {
-    const hidden = this.c_fc.forward(h, { gelu: true })
-    if (!drop) return this.c_proj.forward(hidden, { residual: x })
-    return add(x, dropout(this.c_proj.forward(hidden), drop(2)))
+  forward(h: Tensor, x: Tensor, { drop, key }: Pick<Step, 'drop' | 'key'> = {}): Tensor {
+    const hidden = this.c_fc.forward(h, { gelu: true, key: key?.(2) })
+    if (!drop) return this.c_proj.forward(hidden, { residual: x, key: key?.(3) })
+    return add(x, dropout(this.c_proj.forward(hidden, { key: key?.(3) }), drop(2)))
   }
 }
 
@@ -149,6 +161,7 @@ export class GPT2 extends Module {
   readonly h: Block[]
   readonly ln_f: LayerNorm
   readonly lm_head: Embedding | null
+  #changes = 0
 
   /**
    * A model with fresh weights: normal with deviation 0.02, 0.02 / sqrt(2 L) for the projections onto
@@ -179,7 +192,7 @@ export class GPT2 extends Module {
    */
   forward(
     tokens: Tensor,
-    { starts = null, dropout: key, recompute: again = false }: ForwardOptions = {},
+    { starts = null, dropout: key, noise = 0, recompute: again = false }: ForwardOptions = {},
   ): Tensor {
     const p = this.config.dropout
     const { layers } = this.config
@@ -190,10 +203,19 @@ export class GPT2 extends Module {
       stream: key!.step * (3 * layers + 1) + place,
     })
     const dropping = p > 0 && key !== undefined
+    const name = (place: number) => ({
+      seed: key!.seed,
+      stream: ADAPTERS + key!.step * 4 * layers + place,
+    })
     let x = this.wte.forward(tokens, { positions: this.wpe.weight, starts })
+    if (noise > 0 && key) x = this.#noisy(x, noise, key)
     if (dropping) x = dropout(x, drop(3 * layers))
     for (const [i, block] of this.h.entries()) {
-      const step: Step = { starts, drop: dropping ? (k) => drop(3 * i + k) : undefined }
+      const step: Step = {
+        starts,
+        drop: dropping ? (k) => drop(3 * i + k) : undefined,
+        key: key && ((k) => name(4 * i + k)),
+      }
       x = again ? recompute((input) => block.forward(input, step), x) : block.forward(x, step)
     }
     return this.ln_f.forward(x)
@@ -234,6 +256,36 @@ export class GPT2 extends Module {
     for (const [i, block] of this.h.entries()) x = block.cached(x, cache.blocks[i]!, past)
     cache.length += tokens.shape[1]!
     return this.ln_f.forward(x)
+  }
+
+  /** The linear layers of the blocks by name: 'h.0.attn.c_attn', those that an adapter may go with. */
+  linears(): Map<string, Linear> {
+    const layers = this.h.flatMap(({ attn, mlp }, i): [string, Linear][] => [
+      [`h.${i}.attn.c_attn`, attn.c_attn],
+      [`h.${i}.attn.c_proj`, attn.c_proj],
+      [`h.${i}.mlp.c_fc`, mlp.c_fc],
+      [`h.${i}.mlp.c_proj`, mlp.c_proj],
+    ])
+    return new Map(layers)
+  }
+
+  /** Counts the changes of adapter: what was computed before one is of another model. */
+  get changes(): number {
+    return this.#changes
+  }
+
+  /** Adds an adapter's output to that of the layers; null for none. It stays the caller's. */
+  useAdapter(lora: Lora | null): void {
+    for (const [name, linear] of this.linears()) linear.adapter = lora?.layers.get(name) ?? null
+    this.#changes++
+  }
+
+  #noisy(x: Tensor, noise: number, key: { seed: number; step: number }): Tensor {
+    const [, T, C] = x.shape
+    const high = noise / Math.sqrt(T! * C!)
+    const stream = NOISE + key.step
+    const values = this.device.uniform(x.shape, { seed: key.seed, stream, low: -high, high })
+    return add(x, cast(values, x.dtype))
   }
 
   get #head(): Tensor {

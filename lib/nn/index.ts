@@ -1,3 +1,5 @@
 export { Embedding, LayerNorm, Linear } from './layers.js'
-export type { Init } from './layers.js'
+export type { Init, LinearOptions } from './layers.js'
+export { Lora, LoraLayer, scaleOf } from './lora.js'
+export type { AdaptedLayer, LoraSettings } from './lora.js'
 export { Module } from './module.js'

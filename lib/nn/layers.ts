@@ -1,5 +1,13 @@
-import { cast, embedding, layerNorm, matmul } from '../tensor/index.js'
-import type { Device, Dtype, EmbeddingOptions, MatmulOptions, Tensor } from '../tensor/index.js'
+import { add, cast, embedding, gelu, layerNorm, matmul } from '../tensor/index.js'
+import type {
+  Device,
+  DropoutOptions,
+  Dtype,
+  EmbeddingOptions,
+  MatmulOptions,
+  Tensor,
+} from '../tensor/index.js'
+import type { LoraLayer } from './lora.js'
 import { Module } from './module.js'
 
 /** How a layer's parameters start: normal with mean 0. */
@@ -27,10 +35,18 @@ function drawn(shape: number[], init: Init): Tensor {
   return parameter(rounded)
 }
 
+/** What goes with a Linear's product. */
+export interface LinearOptions extends Pick<MatmulOptions, 'gelu' | 'residual'> {
+  /** Names the mask of the adapter's dropout; without it there is none. */
+  key?: Omit<DropoutOptions, 'p'>
+}
+
 /** out = x weight + bias, with weight [inputs, outputs] as GPT-2 stores it. */
 export class Linear extends Module {
   readonly weight: Tensor
   readonly bias: Tensor | null
+  // Private, since its matrices are parameters of the adapter and not of the model.
+  #adapter: LoraLayer | null = null
 
   constructor(inputs: number, outputs: number, options: Init & { bias?: boolean }) {
     super()
@@ -39,8 +55,22 @@ export class Linear extends Module {
       options.bias === false ? null : parameter(options.device.full([outputs], 0, options.dtype))
   }
 
-  forward(x: Tensor, fused: Pick<MatmulOptions, 'gelu' | 'residual'> = {}): Tensor {
-    return matmul(x, this.weight, { bias: this.bias, ...fused })
+  /** Whose output is added to the product, before GELU; null for none. It belongs to somebody else. */
+  get adapter(): LoraLayer | null {
+    return this.#adapter
+  }
+
+  set adapter(adapter: LoraLayer | null) {
+    this.#adapter = adapter
+  }
+
+  forward(x: Tensor, { gelu: curved, residual, key }: LinearOptions = {}): Tensor {
+    const { weight, bias, adapter } = this
+    if (!adapter) return matmul(x, weight, { bias, gelu: curved, residual })
+    const added = adapter.forward(x, { residual: curved ? null : residual, key })
+    const sum = matmul(x, weight, { bias, residual: added })
+    if (!curved) return sum
+    return residual ? add(gelu(sum), residual) : gelu(sum)
   }
 }
 

@@ -51,6 +51,18 @@ export function resolveLora(options: boolean | LoraOptions | undefined): LoraPla
   }
 }
 
+/** @throws TypeError, RangeError for what cannot go together */
+export function checkTuning(s: Settings): void {
+  const { lora, freeze } = s
+  if (lora && s.base === undefined) throw outOfRange('a base beside lora', 'base', s.base)
+  if (s.merge && !lora) throw outOfRange('lora beside it', 'merge', s.merge)
+  if (!Array.isArray(freeze) || freeze.some((name) => typeof name !== 'string' || name === ''))
+    throw wrongType('a list of names', 'freeze', freeze)
+  if (lora && freeze.length > 0)
+    throw outOfRange('nothing beside lora, which freezes the whole base,', 'freeze', freeze)
+  checkNumber('neftune', s.neftune, 0)
+}
+
 /** The layers of a model that have an adapter, by name. */
 function targetsOf({ targets }: LoraPlan, layers: number): string[] {
   const all = Array.from({ length: layers }, (_, i) =>

@@ -10,6 +10,7 @@ import { openSafetensors } from '../formats/safetensors.js'
 import type { Module } from '../nn/index.js'
 import type { AdamW } from '../optim/index.js'
 import type { Tensor, Values } from '../tensor/index.js'
+import type { MeanLoss } from './evaluate.js'
 
 /** What a checkpoint remembers beside tensors. */
 export interface Progress {
@@ -22,7 +23,7 @@ export interface Progress {
   /** The newest validation loss, and the step that it was measured after. */
   last: { loss: number; step: number } | null
   /** The lowest validation loss after a step, and which: the output folder holds those weights. */
-  best: { loss: number; step: number } | null
+  best: ({ step: number } & MeanLoss) | null
   /** Training losses of the last steps, at most 50. */
   recent: number[]
 }

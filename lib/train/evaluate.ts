@@ -1,6 +1,13 @@
 import type { BatchSource } from '../data/index.js'
+import { Bootstrap } from '../evaluate/bootstrap.js'
 import type { GPT2 } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
+
+export interface MeanLoss {
+  loss: number
+  /** Its 95 % interval, by the bootstrap over batches; undefined for fewer than two. */
+  interval?: readonly [low: number, high: number]
+}
 
 /**
  * The mean loss, in nats a token, over a loader's range: on at most `limit` tokens, the same every time.
@@ -11,9 +18,8 @@ export async function meanLoss(
   loader: BatchSource,
   limit: number,
   aborted: () => boolean = () => false,
-): Promise<number> {
-  let sum = 0
-  let count = 0
+): Promise<MeanLoss> {
+  const batches: [sum: number, count: number][] = []
   for await (const { tokens, targets, starts, targetCount } of loader.windows(limit)) {
     if (aborted()) break
     using loss = scope(() => {
@@ -22,8 +28,20 @@ export async function meanLoss(
       const documents = starts && model.device.tensor(starts, shape)
       return keep(model.loss(input, model.device.tensor(targets, shape), { starts: documents }))
     })
-    sum += await loss.item()
-    count += targetCount
+    batches.push([await loss.item(), targetCount])
   }
-  return sum / count
+  let [sum, count] = [0, 0]
+  for (const batch of batches) {
+    sum += batch[0]
+    count += batch[1]
+  }
+  const loss = sum / count
+  if (batches.length < 2 || !Number.isFinite(loss)) return { loss }
+  const measure = { rows: batches, better: 'lower', of: ratio } as const
+  const { low, high } = new Bootstrap(1000, 0).estimate(measure)
+  return { loss, interval: [low, high] }
+}
+
+function ratio([sum, count]: readonly number[]): number {
+  return sum! / count!
 }

@@ -119,6 +119,8 @@ export interface TrainReport {
   lastLoss: number
   bestLoss: number
   bestStep: number
+  /** The 95 % interval of the best loss; undefined where the evaluation had fewer than two batches. */
+  interval?: readonly [low: number, high: number]
   /** Of the best loss. */
   perplexity: number
   bitsPerByte: number
@@ -139,7 +141,7 @@ export interface TrainReport {
   /** The bound that ended the run before its last step. */
   stopped?: 'tokens' | 'time' | 'patience'
   parameters: number
-  /** How many of them were learned; an adapter's are not among them. */
+  /** How many were learned: of the model, or of its adapter. */
   learned: number
   model: GPT2Config
   /** What the run started from, as it was given. */

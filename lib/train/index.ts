@@ -1,3 +1,6 @@
+export type { LoraOptions, LoraPlan } from './adapt.js'
+export { modelCard, writeCard } from './card.js'
+export type { CardEvaluation } from './card.js'
 export type {
   CheckpointEvent,
   DoneEvent,

@@ -23,9 +23,10 @@ import { loadCheckpoint } from './checkpoint.js'
 import type { Progress } from './checkpoint.js'
 import { TextSource } from './corpus.js'
 import type { Corpus, Emit, Source } from './corpus.js'
-import type { TrainEvent } from './events.js'
+import { checkMemory, defaultBatch, defaultLearningRate } from './defaults.js'
+import type { StartEvent, TrainEvent } from './events.js'
 import { ExampleSource } from './examples.js'
-import { checkMemory, defaultBatch, defaultLearningRate, pathsOf } from './options.js'
+import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
 import { dataFiles, openOutput, writeRun } from './output.js'
 import type { Output } from './output.js'
@@ -45,6 +46,8 @@ export interface Job {
   /** How conversations are written; undefined for plain text. */
   template: ChatTemplate | undefined
   corpus: Corpus
+  /** The corpus in figures. */
+  data: StartEvent['data']
   rate: Schedule
   progress: Progress
   /** When the run ends, as performance.now() tells it. */
@@ -67,18 +70,11 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
   try {
     const base = await openBase(asked, output, emit)
     if (base) cleanUp.push(() => base.close())
-    const opened = output.earlier
-      ? {
-          ...asked,
-          template: asked.template ?? (await readChatTemplate(asked.output)) ?? undefined,
-        }
-      : base
-        ? await withBase(asked, base, emit)
-        : asked
+    const opened = await withEarlier(asked, output, base, emit)
     const folder = join(opened.output, 'data')
     const source = await openSource(opened, folder, output.earlier !== undefined, emit)
     cleanUp.push(() => source.dispose())
-    const planned = await plan(opened, output, source, base?.config)
+    const planned = await plan(opened, output, source, device, base?.config)
     const { tokenizer, config, memory, parameters, batch, seed } = planned
     const validation = output.earlier?.validation ?? opened.validation ?? 0.1
     const corpus = await source.corpus(tokenizer, config, { batch, seed, validation })
@@ -111,6 +107,12 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       await writeDescription(settings.output, lora ? null : config, tokenizer, { chatTemplate })
     }
     const { train, documents, ledger, padding } = corpus
+    const data: Job['data'] = {
+      train: train.tokens,
+      validation: corpus.validation.tokens,
+      documents,
+      ...(ledger && { ledger, padding }),
+    }
     emit({
       type: 'start',
       device: device.name,
@@ -118,12 +120,7 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       parameters,
       memory,
       tokenizer: { kind: tokenizer.kind, size: tokenizer.size },
-      data: {
-        train: train.tokens,
-        validation: corpus.validation.tokens,
-        documents,
-        ...(ledger && { ledger, padding }),
-      },
+      data,
       step: progress.step,
       steps,
       batch: batch * accumulate,
@@ -133,7 +130,18 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       epochs: train.epoch(steps),
       seed,
     })
-    const made = { settings, batch, seed, emit, model, learner, optimizer, tokenizer, template }
+    const made = {
+      settings,
+      batch,
+      seed,
+      emit,
+      model,
+      learner,
+      optimizer,
+      tokenizer,
+      template,
+      data,
+    }
     const state = { progress, deadline, skipped: 0, skippedLast: 0 }
     return { ...made, corpus, rate, ...state, release: output.release }
   } catch (error) {
@@ -166,7 +174,18 @@ function paced(settings: Settings, { train }: Corpus): Settings {
   return { ...settings, ...settings.pace(Math.max(1, Math.ceil(settings.epochs / train.epoch(1)))) }
 }
 
-/** What a base brings along. */
+/** What the run that is resumed, or a base, brings along. */
+async function withEarlier(
+  settings: Settings,
+  { earlier }: Output,
+  base: Base | undefined,
+  emit: Emit,
+): Promise<Settings> {
+  if (!earlier) return base ? withBase(settings, base, emit) : settings
+  const template = settings.template ?? (await readChatTemplate(settings.output)) ?? undefined
+  return { ...settings, template }
+}
+
 async function withBase(settings: Settings, base: Base, emit: Emit): Promise<Settings> {
   for (const note of base.extras.notes) emit({ type: 'notice', message: `${base.path}: ${note}` })
   // An adapter cannot learn new special tokens: their embeddings are the base's.
@@ -209,6 +228,7 @@ async function plan(
   settings: Settings,
   { earlier }: Output,
   source: Source,
+  device: Device,
   base: GPT2Config | undefined,
 ) {
   const tokenizer = earlier
@@ -231,7 +251,7 @@ async function plan(
   const memory = trainingMemory(config, { batch, recompute, adapter })
   const millions = (parameters / 1e6).toFixed(1)
   const what = `a model of ${millions} million parameters in batches of ${batch} x ${config.context} tokens`
-  checkMemory(memory.total, availableMemory(), what)
+  checkMemory(memory.total, device.capacity ?? availableMemory(), what)
   return { tokenizer, config, memory, parameters, batch, seed }
 }
 

@@ -167,7 +167,8 @@ function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: nu
 async function evaluate(job: Job): Promise<void> {
   const { settings, model, corpus, progress, emit } = job
   const { step } = progress
-  const loss = await meanLoss(model, corpus.validation, settings.evaluateTokens, () => aborted(job))
+  const stop = () => aborted(job)
+  const { loss, interval } = await meanLoss(model, corpus.validation, settings.evaluateTokens, stop)
   if (aborted(job)) return
   if (!Number.isFinite(loss))
     await diverged(job, `After step ${step} the validation loss is ${loss}`)
@@ -175,7 +176,7 @@ async function evaluate(job: Job): Promise<void> {
   progress.last = { loss, step }
   const best = loss < (progress.best?.loss ?? Infinity)
   if (best && step > 0) {
-    progress.best = { loss, step }
+    progress.best = { loss, step, interval }
     await job.learner.save()
   }
   const { bitsPerByte } = perByte(loss, corpus.validation)

@@ -1,5 +1,4 @@
 import {
-  GptloomError,
   checkInteger,
   checkKeys,
   checkNumber,
@@ -19,7 +18,7 @@ import { Scrubber } from '../privacy/index.js'
 import type { ScrubOptions } from '../privacy/index.js'
 import { templateNames } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
-import { resolveLora } from './adapt.js'
+import { checkTuning, resolveLora } from './adapt.js'
 import type { LoraOptions, LoraPlan } from './adapt.js'
 
 /** Options of train(). Only data and output must be given. */
@@ -416,17 +415,6 @@ function checkBase({ base, tokenizer, model }: Settings): void {
     throw outOfRange('dropout and context alone beside a base', 'model', `with ${own}`)
 }
 
-function checkTuning(s: Settings): void {
-  const { lora, freeze } = s
-  if (lora && s.base === undefined) throw outOfRange('a base beside lora', 'base', s.base)
-  if (s.merge && !lora) throw outOfRange('lora beside it', 'merge', s.merge)
-  if (!Array.isArray(freeze) || freeze.some((name) => typeof name !== 'string' || name === ''))
-    throw wrongType('a list of names', 'freeze', freeze)
-  if (lora && freeze.length > 0)
-    throw outOfRange('nothing beside lora, which freezes the whole base,', 'freeze', freeze)
-  checkNumber('neftune', s.neftune, 0)
-}
-
 /** Throws for bounds of a run that cannot be. */
 function checkEnd(s: Settings, steps: number | undefined): void {
   if (s.epochs !== undefined) {
@@ -477,33 +465,4 @@ function checkTokenizer(tokenizer: Settings['tokenizer']): void {
     if (kind !== 'bpe') throw outOfRange("'bpe'", 'tokenizer.kind', kind)
     checkInteger('tokenizer.size', tokenizer.size, 257, 2 ** 20)
   }
-}
-
-/** Sequences in a micro-batch of about 4096 tokens. */
-export function defaultBatch(context: number): number {
-  return Math.min(64, Math.max(1, Math.floor(4096 / context)))
-}
-
-/**
- * A learning rate that suits a model of that many parameters, after the rates that GPT-3's sizes
- * used (Brown et al. 2020).
- */
-export function defaultLearningRate(parameters: number): number {
-  if (parameters < 10e6) return 1e-3
-  if (parameters < 200e6) return 6e-4
-  return parameters < 600e6 ? 3e-4 : 2e-4
-}
-
-/**
- * Throws unless the memory that a run will take is there.
- * @throws GptloomError ERR_OUT_OF_MEMORY with the estimate and the remedy
- */
-export function checkMemory(needed: number, available: number, what: string): void {
-  if (needed <= available) return
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
-  throw new GptloomError(
-    'ERR_OUT_OF_MEMORY',
-    `Training ${what} takes about ${gigabytes(needed)}, and this machine has ${gigabytes(available)}. ` +
-      'Use a smaller model, a smaller batch with `accumulate`, a shorter context, or `recompute: true`',
-  )
 }

@@ -1,15 +1,16 @@
 import { join } from 'node:path'
 import { outOfRange } from '../errors.js'
 import { readJson, writeFileAtomic } from '../files.js'
-import { loadWeights } from '../formats/huggingface.js'
+import { writeModel } from '../formats/huggingface.js'
 import { LanguageModel } from '../generate/index.js'
 import { trainingFlops } from '../models/index.js'
 import { version } from '../version.js'
+import { writeCard } from './card.js'
 import { EventLog } from './eventlog.js'
 import type { TrainEvent, TrainReport } from './events.js'
 import { openJob } from './job.js'
 import type { Job } from './job.js'
-import { perByte, trainLoop } from './loop.js'
+import { isOver, perByte, trainLoop } from './loop.js'
 import { resolveOptions } from './options.js'
 import type { Settings, TrainOptions } from './options.js'
 import { peakFlops } from './peak.js'
@@ -82,7 +83,7 @@ export function train(options: TrainOptions): TrainRun {
 async function run(settings: Settings, emit: (event: TrainEvent) => void): Promise<TrainResult> {
   const started = performance.now()
   const job = await openJob(settings, emit)
-  const { model, optimizer, progress, corpus, tokenizer, template } = job
+  const { optimizer, progress, corpus } = job
   const before = progress.tokens
   try {
     const done = await finished(job)
@@ -91,17 +92,37 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     const seconds = (performance.now() - started) / 1000
     const report = done ?? (await makeReport(job, progress.tokens - before, seconds))
     if (!done) await writeFileAtomic(reportOf(job), JSON.stringify(report, null, 2) + '\n')
-    if (report.bestStep !== progress.step) await loadWeights(settings.output, model)
+    if (report.bestStep !== progress.step) await job.learner.load()
+    const model = await trained(job)
+    if (!done) await writeCard(settings.output, report)
     emit({ type: 'done', report })
-    return { model: new LanguageModel(model, tokenizer, template), report }
+    return { model, report }
   } catch (error) {
     optimizer.dispose()
-    model.dispose()
+    job.learner.lora?.dispose()
+    job.model.dispose()
     throw error
   } finally {
     await corpus.close()
     await job.release()
   }
+}
+
+/** The model with what was learned; an adapter is merged into it where that is asked for. */
+async function trained({
+  model,
+  learner,
+  tokenizer,
+  template,
+  settings,
+}: Job): Promise<LanguageModel> {
+  const { lora, base = null } = learner
+  const result = new LanguageModel(model, tokenizer, template)
+  if (lora) result.addAdapter('default', lora, base)
+  if (!settings.merge) return result
+  result.merge()
+  await writeModel(settings.output, model, tokenizer, { chatTemplate: template?.source })
+  return result
 }
 
 function reportOf({ settings }: Job): string {
@@ -114,17 +135,17 @@ function reportOf({ settings }: Job): string {
  */
 async function finished(job: Job): Promise<TrainReport | undefined> {
   const { progress, settings } = job
-  if (progress.step < settings.steps || progress.last?.step !== progress.step) return undefined
+  if (!isOver(job) || progress.last?.step !== progress.step) return undefined
   const report = (await readJson(reportOf(job)).catch(() => null)) as TrainReport | null
   if (report?.steps !== progress.step) return undefined
-  if (progress.step === settings.steps) return report
+  if (progress.step <= settings.steps) return report
   const what = `at least ${progress.step}, which the run that ${settings.output} holds has done,`
   throw outOfRange(what, 'steps', settings.steps)
 }
 
 async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {
-  const { progress, model, corpus, seed } = job
-  const { loss: bestLoss, step: bestStep } = progress.best!
+  const { progress, model, corpus, seed, settings, data, learner, stopped } = job
+  const { loss: bestLoss, step: bestStep, interval } = progress.best!
   const tokensPerSecond = tokens / seconds
   const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)
   return {
@@ -132,6 +153,7 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     lastLoss: progress.last!.loss,
     bestLoss,
     bestStep,
+    ...(interval && { interval }),
     perplexity: Math.exp(bestLoss),
     ...perByte(bestLoss, corpus.validation),
     trainLoss: progress.recent.reduce((a, b) => a + b, 0) / Math.max(1, progress.recent.length),
@@ -143,8 +165,14 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     flopsPerSecond,
     utilisation: flopsPerSecond / (await peakFlops(model.device)),
     peakMemory: process.resourceUsage().maxRSS * 1024,
+    ...(stopped && { stopped }),
     parameters: model.size,
+    learned: learner.trainable.reduce((sum, [, { size }]) => sum + size, 0),
     model: model.config,
+    ...(settings.base !== undefined && { base: settings.base }),
+    ...(settings.lora && { lora: settings.lora }),
+    data,
+    learningRate: job.rate(settings.warmup),
     device: model.device.name,
     seed,
     versions: { gptloom: version, node: process.versions.node },

@@ -53,7 +53,8 @@ const char* name_of(AttentionPass pass) {
 
 int width_of(const AttentionTask& task) { return static_cast<int>(divide_up(task.D, 32) * 32); }
 
-bool fits_tiles(const Context& context, AttentionPass pass, const AttentionTask& task, bool tensor) {
+bool fits_tiles(const Context& context, AttentionPass pass, const AttentionTask& task,
+                bool tensor) {
   constexpr size_t fixed = 64;  // what kernels have of their own beside it
   return task.D <= 128 && (!tensor || context.compute_capability() >= 80) &&
          attention_shared(pass, width_of(task), tensor) + fixed <= context.shared_memory();
@@ -138,19 +139,22 @@ void attention_cached(Context& context, Array out, Array k_cache, Array v_cache,
   task.vector = D % packet(qkv) == 0 && aligned(out.data, qkv.data, k_cache.data, v_cache.data);
   if (T == 1 && task.vector && D <= 32 * packet(qkv)) {
     const int64_t splits = divide_up(past + 1, attention_split);
-    Scratch<float> parts(context, task.pairs * splits * (2 + D));
+    task.lanes = 1;
+    while (task.lanes * packet(qkv) < D) task.lanes *= 2;
+    task.part = static_cast<int32_t>(divide_up(D + 2, 8) * 8);  // whole sectors
+    Scratch<float> parts(context, task.pairs * splits * task.part);
     task.parts = parts;
     context.launch(by_type(qkv, "attention_cached_split_f32", "attention_cached_split_bf16"),
                    blocks(task.pairs * splits), attention_threads,
-                   static_cast<unsigned>(attention_split_shared(D, packet(qkv))), task);
+                   static_cast<unsigned>(attention_threads / task.lanes * task.part * 4), task);
     context.launch(by_type(qkv, "attention_cached_join_f32", "attention_cached_join_bf16"),
                    blocks(task.pairs), attention_threads, 0, task);
     return;
   }
   const int64_t step = task.vector ? packet(qkv) : 1;
   context.launch(by_type(qkv, "attention_cached_append_f32", "attention_cached_append_bf16"),
-                 blocks(divide_up(task.pairs * T * D / step, attention_threads)),
-                 attention_threads, 0, task);
+                 blocks(divide_up(task.pairs * T * D / step, attention_threads)), attention_threads,
+                 0, task);
   launch(context, kAttentionForward, task, qkv,
          fits_tiles(context, kAttentionForward, task, is_bf16(qkv)));
 }

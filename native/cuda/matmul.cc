@@ -120,7 +120,7 @@ void tiled(Context& context, Dtype dtype, MatmulTask task, const MatmulPlan& pla
                  tiles.shared, task);
   if (task.splits > 1) {
     constexpr unsigned threads = 128;
-    const int group = task.wide ? 4 : packet(dtype);
+    constexpr int64_t group = 4;  // elements a thread
     context.launch(kernel_name("sum", dtype).c_str(),
                    blocks(divide_up(task.M * divide_up(task.N, group), threads)), threads, 0, task);
   }

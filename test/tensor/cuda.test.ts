@@ -42,7 +42,9 @@ function run(body: string, env: NodeJS.ProcessEnv = {}, device = 'cuda') {
   const program = `import * as tensor from ${JSON.stringify(library)}
 const { add, cpu, cuda, embedding, matmul, openDevice } = tensor
 const device = openDevice(${JSON.stringify(device)})
-const failure = async (body) => { try { await body() } catch (error) { return error.code + ': ' + error.message } }
+const failure = async (body) => {
+  try { await body() } catch (error) { return error.code + ': ' + error.message }
+}
 ${body}`
   const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', program]
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {

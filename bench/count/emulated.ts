@@ -1,0 +1,38 @@
+// Runs ops on the emulated GPU and prints what it has counted, as JSON: a process of its own, since the
+// emulator and its settings are found when a process begins. The argument is a pattern of names.
+import { readFileSync, truncateSync } from 'node:fs'
+import { Device } from '../../lib/tensor/index.js'
+import { openGpu } from '../../lib/tensor/gpu.js'
+import type { Launch } from './figures.js'
+import { Make } from './make.js'
+import { ops } from './ops.js'
+
+export interface Emulated {
+  name: string
+  dtype: string
+  launches: Launch[]
+}
+
+const file = process.env.EMULATOR_COUNTERS!
+const device = new Device('cuda', openGpu(0, { graphs: false, exact: false }))
+if (!device.name.startsWith('Emulated')) throw new Error(`${device.name} counts nothing`)
+const only = new RegExp(process.argv[2] ?? '', 'i')
+const counted: Emulated[] = []
+for (const { name, dtype, kernels, prepare } of ops) {
+  if (!only.test(`${name} ${dtype}`)) continue
+  const make = new Make(device, dtype)
+  const run = prepare(make)
+  await device.idle()
+  truncateSync(file)
+  run()
+  await device.idle()
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
+  const launches = lines.map((line) => JSON.parse(line) as Launch)
+  make.dispose()
+  counted.push({
+    name,
+    dtype,
+    launches: launches.filter(({ kernel }) => kernels?.test(kernel) ?? true),
+  })
+}
+console.log(JSON.stringify(counted))

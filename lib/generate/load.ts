@@ -1,0 +1,96 @@
+// A model from a folder, or from a hub's cache.
+import { isAbsolute, join } from 'node:path'
+import { GptloomError, checkKeys, checkPath, wrongType } from '../errors.js'
+import { exists } from '../files.js'
+import { readChatTemplate } from '../formats/base.js'
+import { readModel } from '../formats/huggingface.js'
+import { readLora } from '../formats/lora.js'
+import { readAdapter } from '../formats/peft.js'
+import { resolveModelPath } from '../hub/index.js'
+import { openDevice } from '../tensor/index.js'
+import type { Device } from '../tensor/index.js'
+import { END_OF_TEXT, chatTemplate, loadTokenizer } from '../tokenizer/index.js'
+import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
+import { LanguageModel } from './language.js'
+
+export interface LoadOptions {
+  /** 'auto' (the default) for the best there is; 'cpu'; 'cuda', or 'cuda:1' for the second GPU. */
+  device?: string
+  /** Threads to use on the CPU. Default: as many as the process may. */
+  threads?: number
+  /** Whether a model that is named as on a hub, and not in its cache yet, is fetched. Default false. */
+  download?: boolean
+  /** Of an adapter: the model that it goes with. Default: the one that it names. */
+  base?: string
+}
+
+/**
+ * Opens a model folder, one of an adapter with its base, or a model of the hub's cache by its name.
+ * @throws GptloomError ERR_FILE, ERR_FORMAT naming the file and what is wrong with it
+ */
+export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  checkPath('a folder', 'folder', path)
+  checkKeys('load()', options, ['device', 'threads', 'download', 'base'])
+  const { base, download = false } = options
+  if (base !== undefined) checkPath('a model', 'base', base)
+  if (typeof download !== 'boolean') throw wrongType('true or false', 'download', download)
+  const device = openDevice(options.device, options)
+  const folder = await resolveModelPath(path, { download })
+  const isAdapter = await exists(join(folder, 'adapter_config.json'))
+  if (isAdapter && !(await exists(join(folder, 'config.json'))))
+    return loadAdapted(folder, device, { base, download })
+  const { model, tokenizer, extras } = await readModel(folder, device)
+  return new LanguageModel(model, tokenizer, templateOf(extras.chatTemplate, tokenizer))
+}
+
+/** An adapter with the model that it goes with; the tokenizer beside the adapter, where there is one. */
+async function loadAdapted(
+  folder: string,
+  device: Device,
+  { base, download }: { base: string | undefined; download: boolean },
+): Promise<LanguageModel> {
+  const path = await resolveModelPath(base ?? (await baseOf(folder)), { download })
+  if (!(await exists(path))) {
+    throw new GptloomError(
+      'ERR_FILE',
+      `${folder} is an adapter for ${path}, which is not there: name its base with \`base\``,
+    )
+  }
+  const { model, tokenizer: own, extras } = await readModel(path, device)
+  try {
+    const { lora, base } = await readLora(folder, model)
+    const names = ['tokenizer.json', 'vocab.json'].map((name) => exists(join(folder, name)))
+    const tokenizer = (await Promise.all(names)).some(Boolean) ? await loadTokenizer(folder) : own
+    const source = (await readChatTemplate(folder)) ?? extras.chatTemplate
+    const result = new LanguageModel(model, tokenizer, templateOf(source, tokenizer))
+    result.addAdapter('default', lora, base)
+    return result
+  } catch (error) {
+    model.dispose()
+    throw error
+  }
+}
+
+/** What an adapter names as its base: a name on a hub, or a path, also from beside the adapter. */
+async function baseOf(folder: string): Promise<string> {
+  const adapter = await readAdapter(folder)
+  await adapter.close()
+  const { base } = adapter
+  if (base === null) {
+    throw new GptloomError(
+      'ERR_FORMAT',
+      `${folder} is an adapter that does not say for what model: name its base with \`base\``,
+    )
+  }
+  const beside = join(folder, base)
+  return !isAbsolute(base) && !(await exists(base)) && (await exists(beside)) ? beside : base
+}
+
+/** The template that a model folder keeps, by which its model was trained. */
+function templateOf(source: string | null, tokenizer: Tokenizer): ChatTemplate | undefined {
+  if (source === null) return undefined
+  return chatTemplate(source, {
+    special: [...tokenizer.special.keys()],
+    endOfText: tokenizer.endOfText === undefined ? undefined : END_OF_TEXT,
+  })
+}
