@@ -26,6 +26,12 @@ export const dataFlags: Flag[] = [
     help: 'which column is what: prompt=question,completion=answer',
     parse: (text) => Object.fromEntries(text.split(',').map((pair) => pair.split('=', 2))),
   },
+  {
+    name: 'agents',
+    value: '<a,b,...>',
+    help: 'who answers in mails and chats: names, addresses, @shop.example',
+    parse: (text) => text.split(','),
+  },
   { name: 'template', value: '<name>', help: `${templateNames.join(', ')} (chatml)` },
   { name: 'learn', value: '<what>', help: 'answers or all (answers)' },
   {
@@ -88,7 +94,7 @@ export const check: Verb = {
 const PRINTED = 5
 
 async function run({ positionals, values }: Parsed): Promise<number> {
-  const { json, show = 0, fix, ledger, format, columns, privacy, help: _, ...rest } = values
+  const { json, show = 0, fix, ledger, format, columns, agents, privacy, help: _, ...rest } = values
   if (!positionals.some(Boolean)) throw new UsageError('Name the data: a file or a folder')
   if (!Number.isInteger(show))
     throw new UsageError(`Expected a number for --show, received ${show}`)
@@ -109,6 +115,7 @@ async function run({ positionals, values }: Parsed): Promise<number> {
     read: {
       ...(format !== undefined && { format: format as 'chat' }),
       ...(columns !== undefined && { columns: columns as object }),
+      ...(agents !== undefined && { agents: agents as string[] }),
       onNotice: ({ message }) => print(`${harmless(message)}\n`),
     },
     fix: fix as string | undefined,

@@ -17,6 +17,7 @@ const OPTIONS = [
   'weights',
   'format',
   'columns',
+  'agents',
   'template',
   'learn',
   'long',

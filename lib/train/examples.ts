@@ -170,13 +170,14 @@ export class ExampleSource implements Source {
   async #read(): Promise<Spool> {
     if (this.#spool) return this.#spool
     const { settings, emit, folder } = this
-    const { data, format, columns, duplicates, signal } = settings
+    const { data, format, columns, agents, duplicates, signal } = settings
     await guarded(folder, 'create', mkdir(folder, { recursive: true }))
     const spool = (this.#spool = await Spool.create(folder))
     const cleaner = new Cleaner({ scrub: scrubOf(settings), duplicates })
     const options = {
       ...(format !== undefined && { format }),
       ...(columns !== undefined && { columns }),
+      ...(agents !== undefined && { agents }),
       signal,
       onNotice: ({ message }: { message: string }) => emit({ type: 'notice', message }),
       onProgress: ({ bytes, totalBytes }: { bytes: number; totalBytes: number }) =>

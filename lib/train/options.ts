@@ -76,6 +76,8 @@ export interface TrainOptions {
   format?: ReadOptions['format']
   /** Which column or name is what: { prompt: 'question', completion: 'answer' }. */
   columns?: Columns
+  /** Who answers in mails and chats: names, ids, addresses, '@shop.example'. Default: not who began. */
+  agents?: readonly string[]
   /**
    * How conversations are written: 'chatml', 'plain', or a template in Jinja. Default: ChatML. It is
    * kept in the model, and the only way to talk to it.
@@ -195,6 +197,7 @@ export const optionNames = [
   'weights',
   'format',
   'columns',
+  'agents',
   'template',
   'learn',
   'long',
@@ -246,6 +249,7 @@ type Open =
   | 'cache'
   | 'format'
   | 'columns'
+  | 'agents'
   | 'template'
   | 'privacy'
   | 'lora'
@@ -287,6 +291,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     cache: options.cache,
     format: options.format,
     columns: options.columns,
+    agents: options.agents,
     template: options.template,
     learn: options.learn ?? 'answers',
     long: options.long ?? 'auto',
@@ -386,6 +391,7 @@ function checkData(s: Settings): void {
   checkOptions({
     ...(s.format !== undefined && { format: s.format }),
     ...(s.columns !== undefined && { columns: s.columns }),
+    ...(s.agents !== undefined && { agents: s.agents }),
   })
   if (s.cache !== undefined) checkPath('a folder', 'cache', s.cache)
   if (s.weights !== undefined) checkWeights(s.weights, pathsOf(data))
