@@ -5,7 +5,7 @@ import { crossEntropyCase, linearCrossEntropyCase } from './crossentropy.js'
 import { addCase, dropoutCase, geluCase } from './elementwise.js'
 import { embeddingCase } from './embedding.js'
 import { layerNormCase } from './layernorm.js'
-import { matmulCase } from './matmul.js'
+import { largeMatmulCase, matmulCase } from './matmul.js'
 import { normCase, sumCase } from './reduce.js'
 
 // Each has a type of instance of its own, which only it needs to know.
@@ -14,6 +14,7 @@ export const cases: OpCase<any>[] = [
   geluCase,
   dropoutCase,
   matmulCase,
+  largeMatmulCase,
   layerNormCase,
   embeddingCase,
   attentionCase,

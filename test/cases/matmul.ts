@@ -62,3 +62,16 @@ export const matmulCase: OpCase<MatmulInstance> = {
     return { bytes: 4 * elements, flops: 2 * M * N * K + (gelu ? 10 * M * N : 0) }
   },
 }
+
+/** Products large enough for the largest tiles and for sums split over K; gradients are the same op. */
+export const largeMatmulCase: OpCase<MatmulInstance> = {
+  ...matmulCase,
+  forwardOnly: true,
+  instances: [
+    { rows: [351], N: 3519, K: 33, ...layer, gelu: true },
+    { rows: [673], N: 3519, K: 33 },
+    { rows: [673], N: 3519, K: 33, transposeA: true },
+    { rows: [97], N: 1217, K: 1024, transposeA: true, residual: true },
+    { rows: [16], N: 1217, K: 256, ...layer },
+  ],
+}
