@@ -10,6 +10,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { survey } from './ptx/mutate.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const source = path.join(root, 'test', 'ptx')
@@ -141,6 +142,45 @@ for (const name of ['vecadd', 'reduce', 'matmul', 'attention']) {
     check(folder, name, [path.join(folder, `${name}.fatbin`)])
   })
 }
+
+test('programs of the runtime: nvcc -cudart shared', () => {
+  if (skips('the runtime', true)) return
+  const folder = release()
+  for (const order of ['forward', 'reverse', 'random']) {
+    check(folder, 'runtime_test_80', [], { EMULATOR_ORDER: order })
+    check(folder, 'runtime_test_100', [], { EMULATOR_ORDER: order, EMULATOR_DEVICE: '10.0' })
+  }
+})
+
+test('every barrier, wait and condition of the programs is missed when it is dropped', async () => {
+  if (skips('mutation', true)) return
+  const folder = release()
+  const harmless = JSON.parse(readFileSync(path.join(source, 'programs', 'harmless.json'), 'utf8'))
+  let total = 0
+  for (const name of ['vecadd', 'reduce', 'matmul', 'attention']) {
+    const own = Object.fromEntries(
+      Object.entries<string>(harmless).filter(([key]) => key.startsWith(name)),
+    )
+    const { count, complaints } = await survey(
+      path.join(folder, `${name}.fatbin`),
+      own,
+      [path.join(folder, name), '{}'],
+      { LD_LIBRARY_PATH: folder },
+    )
+    assert.equal(complaints, [])
+    total += count
+  }
+  assert.ok(total > 60, `${total} mutants`)
+  console.log(`  mutants: ${total}`)
+})
+
+test('a test runs every form of opcode that the kernels hold', () => {
+  if (skips('forms', true)) return
+  const folder = release()
+  const texts = path.join(folder, 'kernels')
+  const kernels = readdirSync(texts).map((name) => path.join(texts, name))
+  check(folder, 'core_test', ['--covers', ...images(folder), ...kernels])
+})
 
 test('under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
   if (skips('AddressSanitizer')) return

@@ -63,7 +63,9 @@ void shared_rank(Warp& w, const Inst& i, uint32_t mask) {
   }
 }
 
-void fence(Warp& w, const Inst& i, uint32_t) {
+// Lanes of a warp that fence on either side of a flag, as the holders of a lock do, are ordered.
+void fence(Warp& w, const Inst& i, uint32_t mask) {
+  lanes_synchronised(w, mask);
   if (!i.imm) return;
   global_release(w);
   global_acquire(w);

@@ -5,6 +5,7 @@
 //   and writes another must not find them overlapping.
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "decode.h"
 
@@ -24,7 +25,7 @@ Flow flow_of(const Program& program) {
   leader[0] = true;
   for (size_t i = 0; i < code.size(); ++i) {
     if (code[i].kind == Kind::branch) leader[code[i].target] = leader[i + 1] = true;
-    if (code[i].kind == Kind::exit) leader[i + 1] = true;
+    if (code[i].kind == Kind::exit || code[i].kind == Kind::ret) leader[i + 1] = true;
     if (code[i].kind == Kind::table) {
       leader[i + 1] = true;
       for (uint32_t t : program.targets[code[i].target]) leader[t] = true;
@@ -44,9 +45,9 @@ Flow flow_of(const Program& program) {
     if (inst.kind == Kind::branch) next.push_back(flow.block_of[inst.target]);
     if (inst.kind == Kind::table)
       for (uint32_t t : program.targets[inst.target]) next.push_back(flow.block_of[t]);
-    bool falls =
-        !((inst.kind == Kind::branch || inst.kind == Kind::exit || inst.kind == Kind::table) &&
-          inst.guard == no_slot);
+    bool falls = !((inst.kind == Kind::branch || inst.kind == Kind::exit ||
+                    inst.kind == Kind::table || inst.kind == Kind::ret) &&
+                   inst.guard == no_slot);
     if (falls && last + 1 < code.size()) next.push_back(flow.block_of[last + 1]);
     flow.next.push_back(next);
   }
@@ -187,6 +188,11 @@ void Decoder::allocate() {
   }
   for (size_t r : order)
     if (registers_[r].bytes == 1) slots[r] += uint32_t(top);
+  std::set<std::pair<uint32_t, uint32_t>> layout;
+  for (size_t r : order) layout.emplace(slots[r], registers_[r].bytes);
+  program.layout.assign(layout.begin(), layout.end());
+  program.fixed_bytes = fixed_end;
+  if (stack_frame_ != no_slot) program.cleared.push_back({slots[stack_frame_], 128});
   const size_t total = (top + small + 63) / 64 * 64;
   // A load and its base may share an access that another instruction also names: patch each place
   // once.
@@ -207,7 +213,7 @@ void Decoder::allocate() {
   }
   program.initial.assign(fixed_end, 0);
   for (auto& [key, r] : constants_) {
-    if (key.second == 100) continue;  // the carry mask
+    if (key.second >= carry_key) continue;
     size_t at = slots[r], bytes = size_t(key.second);
     if (bytes == 1)
       memcpy(&program.initial[at], &key.first, 4);

@@ -24,15 +24,20 @@ static uint8_t* reserve(size_t bytes) {
 
 // A machine that forbids large reservations gets a smaller device.
 Memory::Memory(size_t arena_bytes) {
+  uint64_t** const tables[] = {&writers_, &readers_, &writer_stamps_, &reader_stamps_};
   for (size_ = arena_bytes; size_ >= (size_t(64) << 20); size_ /= 2) {
     base_ = reserve(size_);
-    written_ = base_ ? reserve(size_) : nullptr;
-    writers_ = written_ ? reinterpret_cast<uint64_t*>(reserve(size_ * 8)) : nullptr;
-    readers_ = writers_ ? reinterpret_cast<uint64_t*>(reserve(size_ * 8)) : nullptr;
-    if (readers_) break;
+    written_ = reserve(size_);
+    bool whole = base_ && written_;
+    for (uint64_t** table : tables) {
+      *table = reinterpret_cast<uint64_t*>(reserve(size_ * 8));
+      whole &= *table != nullptr;
+    }
+    if (whole) break;
     if (base_) munmap(base_, size_);
     if (written_) munmap(written_, size_);
-    if (writers_) munmap(writers_, size_ * 8);
+    for (uint64_t** table : tables)
+      if (*table) munmap(*table, size_ * 8);
     base_ = nullptr;
   }
   if (!base_) throw std::bad_alloc();
@@ -43,8 +48,8 @@ Memory::Memory(size_t arena_bytes) {
 Memory::~Memory() {
   munmap(base_, size_);
   munmap(written_, size_);
-  munmap(writers_, size_ * 8);
-  munmap(readers_, size_ * 8);
+  for (uint64_t* table : {writers_, readers_, writer_stamps_, reader_stamps_})
+    munmap(table, size_ * 8);
 }
 
 // Clears a range of a shadow or of memory; large ranges are given back to the system, which returns

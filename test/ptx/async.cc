@@ -9,6 +9,24 @@
 
 namespace ptx {
 
+// One request of the warp, however its lanes' copies were read. A copy lies in one sector.
+static void recount(Warp& w, const MemoryTraffic& before, const uint64_t* from,
+                    const uint32_t* size, uint32_t mask) {
+  MemoryTraffic& traffic = w.worker->tally.global_read;
+  traffic.requests = before.requests, traffic.sectors = before.sectors;
+  traffic.bytes = before.bytes;
+  uint32_t asking = 0;
+  uint64_t bytes = 0;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = first_lane(m);
+    asking |= uint32_t(size[l] != 0) << l;
+    bytes += size[l];
+  }
+  if (!asking || !counts_memory(w)) return;
+  count_global(traffic, from, asking, 1, false);
+  traffic.bytes = before.bytes + bytes;
+}
+
 void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   const Access& access = w.program->accesses[size_t(i.access)];
   uint64_t to[32], from[32];
@@ -29,6 +47,7 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   source.space = Space::generic;
   source.bytes = uint8_t(i.imm);
   alignas(32) uint8_t data[32 * 16] = {};
+  const MemoryTraffic before = w.worker->tally.global_read;
   if (whole) read_lanes(w, i, source, from, whole, i.imm, data);
   for (uint32_t m = mask & ~whole; m;
        m &= m - 1) {  // partial copies byte by byte; the rest is zero
@@ -41,6 +60,7 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
       data[uint32_t(l) * i.imm + k] = one[l];
     }
   }
+  if (mask & ~whole) recount(w, before, from, size, mask);
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
     if (full_checks(w)) shared_in_flight(w, i, block, uint32_t(l), uint32_t(to[l]), i.imm);
@@ -95,6 +115,28 @@ void mbarrier_copy_arrive(Warp& w, const Inst& i, uint32_t mask) {
   }
 }
 
+// The counters that a bulk copy's pieces move, without the tables of instructions.
+static Tally traffic_of(const Tally& from) {
+  Tally out;
+  out.global_read = from.global_read, out.global_write = from.global_write;
+  out.shared_requests = from.shared_requests, out.shared_bytes = from.shared_bytes;
+  out.shared_wavefronts = from.shared_wavefronts, out.shared_ideal = from.shared_ideal;
+  return out;
+}
+
+// A bulk copy is one request on either side, of whole sectors and of wavefronts of 128 bytes.
+static void count_bulk(Tally& tally, const Tally& before, bool stores, uint64_t global,
+                       uint32_t bytes) {
+  MemoryTraffic& traffic = stores ? tally.global_write : tally.global_read;
+  const MemoryTraffic& old = stores ? before.global_write : before.global_read;
+  const uint32_t waves = (bytes + 127) / 128;
+  traffic.requests = old.requests + 1;
+  traffic.sectors = old.sectors + (bytes ? ((global + bytes - 1) >> 5) - (global >> 5) + 1 : 0);
+  tally.shared_requests = before.shared_requests + 1;
+  tally.shared_wavefronts = before.shared_wavefronts + waves;
+  tally.shared_ideal = before.shared_ideal + waves;
+}
+
 // imm 0: global to shared, completing transactions on a barrier; 1: shared to global.
 void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
   for (uint32_t m = mask; m; m &= m - 1) {
@@ -108,6 +150,8 @@ void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
     global.space = Space::generic;
     shared.space = Space::shared;
     shared.cluster = true;
+    Tally& tally = w.worker->tally;
+    const Tally before = traffic_of(tally);
     for (uint32_t k = 0; k < bytes; k += 16) {
       uint64_t a[32], b[32];
       alignas(32) uint8_t data[32 * 16];
@@ -115,6 +159,7 @@ void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
       read_lanes(w, i, i.imm ? shared : global, a, 1u << l, 16, data);
       write_lanes(w, i, i.imm ? global : shared, b, 1u << l, 16, data);
     }
+    if (counts_memory(w)) count_bulk(tally, before, i.imm, i.imm ? to : from, bytes);
     if (i.imm) continue;
     uint64_t at[32];
     at[l] = w.reg<uint64_t>(w.program->extra[i.x])[l];

@@ -122,12 +122,13 @@ uint64_t apply(uint64_t a, uint64_t b, uint64_t c, Ty type, uint32_t op) {
 }
 
 template <class T>
-uint64_t update(void* at, uint64_t b, uint64_t c, Ty type, uint32_t op) {
+uint64_t update(Block& block, void* at, uint64_t b, uint64_t c, Ty type, uint32_t op) {
   T* p = static_cast<T*>(at);
-  T old = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(p, &old, T(apply(old, b, c, type, op)), false,
-                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-  }
+  T old = __atomic_load_n(p, __ATOMIC_RELAXED), made;
+  do {
+    made = T(apply(old, b, c, type, op));
+  } while (!__atomic_compare_exchange_n(p, &old, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+  block.progress += made != old;
   return old;
 }
 
@@ -165,7 +166,6 @@ static void atomic_lanes(Warp& w, const Inst& i, const Access& access, const uin
   if (space == Space::global) {
     if (access.release && w.program->uses_fences) global_release(w);
     check_global(w, i, access, addr, mask, bytes, Touch::atomic, nullptr);
-    if (access.acquire) global_acquire(w);
   } else if (space == Space::shared) {
     Block& block = shared_block(w, i, addr, mask, bytes);
     if (full_checks(w)) shared_atomic(w, i, block, addr, mask, bytes);
@@ -190,12 +190,14 @@ static void atomic_lanes(Warp& w, const Inst& i, const Access& access, const uin
       const uint32_t target = i.extra ? w.program->extra[i.x + k] : i.d;
       const uint64_t b = read_slot(w, source, l, access.bytes);
       const uint64_t c = i.b == no_slot ? 0 : read_slot(w, i.b, l, access.bytes);
-      uint64_t old = access.bytes == 2   ? update<uint16_t>(at, b, c, access.type, i.imm)
-                     : access.bytes == 4 ? update<uint32_t>(at, b, c, access.type, i.imm)
-                                         : update<uint64_t>(at, b, c, access.type, i.imm);
+      Block& block = *w.block;
+      uint64_t old = access.bytes == 2   ? update<uint16_t>(block, at, b, c, access.type, i.imm)
+                     : access.bytes == 4 ? update<uint32_t>(block, at, b, c, access.type, i.imm)
+                                         : update<uint64_t>(block, at, b, c, access.type, i.imm);
       if (target != no_slot) write_slot(w, target, l, access.bytes, old);
     }
   }
+  if (access.acquire && space == Space::global && w.program->uses_fences) global_acquire(w);
 }
 
 void atomic(Warp& w, const Inst& i, uint32_t mask) {

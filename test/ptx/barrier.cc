@@ -29,6 +29,7 @@ static void check_skipped(Warp& w, const Inst& i, uint32_t mask) {
 }
 
 static void complete(Block& block, uint32_t id, Barrier& barrier) {
+  ++block.progress;
   barrier.result = 0;
   for (auto& w : block.warps) {
     for (auto& group : w.groups) {

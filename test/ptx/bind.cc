@@ -252,7 +252,15 @@ uint32_t Decoder::read(const Operand& operand, Ty type, bool exact) {
       Place place;
       if (!symbol_place(operand, &place)) wrong("unknown name " + operand.name);
       if (bytes < 4) wrong("an address as an operand of 16 bits");
-      return constant(place.offset + operand.bits, bytes);
+      if (!place.framed) return constant(place.offset + operand.bits, bytes);
+      Inst inst = start(frame_address, Class::move);
+      inst.counted = false;
+      inst.d = make_register(bytes);
+      inst.a = stack_frame();
+      inst.b = constant(place.offset + operand.bits, 4);
+      inst.imm = uint32_t(bytes);
+      emit(inst);
+      return inst.d;
     }
     default:
       wrong("expected a register or a constant");
@@ -317,6 +325,10 @@ int Decoder::address(const Operand& operand, Access access) {
     Place place;
     if (!symbol_place(operand, &place)) wrong("unknown name " + operand.name);
     access.offset += int64_t(place.offset);
+    if (place.framed) {
+      access.base = stack_frame();
+      access.wide = false;
+    }
     if (access.space == Space::generic || access.space == Space::param)
       access.space = place.space;
     else if (access.space == Space::constant ? place.space != Space::global

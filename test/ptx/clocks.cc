@@ -43,24 +43,23 @@ void global_release(Warp& w) {
   Launch& launch = *w.block->launch;
   const uint32_t time = launch.clock.fetch_add(1) + 1;
   if (w.block->release_time) w.block->release_time->store(time);
+  publish(*w.block, w, w.block->fenced);
+  tick(*w.block);
 }
 
-void global_acquire(Warp& w) { w.block->acquire_time = w.block->launch->clock.load(); }
+void global_acquire(Warp& w) {
+  w.block->acquire_time = w.block->launch->clock.load();
+  learn(*w.block, w, w.block->fenced);
+  lanes_synchronised(w, w.live);
+}
 
 // ---- Traffic ----
 
-void count_global(Warp&, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask,
-                  uint32_t bytes) {
+void count_global(MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+                  bool row) {
   ++traffic.requests;
-  const uint32_t lanes = uint32_t(__builtin_popcount(mask));
-  traffic.bytes += uint64_t(lanes) * bytes;
-  bool contiguous = mask == all_lanes;
-  if (contiguous) {
-    uint64_t off = 0;
-    for (int l = 0; l < 32; ++l) off |= addr[l] ^ (addr[0] + uint64_t(l) * bytes);
-    contiguous = !off;
-  }
-  if (contiguous) {
+  traffic.bytes += uint64_t(__builtin_popcount(mask)) * bytes;
+  if (row) {
     traffic.sectors += ((addr[0] + 32 * bytes - 1) >> 5) - (addr[0] >> 5) + 1;
     return;
   }

@@ -1,5 +1,6 @@
 // The core's tests: prints "N passed, N failed".
 #include "core_test.h"
+#include "fatbin.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -248,17 +249,52 @@ void expect_fault(const std::string& name, const std::string& text, const ptx::L
 
 }  // namespace test
 
+// The forms of an image, PTX text or a fat binary, that no test has run. Tests load each form that
+// they check, in modules of their own: what is asked about here must not count itself.
+static bool covers(const char* path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string image((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::vector<std::string> texts;
+  uint32_t magic = 0;
+  if (image.size() >= 4) memcpy(&magic, image.data(), 4);
+  if (magic == ptx::fatbin_magic) {
+    for (auto& entry : ptx::parse_fatbin(image.data(), image.size()).entries)
+      if (entry.kind == ptx::FatbinEntry::Kind::ptx)
+        texts.emplace_back(reinterpret_cast<const char*>(entry.data), entry.size);
+  } else {
+    texts.push_back(image);
+  }
+  test::report(!texts.empty(), std::string("PTX in ") + path);
+  bool all = true;
+  for (auto& text : texts) {
+    ptx::LoadError error;
+    auto module = ptx::Module::load(text.data(),
+                                    text.find('\0') < text.size() ? text.find('\0') : text.size(),
+                                    test::memory(), test::device(), &error);
+    test::report(module != nullptr, path, error.message);
+    if (!module) return false;
+    for (auto& form : module->forms()) {
+      const bool tested = test::tested_forms.count(form);
+      test::report(tested, std::string(path) + ": " + form, "no test runs this form");
+      all &= tested;
+    }
+  }
+  return all;
+}
+
 // A word selects the tests whose name holds it. --forms prints the opcode forms that the tests ran,
-// one a line, after the tests, for whoever asks whether a kernel's forms are all covered.
+// one a line, after the tests. --covers image... fails where an image holds another form.
 int main(int count, char** words) {
   const bool list = count > 1 && !std::strcmp(words[1], "--forms");
-  if (list) count = 1;
+  const bool asks = count > 1 && !std::strcmp(words[1], "--covers");
   for (auto& item : test::cases()) {
-    if (count > 1 && std::string(item.name).find(words[1]) == std::string::npos) continue;
+    if (count > 1 && !list && !asks && std::string(item.name).find(words[1]) == std::string::npos)
+      continue;
     item.run();
   }
   if (list)
     for (auto& form : test::tested_forms) std::printf("%s\n", form.c_str());
+  for (int k = 2; asks && k < count; ++k) covers(words[k]);
   std::printf("%d passed, %d failed\n", test::passed, test::failed);
   return test::failed || !test::passed;
 }

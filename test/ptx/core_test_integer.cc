@@ -92,6 +92,10 @@ PTX_TEST(integer_wide_and_carry) {
   expect("add.cc addc",
          "{ .reg .b32 l, h; add.cc.u32 l, %a, %c; addc.u32 h, %b, %c; mov.b64 %qd, {l, h}; }", 64,
          w, [](uint64_t a, uint64_t b, uint64_t c) { return (b << 32 | a) + (c << 32 | c); });
+  // The flag is the carry of a + ~b + 1, which nvcc's division of 128 bits reads by addc.
+  expect("addc after sub.cc", "{ .reg .b32 l; sub.cc.u32 l, %a, %b; addc.u32 %d, 0, 0; }", 32,
+         integers(4),
+         [](uint64_t a, uint64_t b, uint64_t) { return uint64_t(uint32_t(a) >= uint32_t(b)); });
   expect("sub.cc subc",
          "{ .reg .b32 l, h; sub.cc.u32 l, %a, %c; subc.u32 h, %b, %c; mov.b64 %qd, {l, h}; }", 64,
          w, [](uint64_t a, uint64_t b, uint64_t c) { return (b << 32 | a) - (c << 32 | c); });

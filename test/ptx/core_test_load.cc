@@ -27,7 +27,9 @@ PTX_TEST(refusals) {
   refused("wgmma", r + "wgmma.fence.sync.aligned;", 8, "wgmma");
   refused("unknown special register", r + "mov.u32 %r0, %wobble;", 8, "%wobble");
   refused("texture", r + "tex.2d.v4.f32.s32 {%r0}, [%q, {%r0}];", 8, "tex");
-  refused("indirect call", r + "call (%r0), %q, (%r1), proto;", 8, "call");
+  refused("an indirect call of registers", r + "call (%r0), %q, (%r1), proto;", 8, "call", false);
+  refused("a call of the kernel itself", "call k, ();", 8, "kernel", false);
+  refused("an unknown function", r + "call nobody;", 8, "nobody");
   refused("undeclared register", r + "add.u32 %r0, %r1, nobody;", 8, "nobody", false);
   refused("width", r + "add.u32 %r0, %r1, %q;", 8, "64 bits", false);
   refused("narrow destination", r + "add.u64 %r0, %q, %q;", 8, "32 bits", false);

@@ -20,12 +20,8 @@ std::shared_ptr<Program> Decoder::run(const Function& entry, KernelInfo& info) {
   }
   Frame frame{&entry, 0, {}, {}, {}, {}, nullptr};
   body(frame);
-  Inst end;
-  end.kind = Kind::exit;
-  end.counted = false;
-  end.line = out_->code.empty() ? entry.line : out_->code.back().line;
-  out_->code.push_back(end);
-  info.local_bytes = out_->local_bytes;
+  finish_root(Kind::exit, 0);
+  info.local_bytes = out_->local_bytes + callees();
   info.instructions = out_->code.size();
   mark_seeds();
   allocate();
@@ -57,8 +53,11 @@ void Decoder::place_shared(const Function& function, std::set<const Function*>& 
     auto callee = syntax_.by_name.find(operand.name);
     if (callee != syntax_.by_name.end()) place_shared(*callee->second, seen);
   };
-  for (auto& statement : function.body)
+  for (auto& statement : function.body) {
     for (auto& operand : statement.operands) visit(visit, operand);
+    if (is_indirect_call(statement))
+      for (const Function* target : symbols_.taken) place_shared(*target, seen);
+  }
 }
 
 // Entry parameters live in the parameter buffer; everything else that is no shared variable is
@@ -83,7 +82,7 @@ void Decoder::place_variables(Frame& frame) {
       size_t at = round_up(out_->local_bytes, std::max<size_t>(variable.alignment, 1));
       if (variable.bytes > (size_t(1) << 24)) wrong("a local variable that is too large");
       out_->local_bytes = at + variable.bytes;
-      place = {Space::local, at, true};
+      place = {Space::local, at, true, framed_};
     } else {  // .global or .const in a function: placed with the module's, by a name of its own
       auto found = symbols_.addresses.find(function.name + "$" + variable.name);
       if (found != symbols_.addresses.end()) place = {Space::global, found->second, true};
@@ -258,7 +257,8 @@ bool Decoder::table_form(const std::string& opcode) {
     }
     if (form.shape == Shape::carry) {
       if (carry_ == no_slot)
-        carry_ = make_register(1), registers_.back().fixed = true, constants_[{0, 100}] = carry_;
+        carry_ = make_register(1), registers_.back().fixed = true,
+        constants_[{0, carry_key}] = carry_;
       more.push_back(carry_);
     }
     inst.d = write_any(operand(0), form.types[0], exact);
@@ -291,7 +291,7 @@ void Decoder::control(Modifiers& mods) {
       frame_->jumps.push_back({emit(inst), int(frame_->function->body.size())});
       return;
     }
-    inst.kind = Kind::exit;
+    inst.kind = base == "ret" && framed_ ? Kind::ret : Kind::exit;
     emit(inst);
   } else if (base == "trap" || base == "brkpt") {
     inst.fn = base == "trap" ? trap : nothing;
@@ -311,108 +311,6 @@ void Decoder::control(Modifiers& mods) {
     mods.take("sync"), mods.take("aligned"), mods.take("u32");
     emit(inst);
   }
-}
-
-// call (results), name, (arguments): the callee's body is expanded here, its parameters bound to
-// the caller's variables.
-void Decoder::call() {
-  const auto& list = statement_->operands;
-  size_t at = 0;
-  std::vector<Operand> results, arguments;
-  if (at < list.size() && list[at].kind == Operand::list) results = list[at++].items;
-  if (at >= list.size() || list[at].kind != Operand::symbol)
-    refuse("indirect calls are not supported");
-  std::string name = list[at++].name;
-  if (at < list.size() && list[at].kind == Operand::list) arguments = list[at++].items;
-  if (at < list.size()) refuse("indirect calls are not supported");
-  int skip = -1;
-  if (guard_ != no_slot) {  // lanes without the guard go round the body
-    Inst jump = start(nothing, Class::control);
-    jump.kind = Kind::branch;
-    jump.guard_negated = !guard_negated_;
-    skip = emit(jump);
-    guard_ = no_slot;
-    guard_negated_ = false;
-  }
-  auto found = syntax_.by_name.find(name);
-  if (found == syntax_.by_name.end() || !found->second->defined) {
-    builtin_call(name, results, arguments);
-  } else {
-    const Function& callee = *found->second;
-    for (Frame* frame = frame_; frame; frame = frame->caller)
-      if (frame->function == &callee) refuse("recursive calls are not supported: " + name);
-    if (arguments.size() != callee.parameters.size() || results.size() != callee.results.size())
-      wrong("the call of " + name + " does not match its parameters");
-    Frame frame{&callee, int(registers_.size()), {}, {}, {}, {}, nullptr};
-    frame.places.assign(callee.variables.size(), Place{Space::local, 0, false});
-    std::vector<std::pair<int, const Operand*>> in, back;
-    auto bind = [&](const std::vector<int>& formals, const std::vector<Operand>& actuals,
-                    auto& registers) {
-      for (size_t i = 0; i < formals.size(); ++i) {
-        if (formals[i] < 0) {
-          registers.push_back({-1 - formals[i], &actuals[i]});
-          continue;
-        }
-        Place place;
-        if (actuals[i].kind != Operand::symbol || !symbol_place(actuals[i], &place))
-          refuse("arguments of .param functions must be .param variables");
-        frame.places[size_t(formals[i])] = place;
-      }
-    };
-    bind(callee.parameters, arguments, in);
-    bind(callee.results, results, back);
-    auto copy = [&](uint32_t to, uint32_t from, int bytes) {
-      static const std::map<int, const char*> names = {
-          {1, "mov.pred"}, {2, "mov.b16"}, {4, "mov.b32"}, {8, "mov.b64"}, {16, "mov.b128"}};
-      Inst inst = start(forms().at(names.at(bytes)).fn, Class::move);
-      inst.d = to;
-      inst.a = from;
-      emit(inst);
-    };
-    // Sources are read in the caller's frame, before the callee's registers exist.
-    std::vector<uint32_t> sources;
-    for (auto& [index, actual] : in)
-      sources.push_back(read(*actual, callee.registers[size_t(index)].type));
-    for (size_t i = 0; i < in.size(); ++i) {
-      int bytes = slot_bytes(callee.registers[size_t(in[i].first)].type);
-      uint32_t held = make_register(bytes);
-      copy(held, sources[i], bytes);
-      sources[i] = held;
-    }
-    const Statement* site = statement_;
-    pending_arguments_.clear();
-    for (size_t i = 0; i < in.size(); ++i) pending_arguments_.push_back({in[i].first, sources[i]});
-    body(frame);
-    statement_ = site;
-    guard_ = no_slot;
-    guard_negated_ = false;
-    for (auto& [index, actual] : back) {
-      Ty type = callee.registers[size_t(index)].type;
-      copy(write(*actual, type, true), uint32_t(frame.first_register + index), slot_bytes(type));
-    }
-  }
-  if (skip >= 0) out_->code[size_t(skip)].target = uint32_t(out_->code.size());
-}
-
-void Decoder::builtin_call(const std::string& name, const std::vector<Operand>& results,
-                           const std::vector<Operand>& arguments) {
-  auto offset = [&](const Operand& operand) {
-    Place place;
-    if (operand.kind != Operand::symbol || !symbol_place(operand, &place) ||
-        place.space != Space::local)
-      wrong("expected a .param variable as an argument of " + name);
-    return uint32_t(place.offset);
-  };
-  size_t expected = name == "vprintf" ? 2 : name == "__assertfail" ? 5 : 0;
-  if (!expected) refuse("unknown function " + name);
-  if (arguments.size() != expected)
-    wrong("expected " + std::to_string(expected) + " arguments of " + name);
-  Inst inst = start(name == "vprintf" ? print_text : assertion_failed, Class::other);
-  std::vector<uint32_t> offsets;
-  for (auto& argument : arguments) offsets.push_back(offset(argument));
-  offsets.push_back(results.empty() ? no_slot : offset(results[0]));
-  extras(inst, offsets);  // offsets, not registers: no references
-  emit(inst);
 }
 
 }  // namespace ptx

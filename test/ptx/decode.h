@@ -49,7 +49,10 @@ int slot_bytes(Ty type);
 
 struct Symbols {  // of the module, resolved
   std::unordered_map<std::string, uint64_t> addresses;
+  std::vector<const Function*> taken;  // functions whose address is taken
 };
+bool is_indirect_call(const Statement& statement);
+constexpr int carry_key = 100, stack_frame_key = 101;  // in place of a width: fixed, no constants
 
 class Decoder {
  public:
@@ -63,6 +66,7 @@ class Decoder {
     Space space;
     uint64_t offset;
     bool known;
+    bool framed = false;  // the offset counts from the lane's stack frame
   };
   struct Frame {
     const Function* function;
@@ -95,7 +99,9 @@ class Decoder {
   std::vector<Widen> widen_;
   std::vector<std::pair<int, uint32_t>>
       pending_arguments_;  // of the call being expanded: register, slot
-  uint32_t carry_ = no_slot;
+  uint32_t carry_ = no_slot, stack_frame_ = no_slot;
+  std::vector<const Function*> outlined_;  // in the order of Program::callees
+  bool framed_ = false;                    // decoding a callee: its variables have frames
   uint32_t guard_ = no_slot;
   bool guard_negated_ = false;
   bool counted_ = true;
@@ -110,7 +116,18 @@ class Decoder {
   void statement(const Statement& statement);
   bool table_form(const std::string& key);
   void control(Modifiers& mods);
+
+  // decode_call.cc
   void call();
+  void expand(const Function& callee, const std::vector<Operand>& results,
+              const std::vector<Operand>& arguments);
+  void real_call(const Function* function, const Operand* address,
+                 const std::vector<Operand>& results, const std::vector<Operand>& arguments);
+  uint32_t outline(const Function& function);
+  uint32_t stack_frame();
+  uint32_t argument_place(const Operand& operand, const std::string& of) const;
+  void finish_root(Kind kind, size_t first_call);
+  size_t callees();
   void builtin_call(const std::string& name, const std::vector<Operand>& results,
                     const std::vector<Operand>& arguments);
 

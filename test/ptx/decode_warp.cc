@@ -273,7 +273,7 @@ void Decoder::mma(Modifiers& mods) {
 // Registers of a wmma fragment. Half matrices hold every element twice on hardware; here the second
 // half stays zero.
 static size_t wmma_registers(const MmaShape& s, char which, Ty type) {
-  if (which == 'c') return type == Ty::f16 ? 4 : 8;
+  if (which == 'c') return type == Ty::f16 ? 4 : size_t(s.m * s.n / 32);
   if (type == Ty::f16) return 8;
   int count = which == 'a' ? s.m * s.k : s.k * s.n;
   return fragment_registers(count, type);
@@ -303,6 +303,7 @@ void Decoder::wmma(Modifiers& mods) {
     int count = 0;
     for (Ty type; count < 4 && (type = mods.take_type()) != Ty::none;) t[count++] = type;
     if (count != 2 && count != 4) refuse("expected two or four types");
+    if (t[0] == Ty::f64) mods.take("rn");
     shape.d = t[0], shape.c = t[count - 1];
     shape.a = count == 4 ? t[1] : Ty::f16, shape.b = count == 4 ? t[2] : Ty::f16;
     int index = shape_index(shape);
@@ -321,7 +322,8 @@ void Decoder::wmma(Modifiers& mods) {
       const auto& items = list.kind == Operand::list ? list.items : single;
       if (items.size() != wmma_registers(shape, kinds[k], types[k]))
         wrong("wrong number of registers in a fragment");
-      for (auto& item : items) slots.push_back(k ? read(item, Ty::b32) : write_any(item, Ty::b32));
+      const Ty slot = types[k] == Ty::f64 ? Ty::f64 : Ty::b32;
+      for (auto& item : items) slots.push_back(k ? read(item, slot) : write_any(item, slot));
       if (!k) defs = slots.size();
     }
     extras(inst, slots);
@@ -342,15 +344,16 @@ void Decoder::wmma(Modifiers& mods) {
                              : loads        ? s.c
                                             : s.d);
   }
-  if (!known || shape.n * shape.m != 256) refuse("this type is not supported with this shape");
+  if (!known || (shape.n * shape.m != 256 && access.type != Ty::f64))
+    refuse("this type is not supported with this shape");
   expect_operands(2, 3);
   const int rows = which == 'b' ? shape.k : shape.m, columns = which == 'a' ? shape.k : shape.n;
   const Operand& values = operand(loads ? 0 : 1);
   if (values.items.size() != wmma_registers(shape, which, access.type))
     wrong("wrong number of registers in a fragment");
   std::vector<uint32_t> slots;
-  for (auto& item : values.items)
-    slots.push_back(loads ? write_any(item, Ty::b32) : read(item, Ty::b32));
+  const Ty slot = access.type == Ty::f64 ? Ty::f64 : Ty::b32;
+  for (auto& item : values.items) slots.push_back(loads ? write_any(item, slot) : read(item, slot));
   inst.fn = loads ? wmma_load : wmma_store;
   inst.imm = uint32_t(rows) | uint32_t(columns) << 8 | (column ? 1u << 16 : 0);
   inst.a = operand_count() > 2 ? read(operand(2), Ty::u32)

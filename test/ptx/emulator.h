@@ -113,6 +113,8 @@ class Memory {
     return writers_;
   }  // last writing block of a granule in a launch (see shadow.h)
   uint64_t* readers() const { return readers_; }
+  uint64_t* writer_stamps() const { return writer_stamps_; }  // beside them: which thread, when
+  uint64_t* reader_stamps() const { return reader_stamps_; }
   uint32_t next_launch();                    // 1..4095, clearing the two tables above when it wraps
   std::vector<Allocation> snapshot() const;  // sorted by address, freed ones too
 
@@ -122,6 +124,7 @@ class Memory {
   size_t size_ = 0, limit_ = 0, used_ = 0, top_ = 0;
   uint8_t *base_ = nullptr, *written_ = nullptr;
   uint64_t *writers_ = nullptr, *readers_ = nullptr;
+  uint64_t *writer_stamps_ = nullptr, *reader_stamps_ = nullptr;
   uint32_t launch_ = 0;
   uint64_t serial_ = 0;
   std::map<uint64_t, Allocation> allocations_;  // by begin; live, quarantined and external

@@ -4,13 +4,14 @@
 namespace ptx {
 namespace {
 
-// Carry chains. Mode bits: 1 reads the carry, 2 writes it, 4 subtracts.
+// Carry chains. Mode bits: 1 reads the carry, 2 writes it, 4 subtracts. One flag serves both, as in
+// hardware: a - b is a + ~b + 1, and the flag its carry, so that addc after sub.cc adds 1 when
+// nothing was borrowed. nvcc's division of 128 bits counts on it.
 template <class T, int Mode>
 inline T carry_step(T a, T b, uint32_t in, uint32_t* out) {
   using W = typename WideOf<T>::type;
-  W sum = Mode & 4 ? W(a) + W(T(~b)) + (Mode & 1 ? 1 - in : 1) : W(a) + W(b) + (Mode & 1 ? in : 0);
-  uint32_t carry = uint32_t(sum >> (8 * sizeof(T))) & 1;
-  *out = Mode & 4 ? 1 - carry : carry;  // after subtraction the flag is the borrow
+  W sum = Mode & 4 ? W(a) + W(T(~b)) + (Mode & 1 ? in : 1) : W(a) + W(b) + (Mode & 1 ? in : 0);
+  *out = uint32_t(sum >> (8 * sizeof(T))) & 1;
   return T(sum);
 }
 template <class T, int Mode>

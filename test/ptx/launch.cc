@@ -178,11 +178,14 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
   for (auto& barrier : block.barriers) barrier = Barrier();
   block.mbarriers.clear();
   block.released.clear();
+  block.fenced.clear();
   for (Warp& w : block.warps) {
     w.live = w.started;
     w.groups.assign(1, Group{0, w.started});
     w.turns = 0;
     w.pending.clear();
+    w.activations.clear();
+    std::fill(w.activation, w.activation + 32, -1);
     w.cluster_arrived = 0;
     w.barrier_id = -1;
     w.floor = block.start;
@@ -214,8 +217,15 @@ std::unique_ptr<Cluster> start_unit(Worker& worker, uint64_t u) {
   return cluster;
 }
 
+size_t bytes_of(const Cluster& cluster) {
+  const Block& block = *cluster.blocks[0];
+  const size_t words = block.writers.size() * 3 + block.readers.size();
+  return (block.registers.size() + block.local.size() + block.shared.size() + words * 4) *
+         cluster.blocks.size();
+}
+
 // Runs units until none are left. Usually one at a time; a cooperative launch keeps its share all
-// resident, and a unit that runs very long gets company, in case it waits for a later one.
+// resident, and units that make no progress get company, in case they wait for a later one.
 void work(Worker& worker, uint64_t units, int workers, int index) {
   Launch& launch = *worker.launch;
   std::vector<std::unique_ptr<Cluster>> resident;
@@ -231,16 +241,20 @@ void work(Worker& worker, uint64_t units, int workers, int index) {
     for (uint64_t k = uint64_t(index); k < units; k += uint64_t(workers))
       resident.push_back(start_unit(worker, k));
   }
+  constexpr size_t most_bytes = size_t(512) << 20;
   size_t at = 0;
   while (!launch.stop) {
     if (resident.empty() && (launch.config.cooperative || !admit())) return;
     if (at >= resident.size()) {
       at = 0;
-      if (!launch.config.cooperative && resident.size() < 16 && resident.back()->slices > 20000)
+      const bool stuck = std::all_of(resident.begin(), resident.end(),
+                                     [](const auto& unit) { return unit->idle >= 4; });
+      if (stuck && !launch.config.cooperative &&
+          resident.size() * bytes_of(*resident[0]) < most_bytes)
         admit();
     }
     Cluster& cluster = *resident[at];
-    if (!run_slice(worker, cluster)) {
+    if (!run_slice(worker, cluster, resident.size() == 1)) {
       ++at;
       continue;
     }

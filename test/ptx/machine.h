@@ -32,6 +32,8 @@ enum class Kind : uint8_t {
   warp_barrier,   // bar.warp.sync: like together, but other pcs will do
   block_barrier,  // bar, barrier
   cluster_wait,   // barrier.cluster.wait
+  call,           // of a callee's code: the one at index imm, or by the address in a
+  ret,            // from a callee
   yield           // plain, then another warp gets its turn
 };
 
@@ -71,6 +73,24 @@ struct Fill {
   uint32_t slot;
 };
 
+struct Slice {  // of a stack frame
+  uint32_t offset, bytes;
+};
+
+struct Callee {
+  std::string name;
+  uint64_t address = 0;
+  uint32_t pc = 0, frame_bytes = 0;
+  std::vector<Slice> parameters, results;
+};
+
+struct CallSite {
+  bool framed = false;       // the caller is a callee itself
+  uint32_t frame_bytes = 0;  // of the caller: the callee's frame begins behind it
+  std::vector<Slice> arguments, results;
+  std::vector<uint32_t> candidates;  // callees that an indirect call may reach
+};
+
 struct Program {
   std::string name;
   std::vector<Inst> code;
@@ -84,8 +104,11 @@ struct Program {
   std::vector<Fill> specials;
   std::vector<std::pair<uint32_t, uint32_t>>
       cleared;  // slots that may be read before they are written: offset, bytes
-  size_t register_bytes = 0;
-  size_t local_bytes = 0;  // per lane
+  std::vector<Callee> callees;
+  std::vector<CallSite> calls;
+  std::vector<std::pair<uint32_t, uint32_t>> layout;  // slots a call saves: offset, bytes a lane
+  size_t register_bytes = 0, fixed_bytes = 0;
+  size_t local_bytes = 0;  // per lane, the stack of real calls included
   size_t static_shared = 0, shared_alignment = 16;
   int shared_shift = 2, global_shift = 2;  // granule of race shadows: the smallest store
   bool uses_cluster = false, uses_grid_workspace = false, uses_fences = false;
@@ -146,7 +169,8 @@ enum Special : int {
 
 // Windows of the generic address space. Global addresses are host addresses, below 2^47.
 constexpr uint64_t shared_window = uint64_t(1) << 56, local_window = uint64_t(2) << 56,
-                   param_window = uint64_t(3) << 56;
+                   param_window = uint64_t(3) << 56, function_window = uint64_t(4) << 56;
+constexpr size_t stack_bytes = 16384;  // a lane's, for recursive and indirect calls
 constexpr uint64_t window_mask = uint64_t(0xff) << 56;
 constexpr int cluster_shift =
     24;  // shared::cluster addresses: (1 + rank) << 24 | offset; below 1 << 24: one's own
@@ -162,6 +186,13 @@ struct Group {
   uint32_t named = 0;  // lanes waited for when parked
   uint64_t turn = 0;   // when it last used up a slice
   uint32_t jumped_from = 0, jumped_to = ~0u;
+  int depth = 0;  // of calls; the deepest run first, so that lanes return together
+};
+
+struct Activation {                      // of a callee, by lanes that called together
+  uint32_t lanes = 0, site = 0, pc = 0;  // pc: of the call
+  int32_t outer[32];                     // each lane's activation before
+  std::vector<uint8_t> registers;
 };
 
 struct PendingCopy {  // one lane's cp.async on its way
@@ -180,7 +211,9 @@ struct Warp {
   uint64_t turns = 0;
   std::vector<Group> groups;
   std::vector<PendingCopy> pending;
-  uint32_t committed[32] = {};   // cp.async groups committed by each lane
+  std::vector<Activation> activations;  // those without lanes are free
+  int32_t activation[32];               // index of each lane's; -1: in the kernel itself
+  uint32_t committed[32] = {};          // cp.async groups committed by each lane
   uint32_t lane_time[32] = {};   // the block's clock when the lane last synchronised with its warp
   uint32_t skip_pc[32] = {};     // last pc of an exited lane before its exit
   uint32_t cluster_arrived = 0;  // lanes
@@ -231,16 +264,18 @@ struct Block {
   std::unordered_map<uint32_t, MBarrier> mbarriers;
   std::unordered_map<uint64_t, std::vector<uint32_t>>
       released;                                   // clocks published through atomics, by address
+  std::vector<uint32_t> fenced;                   // joined clocks of its warps' fences
   std::atomic<uint32_t>* release_time = nullptr;  // of this block, across blocks; see shadow.h
   uint32_t acquire_time = 0;
-  uint64_t polls = 0;
+  uint64_t progress = 0;  // stores, updates, barriers and exits: what others may wait for
   bool done = false;
 };
 
 struct Cluster {  // the unit of scheduling; usually one block
   std::vector<std::unique_ptr<Block>> blocks;
   uint32_t arrived = 0, phase = 0;  // threads at barrier.cluster
-  uint64_t slices = 0;
+  uint64_t progress = 0;
+  int idle = 0;  // slices without progress, in a row: it may spin on what another block will do
   bool done = false;
 };
 
@@ -298,7 +333,7 @@ std::string thread_text(const Block& block, uint32_t thread);  // "(3,0,0)"
 inline int first_lane(uint32_t mask) { return __builtin_ctz(mask); }
 
 // Runs a block's (or cluster's) warps for one slice each; true when all are done. sched.cc
-bool run_slice(Worker& worker, Cluster& cluster);
+bool run_slice(Worker& worker, Cluster& cluster, bool alone);
 void finish_barriers(Block& block);  // after lanes exited or arrived
 
 }  // namespace ptx

@@ -35,10 +35,18 @@ Space resolve_space(Warp& w, const Inst& i, Space space, uint64_t* addr, uint32_
   return tag == shared_window ? Space::shared : tag == local_window ? Space::local : Space::param;
 }
 
+// The union of the addresses' bits.
+static uint64_t bits_of(const uint64_t* addr, uint32_t mask) {
+  uint64_t all = 0;
+  if (mask == all_lanes)
+    for (int l = 0; l < 32; ++l) all |= addr[l];
+  else
+    for (uint32_t m = mask; m; m &= m - 1) all |= addr[first_lane(m)];
+  return all;
+}
+
 void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes) {
-  uint64_t low = 0;
-  for (int l = 0; l < 32; ++l) low |= (mask >> l) & 1 ? addr[l] : 0;
-  if (!(low & (bytes - 1))) return;
+  if (!(bits_of(addr, mask) & (bytes - 1))) return;
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
     if (addr[l] & (bytes - 1))
@@ -91,12 +99,12 @@ static void check_written(Warp& w, const Inst& i, const Allocation& in, const ui
 
 void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
                   uint32_t bytes, Touch touch, const uint8_t* data) {
-  check_alignment(w, i, addr, mask, bytes);
-  uint64_t low = ~uint64_t(0), high = 0;
-  for (int l = 0; l < 32; ++l) {
-    if (!((mask >> l) & 1)) continue;
-    low = std::min(low, addr[l]);
-    high = std::max(high, addr[l]);
+  const bool row = mask == all_lanes && consecutive(addr, bytes);
+  uint64_t low = addr[first_lane(mask)], high = row ? addr[31] : low;
+  check_alignment(w, i, addr, row ? 1 : mask, bytes);
+  for (uint32_t m = row ? 0 : mask; m; m &= m - 1) {
+    low = std::min(low, addr[first_lane(m)]);
+    high = std::max(high, addr[first_lane(m)]);
   }
   high += bytes;
   const Allocation*& last = w.worker->last;
@@ -119,19 +127,26 @@ void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* 
   }
   Tally& tally = w.worker->tally;
   if (counts_memory(w)) {
-    if (touch != Touch::write) count_global(w, tally.global_read, addr, mask, bytes);
-    if (touch != Touch::read) count_global(w, tally.global_write, addr, mask, bytes);
+    if (touch != Touch::write) count_global(tally.global_read, addr, mask, bytes, row);
+    if (touch != Touch::read) count_global(tally.global_write, addr, mask, bytes, row);
   }
   if (external || !full_checks(w)) return;
   if (touch != Touch::write && last->kind == MemoryKind::device)
     check_written(w, i, *last, addr, mask, bytes, low, high);
   if (!access.read_only || last->kind != MemoryKind::constant)
-    global_race(w, i, access, addr, mask, bytes, touch, data);
+    global_race(w, i, access, addr, mask, bytes, touch, data, row);
 }
 
 // The block whose shared memory is meant, bounds and alignment checked; addr become offsets.
 Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes) {
   Block* target = w.block;
+  // No address lies above the union of their bits: nearly always that is enough to know.
+  const uint64_t all = bits_of(addr, mask);
+  if (all + bytes <= w.block->launch->shared_bytes && !(all & (bytes - 1)) &&
+      !(all >> cluster_shift)) {
+    if (counts_memory(w)) count_shared(w, i, addr, mask, bytes);
+    return *target;
+  }
   const uint64_t rank = addr[first_lane(mask)] >> cluster_shift;
   if (rank) {
     auto& blocks = w.block->cluster->blocks;
@@ -181,13 +196,12 @@ static uint8_t* lane_memory(Warp& w, const Inst& i, Space space, uint64_t addres
   return w.local + size_t(l) * size + address;
 }
 
-static void count_local(Warp& w, uint32_t mask, uint32_t bytes, MemoryTraffic& traffic) {
+static void count_local(uint32_t mask, uint32_t bytes, MemoryTraffic& traffic) {
   // Hardware interleaves local memory by lanes, so that equal addresses make full sectors.
   const uint64_t total = uint64_t(__builtin_popcount(mask)) * bytes;
   ++traffic.requests;
   traffic.bytes += total;
   traffic.sectors += (total + 31) / 32;
-  (void)w;
 }
 
 // Lanes' bytes from and to memory at base + addr.
@@ -261,8 +275,9 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
   }
   if (space == Space::global) {
     check_global(w, i, access, addr, mask, bytes, Touch::read, nullptr);
-    if (access.acquire) global_acquire(w);
-    return fetch(0, addr, mask, bytes, data);
+    fetch(0, addr, mask, bytes, data);
+    if (access.acquire) global_acquire(w);  // after the value that it goes with
+    return;
   }
   if (space == Space::shared) {
     if (access.cluster || addr[first_lane(mask)] >> cluster_shift) {
@@ -285,7 +300,7 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
   }
   if (space == Space::local) {
     check_alignment(w, i, addr, mask, bytes);
-    count_local(w, mask, bytes, w.worker->tally.local_read);
+    count_local(mask, bytes, w.worker->tally.local_read);
   }
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
@@ -298,6 +313,7 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
   uint64_t addr[32];
   memcpy(addr, given, sizeof addr);
   Space space = resolve_space(w, i, access.space, addr, mask);
+  if (space != Space::local) ++w.block->progress;
   if (space == Space::generic) {
     for (uint32_t m = mask; m; m &= m - 1) write_lanes(w, i, access, given, m & -m, bytes, data);
     return;
@@ -333,7 +349,7 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
   if (space == Space::param)
     fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to the kernel's parameters");
   check_alignment(w, i, addr, mask, bytes);
-  count_local(w, mask, bytes, w.worker->tally.local_write);
+  count_local(mask, bytes, w.worker->tally.local_write);
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
     memcpy(lane_memory(w, i, space, addr[l], l, bytes), data + uint32_t(l) * bytes, bytes);
@@ -355,10 +371,6 @@ static void collect(Warp& w, uint32_t slot, uint8_t* data, uint32_t k, uint32_t 
   T* to = reinterpret_cast<T*>(data);
   for (int l = 0; l < 32; ++l) to[uint32_t(l) * count + k] = T(a[l]);
 }
-
-struct Pair64 {
-  uint64_t low, high;
-};
 
 void load(Warp& w, const Inst& i, uint32_t mask) {
   const Access& access = w.program->accesses[size_t(i.access)];
@@ -387,7 +399,7 @@ void load(Warp& w, const Inst& i, uint32_t mask) {
         scatter<uint64_t, uint64_t>(w, slot, mask, data, k, count);
         break;
       default:
-        scatter<Pair64, Pair64>(w, slot, mask, data, k, count);
+        scatter<Bytes16, Bytes16>(w, slot, mask, data, k, count);
     }
   }
 }
@@ -414,7 +426,7 @@ void store(Warp& w, const Inst& i, uint32_t mask) {
         collect<uint64_t, uint64_t>(w, slot, data, k, count);
         break;
       default:
-        collect<Pair64, Pair64>(w, slot, data, k, count);
+        collect<Bytes16, Bytes16>(w, slot, data, k, count);
     }
   }
   write_lanes(w, i, access, addr, mask, access.bytes * count, data);

@@ -17,7 +17,7 @@ struct ModuleBuilder {
       throw SyntaxError(1, "the module is for sm_" + std::to_string(syntax->target) +
                                ", the device is sm_" +
                                std::to_string(device.major * 10 + device.minor));
-    Symbols symbols;
+    Symbols symbols = functions(*syntax);
     size_t constants = 0;
     std::vector<const VariableDecl*> placed;
     auto place = [&](const VariableDecl& variable, const std::string& name) {
@@ -72,6 +72,32 @@ struct ModuleBuilder {
     }
     module->forms_.assign(forms.begin(), forms.end());
     return module;
+  }
+
+  // Functions get addresses in a window of their own.
+  static Symbols functions(const Syntax& syntax) {
+    Symbols symbols;
+    for (auto& [name, function] : syntax.by_name)
+      if (!function->entry)
+        symbols.addresses[name] = function_window | uint64_t(symbols.addresses.size() + 1) << 4;
+    std::set<const Function*> seen;
+    auto take = [&](const std::string& name) {
+      auto found = syntax.by_name.find(name);
+      if (found == syntax.by_name.end() || found->second->entry || !found->second->defined) return;
+      if (seen.insert(found->second).second) symbols.taken.push_back(found->second);
+    };
+    for (auto& variable : syntax.variables)
+      for (auto& value : variable.values) take(value.symbol);
+    for (auto& function : syntax.functions) {
+      for (auto& variable : function->variables)
+        for (auto& value : variable.values) take(value.symbol);
+      for (auto& statement : function->body) {
+        if (statement.opcode.compare(0, 4, "call") == 0) continue;
+        for (auto& operand : statement.operands)
+          if (operand.kind == Operand::symbol && operand.variable < 0) take(operand.name);
+      }
+    }
+    return symbols;
   }
 
   static void initialise(const VariableDecl& variable, uint64_t at, const Symbols& symbols) {

@@ -16,6 +16,7 @@ void shared_rank(Warp&, const Inst&, uint32_t);  // getctarank: d, a address
 void fence(Warp&, const Inst&, uint32_t);        // imm 1: reaches other blocks
 void read_clock(Warp&, const Inst&, uint32_t);   // d, imm Special
 void nothing(Warp&, const Inst&, uint32_t);
+void frame_address(Warp&, const Inst&, uint32_t);  // d, a frame, b offset; imm bytes of d
 
 // atomic.cc. d old value (no_slot for red), a operand, b second operand of cas; imm AtomicOp.
 // Vectors: extras, olds first.
@@ -89,10 +90,16 @@ bool arrive_at_barrier(Warp&, const Inst&, uint32_t mask);  // true when it need
 void release_group(Warp&, const Inst&, uint32_t mask);      // writes the reduction's result
 void cluster_arrive(Warp&, const Inst&, uint32_t);
 
-// calls.cc
-void print_text(Warp&, const Inst&,
-                uint32_t);  // vprintf: x[0] format, x[1] arguments: offsets of local parameters
-void assertion_failed(Warp&, const Inst&, uint32_t);  // x: offsets of local parameters
+// frames.cc
+uint32_t enter_callee(Warp&, const Inst&, uint32_t mask, uint32_t* target);  // lanes that go there
+struct Return {
+  uint32_t lanes, pc;
+};
+Return leave_callee(Warp&, uint32_t mask);  // the lanes that return with the first one of them
+
+// builtins.cc. Parameters are local variables: offsets from frame a, or from 0.
+void print_text(Warp&, const Inst&, uint32_t);        // vprintf: x[0] format, x[1] arguments
+void assertion_failed(Warp&, const Inst&, uint32_t);  // x: the parameters
 void trap(Warp&, const Inst&, uint32_t);
 
 }  // namespace ptx

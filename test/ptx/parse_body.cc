@@ -222,8 +222,11 @@ void Parser::label(const std::string& name, int line) {
     lex_.expect(";");
     return;
   }
-  if (lex_.is(".callprototype") || lex_.is(".calltargets"))
-    throw SyntaxError(line, "indirect calls are not supported", "call", true);
+  if (lex_.is(".callprototype") || lex_.is(".calltargets")) {
+    // What an indirect call may reach is found by its arguments, and checked when it is made.
+    while (lex_.peek().kind != Token::end && !lex_.is(";")) lex_.take();
+    return lex_.expect(";");
+  }
   if (!scopes_.back().labels.emplace(name, int(function_->body.size())).second)
     throw SyntaxError(line, "label " + name + " is defined twice");
 }

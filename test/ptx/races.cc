@@ -1,13 +1,12 @@
-// Data races: the shadows of shared memory (within a block) and of global memory (between blocks),
-// see shadow.h.
+// Data races on shared memory: its shadow, see shadow.h.
 #include "shadow.h"
 
 namespace ptx {
 
 namespace {
 
-constexpr uint32_t several = 32, in_flight = ~0u;  // of a stamp
-constexpr uint32_t note_atomic = 1u << 8;          // notes: pc << 12 | flags | warp
+constexpr uint32_t in_flight = ~0u;        // of a stamp
+constexpr uint32_t note_atomic = 1u << 8;  // notes: pc << 12 | flags | warp
 
 inline uint32_t note_of(const Warp& w, uint32_t flags) {
   return w.worker->pc << 12 | flags | w.index;
@@ -38,15 +37,6 @@ inline uint32_t note_of(const Warp& w, uint32_t flags) {
                                                  : std::string("?")) +
             " is still in flight: cp.async.wait_group is missing or allows too many groups",
         address);
-}
-
-// Whether the access with this stamp by a lane of our own warp is ordered before our lane's
-// present.
-inline bool lane_ordered(const Warp& w, uint32_t stamp, int lane) {
-  const uint32_t time = stamp >> 6, other = stamp & 63;
-  if (other == uint32_t(lane) || time < w.floor) return true;
-  if (time >= w.lane_time[lane]) return false;
-  return other >= several || time < w.lane_time[other];
 }
 
 inline bool writer_ordered(const Warp& w, uint32_t stamp, uint32_t note, int lane) {
@@ -97,8 +87,9 @@ inline bool all_safe_reads(const uint32_t* stamps, const uint64_t* addr, uint32_
 }
 
 template <uint32_t N>
-inline void mark_reads(uint32_t* row, uint32_t* last, const uint64_t* addr, uint32_t mask,
-                       int shift, uint32_t now, uint32_t floor) {
+inline void mark_reads(const Warp& w, uint32_t* row, uint32_t* last, const uint64_t* addr,
+                       uint32_t mask, int shift, uint32_t now) {
+  const uint32_t floor = w.floor << 6;
   for (uint32_t m = mask; m; m &= m - 1) {
     const uint32_t l = uint32_t(first_lane(m)), stamp = now | l;
     const uint64_t g = addr[l] >> shift;
@@ -106,7 +97,7 @@ inline void mark_reads(uint32_t* row, uint32_t* last, const uint64_t* addr, uint
       // An earlier read by another lane of ours, not yet synchronised with: remember that there
       // were several.
       const uint32_t old = row[g + k];
-      const bool others = (old >= floor) & ((old & 63) != l);
+      const bool others = (old >= floor) & ((old & 63) != l) && !lane_ordered(w, old, int(l));
       row[g + k] = others ? now | several : stamp;
       last[g + k] = stamp;
     }
@@ -183,8 +174,8 @@ void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, con
   }
   if (!own) return;
   PTX_BY_COUNT(count, mark_reads)
-  (block.readers.data() + w.index * block.granules, block.last_reads.data(), addr, mask, shift, now,
-   w.floor << 6);
+  (w, block.readers.data() + w.index * block.granules, block.last_reads.data(), addr, mask, shift,
+   now);
 }
 
 bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
@@ -252,105 +243,6 @@ void shared_landed(Warp& w, Block& block, uint32_t lane, uint32_t at, uint32_t b
   const int shift = w.program->shared_shift;
   for (uint32_t g = at >> shift; g <= (at + bytes - 1) >> shift; ++g)
     block.writers[g] = block.clock << 6 | lane;
-}
-
-// ---- Global memory ----
-
-static constexpr uint64_t block_bits = (uint64_t(1) << 27) - 1, atomic_bit = uint64_t(1) << 27,
-                          time_mask = 0xffffff;
-
-static bool block_ordered(const Warp& w, uint64_t entry) {
-  const uint32_t time = uint32_t(entry >> 28) & time_mask;
-  const uint64_t other = entry & block_bits;
-  if (w.block->acquire_time <= time) return false;
-  if (other == block_bits) return true;
-  return w.block->launch->release_times[other].load(std::memory_order_relaxed) > time;
-}
-
-[[noreturn]] static void global_fault(Warp& w, const Inst& i, int l, uint64_t entry,
-                                      const char* ours, const char* theirs, uint64_t address) {
-  const Launch& launch = *w.block->launch;
-  const uint64_t other = entry & block_bits;
-  std::string who = "several blocks";
-  if (other != block_bits) {
-    const uint32_t* g = launch.config.grid;
-    who = "block (" + std::to_string(other % g[0]) + "," + std::to_string(other / g[0] % g[1]) +
-          "," + std::to_string(other / g[0] / g[1]) + ")";
-  }
-  fault(w, i, l, FaultKind::race,
-        std::string("data race on global memory: this block ") + ours + " what " + who + " " +
-            theirs + " in the same launch, with no atomic and fence between them; " +
-            launch.memory->describe(address),
-        address);
-}
-
-void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
-                 uint32_t bytes, Touch touch, const uint8_t* data) {
-  Launch& launch = *w.block->launch;
-  if (!launch.races.load(std::memory_order_relaxed)) return;
-  const uint32_t time = launch.clock.load(std::memory_order_relaxed);
-  if (time >= time_mask) {
-    launch.races = false;
-    return;
-  }
-  const int shift = w.program->global_shift;
-  const Memory& memory = *launch.memory;
-  const uint64_t base = reinterpret_cast<uint64_t>(memory.base());
-  const uint64_t tag = uint64_t(launch.serial) << 52 | uint64_t(time) << 28 | w.block->linear;
-  const uint64_t launch_bits = uint64_t(0xfff) << 52, who = launch_bits | block_bits;
-  const uint32_t count = (bytes >> shift) ? bytes >> shift : 1;
-  const bool atomic = touch == Touch::atomic || access.strong;
-  uint64_t fresh = 0;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const int l = first_lane(m);
-    const uint64_t first = (addr[l] - base) >> shift;
-    if (addr[l] < base || addr[l] - base >= memory.size()) continue;
-    for (uint64_t g = first; g < first + count; ++g) {
-      uint64_t* writer = memory.writers() + g;
-      uint64_t* reader = memory.readers() + g;
-      const uint64_t wrote = __atomic_load_n(writer, __ATOMIC_RELAXED);
-      const bool others =
-          (wrote & launch_bits) == (tag & launch_bits) && (wrote & block_bits) != w.block->linear;
-      if (touch == Touch::read) {
-        if (__builtin_expect(others, 0) && !(wrote & atomic_bit && (atomic || access.seed)) &&
-            !block_ordered(w, wrote))
-          global_fault(w, i, l, wrote, "reads", wrote & atomic_bit ? "updates" : "writes", addr[l]);
-        const uint64_t read = __atomic_load_n(reader, __ATOMIC_RELAXED);
-        if (read == tag) continue;
-        if ((read & launch_bits) != (tag & launch_bits)) {
-          ++fresh;
-          __atomic_store_n(reader, tag, __ATOMIC_RELAXED);
-        } else if ((read & block_bits) == block_bits) {
-          if (read != (tag | block_bits))
-            __atomic_store_n(reader, tag | block_bits, __ATOMIC_RELAXED);
-        } else {
-          __atomic_store_n(reader, (read & who) == (tag & who) ? tag : tag | block_bits,
-                           __ATOMIC_RELAXED);
-        }
-        continue;
-      }
-      if ((wrote & launch_bits) != (tag & launch_bits)) ++fresh;
-      if (__builtin_expect(others, 0) && !(atomic && wrote & atomic_bit) &&
-          !block_ordered(w, wrote)) {
-        // Two blocks that store the same bytes agree.
-        if (!data ||
-            memcmp(reinterpret_cast<const void*>(addr[l]), data + uint32_t(l) * bytes, bytes))
-          global_fault(w, i, l, wrote, atomic ? "updates" : "writes",
-                       wrote & atomic_bit ? "updates" : "writes", addr[l]);
-      }
-      const uint64_t read = __atomic_load_n(reader, __ATOMIC_RELAXED);
-      const bool was_read =
-          (read & launch_bits) == (tag & launch_bits) && (read & block_bits) != w.block->linear;
-      if (__builtin_expect(was_read, 0) && !atomic && !block_ordered(w, read)) {
-        if (!data ||
-            memcmp(reinterpret_cast<const void*>(addr[l]), data + uint32_t(l) * bytes, bytes))
-          global_fault(w, i, l, read, "overwrites", "read", addr[l]);
-      }
-      __atomic_store_n(writer, atomic ? tag | atomic_bit : tag, __ATOMIC_RELAXED);
-    }
-  }
-  Tally& tally = w.worker->tally;
-  (touch == Touch::read ? tally.global_read : tally.global_write).unique_bytes += fresh << shift;
 }
 
 }  // namespace ptx

@@ -5,6 +5,7 @@
 //   so that spinning lanes cannot starve the lane they wait for.
 #pragma once
 #include <algorithm>
+#include <tuple>
 
 #include "ops.h"
 #include "shadow.h"
@@ -64,9 +65,8 @@ class Runner {
     for (size_t k = 0; k < w_.groups.size(); ++k) {
       const Group& group = w_.groups[k];
       if (group.state != Group::running) continue;
-      if (best == w_.groups.size() || group.turn < w_.groups[best].turn ||
-          (group.turn == w_.groups[best].turn && group.pc < w_.groups[best].pc))
-        best = k;
+      auto rank = [](const Group& g) { return std::make_tuple(g.turn, -g.depth, g.pc); };
+      if (best == w_.groups.size() || rank(group) < rank(w_.groups[best])) best = k;
     }
     current_ = best;
     return best < w_.groups.size();
@@ -167,6 +167,10 @@ class Runner {
         return block_barrier(inst, m);
       case Kind::cluster_wait:
         return cluster_wait(inst, m);
+      case Kind::call:
+        return call(inst, m);
+      case Kind::ret:
+        return ret(m);
       case Kind::yield:
         if (m) inst.fn(w_, inst, m);
         ++pc_;
@@ -229,10 +233,46 @@ class Runner {
     return false;
   }
 
+  // The group's lanes `m` go to `target`, `depth` calls further in; the others stay where they are.
+  void part(uint32_t m, uint32_t target, int depth) {
+    Group gone = w_.groups[current_];
+    gone.pc = target, gone.mask = m, gone.depth += depth;
+    mask_ &= ~m;
+    if (mask_) {
+      leave();
+      w_.groups.push_back(gone);
+    } else {
+      w_.groups[current_] = gone;
+    }
+  }
+
+  bool call(const Inst& inst, uint32_t m) {
+    if (const uint32_t off = mask_ & ~m) part(off, pc_ + 1, 0);
+    uint32_t target = 0;
+    while (mask_) {  // callee by callee
+      const uint32_t lanes = enter_callee(w_, inst, mask_, &target);
+      part(lanes, target, 1);
+    }
+    return false;
+  }
+
+  bool ret(uint32_t m) {
+    if (const uint32_t off = mask_ & ~m) part(off, pc_ + 1, 0);
+    while (mask_) {
+      const Return back = leave_callee(w_, mask_);
+      part(back.lanes, back.pc, -1);
+    }
+    return false;
+  }
+
   bool exit(uint32_t m) {
     Group& group = w_.groups[current_];
     // An early return jumps straight here: what it skipped is told by where it came from.
-    const uint32_t last = group.jumped_to == pc_ ? group.jumped_from : pc_ ? pc_ - 1 : 0;
+    // Inside a callee the order of places means nothing.
+    const uint32_t last = group.depth              ? 0
+                          : group.jumped_to == pc_ ? group.jumped_from
+                          : pc_                    ? pc_ - 1
+                                                   : 0;
     for (uint32_t n = m; n; n &= n - 1) w_.skip_pc[first_lane(n)] = last;
     w_.live &= ~m;
     w_.block->live -= uint32_t(__builtin_popcount(m));
@@ -384,7 +424,6 @@ class Runner {
   }
 
   bool cluster_wait(const Inst& inst, uint32_t m) {
-    Cluster& cluster = *w_.block->cluster;
     if (!m) {
       ++pc_;
       return true;
@@ -397,7 +436,6 @@ class Runner {
             "a guarded barrier.cluster.wait is not supported");
     Group& group = w_.groups[current_];
     group.pc = pc_, group.mask = mask_, group.state = Group::at_cluster;
-    (void)cluster;
     return false;
   }
 };

@@ -72,11 +72,11 @@ void finish_cluster(Cluster& cluster) {
 
 }  // namespace
 
-// One slice for every warp of the cluster's blocks. True when all have exited.
-bool run_slice(Worker& worker, Cluster& cluster) {
+// One slice for every warp of the cluster's blocks, a short one when it only spins beside others.
+// True when all have exited.
+bool run_slice(Worker& worker, Cluster& cluster, bool alone) {
   const LaunchConfig& config = worker.launch->config;
   bool done = true, progressed = false;
-  ++cluster.slices;
   std::vector<Warp*> order;
   for (auto& block : cluster.blocks)
     for (auto& w : block->warps)
@@ -88,17 +88,22 @@ bool run_slice(Worker& worker, Cluster& cluster) {
   };
   if (config.order == Order::random)
     for (size_t k = order.size(); k > 1; --k) std::swap(order[k - 1], order[random() % k]);
+  const uint64_t slice = alone ? 8192 : 8192u >> std::min(cluster.idle, 7);
   for (Warp* w : order) {
-    Runner runner(*w, config.order == Order::random ? 16 + random() % 1024 : 8192);
+    Runner runner(*w, config.order == Order::random ? 16 + random() % 1024 : slice);
     runner.run();
     progressed |= runner.used() != 0;
     if (worker.launch->stop.load(std::memory_order_relaxed)) return true;
   }
   finish_cluster(cluster);
+  uint64_t progress = 0;
   for (auto& block : cluster.blocks) {
     block->done = !block->live;
     done &= block->done;
+    progress += block->progress + block->threads - block->live;
   }
+  cluster.idle = progress == cluster.progress ? cluster.idle + 1 : 0;
+  cluster.progress = progress;
   if (done) return true;
   if (!progressed) {
     bool free = false;

@@ -5,7 +5,10 @@
 //     launch 12 bits | time 24 bits | atomic 1 bit | block 27 bits (all ones: several)
 //   Time counts releases (fences, atomics) over the launch. An access of another block is ordered
 //   before ours if that block released after it and we acquired later; the test is on the safe side
-//   of silence.
+//   of silence. For races within a block a second word beside each, of the block's own time:
+//     time 26 bits | lane 6 bits | warp 8 bits (all ones: several) | pc 23 bits
+//   The time of both kinds of memory is the same, so that the same barriers order them. A fence
+//   orders a block's warps among themselves too, whatever the flag is that they agree by.
 // Shared memory: stamps, time 26 bits | lane 6 bits: of each granule's last writer (with a note of
 //   its warp and pc), of its last reader, and of each warp's last read of it. Time is the block's
 //   clock, which moves at every synchronisation; a warp knows up to which time the others' accesses
@@ -52,8 +55,9 @@ void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, u
 void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at,
                       uint32_t bytes);
 void shared_landed(Warp& w, Block& block, uint32_t lane, uint32_t at, uint32_t bytes);
+// row: all lanes, on consecutive addresses.
 void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
-                 uint32_t bytes, Touch touch, const uint8_t* data);
+                 uint32_t bytes, Touch touch, const uint8_t* data, bool row);
 
 // Ordering events. clocks.cc
 void publish(Block& block, const Warp& w,
@@ -65,10 +69,27 @@ void update_safe(Warp& w);
 void global_release(Warp& w);
 void global_acquire(Warp& w);
 
-// counters: traffic.cc
-void count_global(Warp& w, MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask,
-                  uint32_t bytes);
+// counters: clocks.cc
+void count_global(MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+                  bool row);
 void count_shared(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+
+constexpr uint32_t several = 32;  // in place of a stamp's lane
+
+// Whether the access with this stamp by a lane of our own warp is ordered before our lane's
+// present.
+inline bool lane_ordered(const Warp& w, uint32_t stamp, int lane) {
+  const uint32_t time = stamp >> 6, other = stamp & 63;
+  if (other == uint32_t(lane) || time < w.floor) return true;
+  if (time >= w.lane_time[lane]) return false;
+  return other >= several || time < w.lane_time[other];
+}
+
+inline bool consecutive(const uint64_t* addr, uint32_t bytes) {
+  uint64_t off = 0;
+  for (int l = 0; l < 32; ++l) off |= addr[l] ^ (addr[0] + uint64_t(l) * bytes);
+  return !off;
+}
 
 inline bool full_checks(const Warp& w) {
   return w.block->launch->config.checks == CheckLevel::full;

@@ -27,8 +27,8 @@ void element_addresses(Warp& w, const Inst& i, const Access& access, int s, cons
 }
 
 uint8_t* element(Warp& w, const uint32_t* slots, int s, int lane, int bytes) {
-  const int per = 4 / bytes;
-  return w.reg<uint8_t>(slots[s / per]) + lane * 4 + (s % per) * bytes;
+  const int width = std::max(4, bytes), per = width / bytes;  // of a register; elements it holds
+  return w.reg<uint8_t>(slots[s / per]) + lane * width + (s % per) * bytes;
 }
 
 void check_uniform(Warp& w, const Inst& i, const uint64_t* base) {
@@ -43,6 +43,10 @@ void to_matrix(Warp& w, const uint32_t* slots, int count, Ty type, T* out) {
   const int bytes = type == Ty::tf32 ? 4 : type_bytes(type);
   for (int e = 0; e < count; ++e) {
     const uint8_t* at = element(w, slots, e / 32, e % 32, bytes);
+    if (type == Ty::f64) {
+      memcpy(&out[e], at, sizeof(T));
+      continue;
+    }
     uint32_t u = 0;
     memcpy(&u, at, size_t(bytes));
     float f;
@@ -76,10 +80,11 @@ template <class T>
 void run(Warp& w, const Inst& i, const MmaShape& s) {
   const uint32_t* d = w.program->extra.data() + i.x;
   auto registers = [](int count, Ty type) {
-    return type == Ty::f16 ? 8
-                           : std::max(1, count * (type == Ty::tf32 ? 4 : type_bytes(type)) / 128);
+    return type == Ty::f16   ? 8
+           : type == Ty::f64 ? count / 32
+                             : std::max(1, count * (type == Ty::tf32 ? 4 : type_bytes(type)) / 128);
   };
-  const uint32_t* a = d + (s.d == Ty::f16 ? 4 : 8);
+  const uint32_t* a = d + (s.d == Ty::f16 ? 4 : s.m * s.n / 32);
   const uint32_t* b = a + registers(s.m * s.k, s.a);
   const uint32_t* c = b + registers(s.k * s.n, s.b);
   T ma[512], mb[512], mc[256];
@@ -92,7 +97,7 @@ void run(Warp& w, const Inst& i, const MmaShape& s) {
       const uint16_t h = half_down(float(mc[e]));
       memcpy(element(w, d, e / 32, e % 32, 2), &h, 2);
     } else {
-      memcpy(element(w, d, e / 32, e % 32, 4), &mc[e], 4);
+      memcpy(element(w, d, e / 32, e % 32, sizeof(T)), &mc[e], sizeof(T));
     }
   }
 }
@@ -108,7 +113,7 @@ void wmma_load(Warp& w, const Inst& i, uint32_t mask) {
   check_uniform(w, i, base);
   alignas(32) uint8_t data[32 * 8];
   for (uint32_t k = 0; k < i.extra; ++k)
-    if (slots[k] != no_slot) memset(w.reg<uint8_t>(slots[k]), 0, 128);
+    memset(w.reg<uint8_t>(slots[k]), 0, access.bytes == 8 ? 256 : 128);
   for (int s = 0; s < count / 32; ++s) {
     element_addresses(w, i, access, s, base, addr);
     read_lanes(w, i, access, addr, mask, access.bytes, data);
@@ -137,6 +142,8 @@ void wmma_multiply(Warp& w, const Inst& i, uint32_t) {
   const MmaShape& s = mma_shapes[i.imm];
   if (s.d == Ty::s32)
     run<int32_t>(w, i, s);
+  else if (s.d == Ty::f64)
+    run<double>(w, i, s);
   else
     run<float>(w, i, s);
 }

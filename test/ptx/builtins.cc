@@ -9,8 +9,9 @@ namespace ptx {
 namespace {
 
 template <class T>
-T local_value(Warp& w, int l, uint64_t offset) {
+T local_value(Warp& w, const Inst& i, int l, uint64_t offset) {
   T value{};
+  if (i.a != no_slot) offset += w.reg<uint32_t>(i.a)[l];
   if (offset + sizeof(T) <= w.program->local_bytes)
     memcpy(&value, w.local + size_t(l) * w.program->local_bytes + offset, sizeof(T));
   return value;
@@ -139,27 +140,29 @@ void print_text(Warp& w, const Inst& i, uint32_t mask) {
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
     int count = 0;
-    const std::string text = render(fetch_text(w, l, local_value<uint64_t>(w, l, x[0])),
-                                    Arguments{w, l, local_value<uint64_t>(w, l, x[1])}, &count);
+    const std::string text = render(fetch_text(w, l, local_value<uint64_t>(w, i, l, x[0])),
+                                    Arguments{w, l, local_value<uint64_t>(w, i, l, x[1])}, &count);
     std::lock_guard<std::mutex> lock(launch.mutex);
     if (launch.config.print)
       launch.config.print(text.data(), text.size());
     else
       std::fwrite(text.data(), 1, text.size(), stdout);
-    if (x[2] != no_slot && x[2] + 4 <= w.program->local_bytes)
-      memcpy(w.local + size_t(l) * w.program->local_bytes + x[2], &count, 4);
+    if (x[2] == no_slot) continue;
+    const size_t at = x[2] + (i.a == no_slot ? 0 : w.reg<uint32_t>(i.a)[l]);
+    if (at + 4 <= w.program->local_bytes)
+      memcpy(w.local + size_t(l) * w.program->local_bytes + at, &count, 4);
   }
 }
 
 void assertion_failed(Warp& w, const Inst& i, uint32_t mask) {
   const uint32_t* x = w.program->extra.data() + i.x;
   const int l = first_lane(mask);
-  const std::string message = fetch_text(w, l, local_value<uint64_t>(w, l, x[0])),
-                    file = fetch_text(w, l, local_value<uint64_t>(w, l, x[1])),
-                    function = fetch_text(w, l, local_value<uint64_t>(w, l, x[3]));
+  const std::string message = fetch_text(w, l, local_value<uint64_t>(w, i, l, x[0])),
+                    file = fetch_text(w, l, local_value<uint64_t>(w, i, l, x[1])),
+                    function = fetch_text(w, l, local_value<uint64_t>(w, i, l, x[3]));
   fault(w, i, l, FaultKind::assertion,
         "assertion failed: " + message + ", " + file + ":" +
-            std::to_string(local_value<uint32_t>(w, l, x[2])) + ", " + function);
+            std::to_string(local_value<uint32_t>(w, i, l, x[2])) + ", " + function);
 }
 
 void trap(Warp& w, const Inst& i, uint32_t mask) {

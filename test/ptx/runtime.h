@@ -1,0 +1,19 @@
+// What the parts of the runtime share: the primary context, the last error, registered symbols.
+#pragma once
+#include <cuda.h>
+#include <cudaProfiler.h>
+#include <cuda_runtime_api.h>
+
+#include <string>
+#include <vector>
+
+namespace runtime {
+
+cudaError_t done(int error);         // keeps an error for cudaGetLastError, and returns it
+cudaError_t last_error(bool clear);  // of this thread
+int enter();                         // makes the primary context current; 0 or the error
+void leave();                        // after a reset: the next call enters anew
+int find_function(const void* host, CUfunction* out);
+int find_variable(const void* host, CUdeviceptr* address, size_t* bytes);
+
+}  // namespace runtime
