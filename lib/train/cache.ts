@@ -64,8 +64,8 @@ export async function cacheEntry(settings: Settings): Promise<string | undefined
 }
 
 /**
- * Copies prepared data into the cache, with the tokenizer, or out of it, without. In a folder that is there already the record comes
- * last, so that it never describes files that are not whole.
+ * Copies prepared data into the cache, with the tokenizer, or out of it, without. In a folder that is
+ * there already the record comes last, so that it never describes files that are not whole.
  */
 export async function copyPrepared(
   from: string,

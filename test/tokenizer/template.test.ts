@@ -15,8 +15,9 @@ const END = '<|endoftext|>'
 const vocabulary = { special: ['<|im_start|>', '<|im_end|>', END], endOfText: END }
 /** ChatML as another's template would have it: trimmed, with a default for the system. */
 const own =
-  "{%- if messages[0]['role'] != 'system' -%}{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}{%- endif -%}" +
-  "{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\\n' + (m['content'] | trim) + '<|im_end|>\\n' }}" +
+  "{%- if messages[0]['role'] != 'system' -%}" +
+  "{{ '<|im_start|>system\\nBe kind.<|im_end|>\\n' }}{%- endif -%}{%- for m in messages -%}" +
+  "{{ '<|im_start|>' + m['role'] + '\\n' + (m['content'] | trim) + '<|im_end|>\\n' }}" +
   "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 
 const conversation: ChatMessage[] = [

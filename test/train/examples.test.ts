@@ -192,7 +192,7 @@ test('prepared data are taken from the cache for the same data and options, and 
   assert.is(readdirSync(cache).length, 4)
 })
 
-test('from a base: its sizes and words are taken, its embeddings grow, and it starts where it was', async () => {
+test('from a base: sizes and words are taken, embeddings grow, and it starts where it was', async () => {
   const text = nano({
     data: textFile(4000),
     steps: 60,
