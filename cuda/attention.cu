@@ -16,8 +16,9 @@
 //   That is 7 products instead of the 5 of one pass, which would have to add up dq over key blocks
 //   in a fixed order: per tile of 128 x 128 and D = 64 this costs 4.2 MFLOP more and saves 64 KB of
 //   partial dq, 13 ns against 32 ns on an A100 (312 TFLOP/s, 2 TB/s), and memory that grows with
-//   T^2. D to 128 is rounded up to 32, 64, 96 or 128; larger ones go to attention_any.cuh. One new
-//   query is split over the keys, attention_cached.cuh.
+//   T^2. D to 128 is rounded up to 32, 64, 96 or 128; larger ones, and where a block may not have
+//   enough shared memory, go to attention_any.cuh. One new query is split over the keys,
+//   attention_cached.cuh.
 // Numbers: sums and softmax in float32. bfloat16 multiplies on tensor cores, p and ds being rounded
 //   to bfloat16 for their second product; float32 with fused multiply-adds. With T keys about
 //   2^-9 |p| |v| and 1e-6. Sums have one order: the same input gives the same bits. Bound by flops:
@@ -30,7 +31,7 @@
 // ---- kernels ----
 
 #define ATTENTION_KERNEL(name, ...)                                  \
-  extern "C" __global__ void __launch_bounds__(attention_threads, 3)    \
+  extern "C" __global__ void __launch_bounds__(attention_threads, 1) \
       attention_##name(const __grid_constant__ AttentionTask task) { \
     __VA_ARGS__(task);                                               \
   }

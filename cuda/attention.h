@@ -63,21 +63,21 @@ struct AttentionTile {
 constexpr AttentionTile attention_tile(AttentionPass pass, int width, bool tensor) {
   if (!tensor) return {width <= 64 ? 64 : 32, 32, 1};
   if (pass == kAttentionForward) return {128, width <= 64 ? 64 : 32, 2};
-  if (pass == kAttentionQueries) return {width <= 64 ? 128 : 64, 64, 2};
+  if (pass == kAttentionQueries) return {width <= 64 ? 128 : 64, width <= 96 ? 64 : 32, 2};
   return {width <= 64 ? 128 : 64, width == 96 ? 64 : 32, 2};
 }
 
 // Bytes: tiles of the block's own rows, of the others, weights on their way to the second product
-// (float32 only), queries' numbers.
+// (float32 only), and what is known of queries: of each in the keys' pass, else what a warp sees.
 constexpr size_t attention_shared(AttentionPass pass, int width, bool tensor) {
   const AttentionTile tile = attention_tile(pass, width, tensor);
-  const int own = (pass == kAttentionForward ? 1 : 2) * tile.rows;
-  const int tiles = (own + tile.stages * 2 * tile.columns) * width * (tensor ? 2 : 4);
-  const int weights = tensor ? 0 : tile.rows * tile.columns * 4;
-  const int queries = pass == kAttentionKeys
-                          ? tile.stages * tile.columns * static_cast<int>(sizeof(AttentionQuery))
-                          : 0;
-  return static_cast<size_t>(tiles + weights + queries);
+  const size_t own = static_cast<size_t>((pass == kAttentionForward ? 1 : 2) * tile.rows);
+  const size_t others = static_cast<size_t>(tile.stages * 2 * tile.columns);
+  const size_t weights = tensor ? 0 : static_cast<size_t>(tile.rows * tile.columns) * 4;
+  const size_t queries = pass == kAttentionKeys ? static_cast<size_t>(tile.stages * tile.columns) *
+                                                      sizeof(AttentionQuery)
+                                                : attention_threads / 32 * sizeof(AttentionSight);
+  return (own + others) * static_cast<size_t>(width) * (tensor ? 2 : 4) + weights + queries;
 }
 
 // ---- attention_cached with one query ----

@@ -51,6 +51,7 @@ __device__ inline void weigh(float* sums, float factor, float weight, const Rows
     }
     __syncwarp();
     if (begin + lane_index() < D) sums[d] = sum;
+    __syncwarp();
   }
 }
 

@@ -3,6 +3,22 @@
 #pragma once
 #include "attention_rows.cuh"
 
+// Scores become ds.
+template <class Engine>
+__device__ inline void take_gradients(typename Engine::template Grid<Engine::C>& s,
+                                      typename Engine::template Grid<Engine::C>& dp,
+                                      const float (&lse)[Engine::R],
+                                      const float (&delta)[Engine::R], float unit) {
+#pragma unroll
+  for (int i = 0; i < Engine::R; i++) {
+#pragma unroll
+    for (int j = 0; j < Engine::C; j++) {
+      const float p = power_of_2(fmaf(s(i, j), unit, -lse[i]));
+      s(i, j) = p * (dp(i, j) - delta[i]);
+    }
+  }
+}
+
 // dq of a block of queries, and what the keys' pass has to know of them.
 template <class Engine>
 __device__ inline void attention_backward_queries(const AttentionTask& task) {
@@ -10,7 +26,6 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
   constexpr int width = Engine::width, columns = Engine::columns, rows = Engine::rows,
                 warp_rows = Engine::warp_rows, stage_size = 2 * columns * width;
   static_assert(rows <= 2 * columns, "out fits where the stages' last tiles will stand");
-  __shared__ AttentionSight sights[attention_threads / warp_size];
   T* const queries = shared_memory<T>();
   T* const douts = queries + rows * width;
   T* const others = douts + rows * width;  // [stages][keys, values][columns, width]
@@ -31,7 +46,7 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
   const Queries<Engine> seen(task, pair, first + own_row);
   int begin = 0;
   if (task.starts) {
-    const AttentionSight sight = sight_of_block(seen.sight, sights);
+    const AttentionSight sight = sight_of_block(seen.sight, weights + Engine::weights);
     begin = sight.first / columns * columns;
     const int tiles = (task.T + rows - 1) / rows;
     if (threadIdx.x == 0) task.sights[static_cast<int64_t>(pair) * tiles + first / rows] = sight;
@@ -43,12 +58,7 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
   Engine::clear(dq);
 
   const auto load = [&](int key, int stage) {
-    T* const to = others + stage * stage_size;
-    const auto fill = [&](T* tile, const AttentionRows& from) {
-      load_tile<T, columns, width>(tile, rows_of<T>(from, b, h), key, end, task.D, task.vector);
-    };
-    fill(to, task.k);
-    fill(to + columns * width, task.v);
+    load_stage<Engine>(others + stage * stage_size, task.k, task.v, b, h, key, end, task);
   };
   const auto meanwhile = [&] {
     fetch_wait<Engine::stages - 1>();
@@ -73,27 +83,14 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
     if (seen.part(key)) mask_keys<Engine>(s, seen, key);
     Engine::multiply(dp, douts + own, keys + columns * width);
     if (task.drop_threshold) drop_grid<Engine>(dp, kept, task.keep_scale);
-#pragma unroll
-    for (int i = 0; i < Engine::R; i++) {
-#pragma unroll
-      for (int j = 0; j < Engine::C; j++) {
-        const float p = power_of_2(fmaf(s(i, j), unit, -lse[i]));
-        s(i, j) = p * (dp(i, j) - delta[i]);
-      }
-    }
+    take_gradients<Engine>(s, dp, lse, delta, unit);
     Engine::accumulate(dq, s, own_weights, keys);
   };
   walk<Engine>(
       begin, end, [](int key) { return key; }, load, meanwhile, step);
 
-  float factor[Engine::R];
-#pragma unroll
-  for (int i = 0; i < Engine::R; i++) factor[i] = task.scale;
-  __syncwarp();
-  Engine::put(queries + own, dq, factor);
-  __syncwarp();
-  store_tile<T, warp_rows, width>(rows_of<T>(task.dq, b, h), queries + own, first + own_row, task.T,
-                                  task.D, task.vector, task.accumulate);
+  store_sums<Engine>(rows_of<T>(task.dq, b, h), dq, task.scale, queries + own, first + own_row,
+                     task, task.accumulate);
 }
 
 // Scores of a warp's keys (down) that a query of the tile does not see become -infinity.
@@ -110,12 +107,12 @@ __device__ inline void mask_queries(typename Engine::template Grid<Engine::C>& s
   }
 }
 
-// Scores become weights, dp becomes ds.
+// With keys down: scores become weights, dp becomes ds.
 template <class Engine>
-__device__ inline void take_gradients(typename Engine::template Grid<Engine::C>& s,
-                                      typename Engine::template Grid<Engine::C>& dp,
-                                      const AttentionQuery* numbers, const Kept<Engine>& kept,
-                                      const AttentionTask& task) {
+__device__ inline void take_weights(typename Engine::template Grid<Engine::C>& s,
+                                    typename Engine::template Grid<Engine::C>& dp,
+                                    const AttentionQuery* numbers, const Kept<Engine>& kept,
+                                    const AttentionTask& task) {
   const float unit = task.scale * log2_e;
   if (task.drop_threshold) drop_grid<Engine>(dp, kept, task.keep_scale);
 #pragma unroll
@@ -144,18 +141,19 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
   T* const weights = others + Engine::stages * stage_size;
   auto* const numbers = reinterpret_cast<AttentionQuery*>(weights + Engine::weights);
   const Place own_place = place_of_keys<Engine>(task);
-  const int pair = own_place.pair, first = own_place.first, b = pair / task.H, h = pair % task.H;
+  const int first = own_place.first, b = own_place.pair / task.H, h = own_place.pair % task.H;
   const int own_row = warp_index() * warp_rows, own = own_row * width;
   T* const own_weights = weights + warp_index() * (Engine::weights / 4);
   load_tile<T, rows, width>(keys, rows_of<T>(task.k, b, h), first, task.T, task.D, task.vector);
   load_tile<T, rows, width>(values, rows_of<T>(task.v, b, h), first, task.T, task.D, task.vector);
-  const int first_sight = pair * ((task.T + query_rows - 1) / query_rows);
   typename Engine::template Grid<Engine::N> dk, dv;
   Engine::clear(dk);
   Engine::clear(dv);
 
+  const auto pair = [&] { return fresh(b) * task.H + fresh(h); };
   const auto sight = [&](int query) {
-    return task.sights ? task.sights[first_sight + query / query_rows] : AttentionSight{0, 0};
+    if (!task.sights) return AttentionSight{0, 0};
+    return task.sights[pair() * ((task.T + query_rows - 1) / query_rows) + query / query_rows];
   };
   // Queries whose documents begin behind these keys have nothing to say.
   const auto next = [&](int query) {
@@ -163,14 +161,8 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
     return query;
   };
   const auto load = [&](int query, int stage) {
-    T* const to = others + stage * stage_size;
-    const auto fill = [&](T* tile, const AttentionRows& from) {
-      load_tile<T, columns, width>(tile, rows_of<T>(from, b, h), query, task.T, task.D,
-                                   task.vector);
-    };
-    fill(to, task.q);
-    fill(to + columns * width, task.dout);
-    const AttentionQuery* const from = task.queries + fresh(pair) * padded_queries(task);
+    load_stage<Engine>(others + stage * stage_size, task.q, task.dout, b, h, query, task.T, task);
+    const AttentionQuery* const from = task.queries + pair() * padded_queries(task);
     const int i = threadIdx.x;
     if (i < columns) fetch(numbers + stage * columns + i, from + query + i, true);
   };
@@ -179,29 +171,22 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
     const int own_first = first + own_row, own_last = own_first + warp_rows - 1;
     if (query + columns - 1 < own_first || tile.first > own_last) return;
     const T* const queries = others + stage * stage_size;
-    const auto kept = keep<Engine, true>(task, fresh(pair), query, own_first);
+    const auto kept = keep<Engine, true>(task, pair(), query, own_first);
     typename Engine::template Grid<Engine::C> s, dp;
     Engine::multiply(s, keys + own, queries);
     if (query < own_last || tile.last > own_first) {
       mask_queries<Engine>(s, numbers + stage * columns, query, own_first);
     }
     Engine::multiply(dp, values + own, queries + columns * width);
-    take_gradients<Engine>(s, dp, numbers + stage * columns, kept, task);
+    take_weights<Engine>(s, dp, numbers + stage * columns, kept, task);
     Engine::accumulate(dv, s, own_weights, queries + columns * width);
     Engine::accumulate(dk, dp, own_weights, queries);
   };
   walk<Engine>(
       first, task.T, next, load, [] {}, step);
 
-  float factor[Engine::R], one[Engine::R];
-#pragma unroll
-  for (int i = 0; i < Engine::R; i++) factor[i] = task.scale, one[i] = 1;
-  __syncwarp();
-  Engine::put(keys + own, dk, factor);
-  Engine::put(values + own, dv, one);
-  __syncwarp();
-  store_tile<T, warp_rows, width>(rows_of<T>(task.dk, b, h), keys + own, first + own_row, task.T,
-                                  task.D, task.vector, task.accumulate);
-  store_tile<T, warp_rows, width>(rows_of<T>(task.dv, b, h), values + own, first + own_row, task.T,
-                                  task.D, task.vector, task.accumulate);
+  store_sums<Engine>(rows_of<T>(task.dk, b, h), dk, task.scale, keys + own, first + own_row, task,
+                     task.accumulate);
+  store_sums<Engine>(rows_of<T>(task.dv, b, h), dv, 1, values + own, first + own_row, task,
+                     task.accumulate);
 }

@@ -9,7 +9,7 @@
 //     accumulate(c, weights, ...)  c += weights right; the weights go from registers to the
 //                                  multiplier's left side without the block's knowing
 //     dots(sums, a, b)             a row of a times a row of b, for each row; all lanes get it
-//     put(rows, c, factor)         c, its rows times factor[i], to the warp's rows of a tile
+//     put(rows, c, factor)         factor c, to the warp's rows of a tile
 //     element(i, j)                the bit that stands for it in a mask of `words` words, each of
 //                                  which has word_bits; at(word, bit) is the way back
 // Numbers: both sum in float32. Tensor cores take weights rounded to bfloat16: a relative error of
@@ -116,13 +116,13 @@ struct TensorCores {
     for (int i = 0; i < R; i++) sums[i] = warp_sum<row_lanes>(sums[i]);
   }
 
-  static __device__ void put(bf16* rows, Grid<N>& c, const float (&factor)[R]) {
+  static __device__ void put(bf16* rows, Grid<N>& c, float factor) {
 #pragma unroll
     for (int i = 0; i < R; i++) {
 #pragma unroll
       for (int j = 0; j < N; j += 2) {
         *reinterpret_cast<uint32_t*>(rows + swizzle<width>(row(i), column(j))) =
-            pack(c(i, j) * factor[i], c(i, j + 1) * factor[i]);
+            pack(c(i, j) * factor, c(i, j + 1) * factor);
       }
     }
   }
@@ -238,12 +238,12 @@ struct Exact {
     }
   }
 
-  static __device__ void put(float* rows, Grid<N>& c, const float (&factor)[R]) {
+  static __device__ void put(float* rows, Grid<N>& c, float factor) {
 #pragma unroll
     for (int i = 0; i < R; i++) {
 #pragma unroll
       for (int j = 0; j < N; j++) {
-        rows[place<float, width>(row(i), column(j))] = c(i, j) * factor[i];
+        rows[place<float, width>(row(i), column(j))] = c(i, j) * factor;
       }
     }
   }

@@ -40,14 +40,15 @@ __device__ inline void take_scores(typename Engine::template Grid<Engine::C>& s,
   }
 }
 
+// out and lse of a block of queries.
 template <class Engine>
 __device__ inline void attention_forward(const AttentionTask& task) {
   using T = typename Engine::T;
-  constexpr int width = Engine::width, columns = Engine::columns, warp_rows = Engine::warp_rows;
-  __shared__ AttentionSight sights[attention_threads / warp_size];
+  constexpr int width = Engine::width, columns = Engine::columns, warp_rows = Engine::warp_rows,
+                stage_size = 2 * columns * width;
   T* const queries = shared_memory<T>();
   T* const others = queries + Engine::rows * width;  // [stages][keys, values][columns, width]
-  T* const weights = others + Engine::stages * 2 * columns * width;
+  T* const weights = others + Engine::stages * stage_size;
   const Place own_place = place_of_queries<Engine>(task);
   const int pair = own_place.pair, first = own_place.first, b = pair / task.H, h = pair % task.H;
   const int own_row = warp_index() * warp_rows;
@@ -57,7 +58,9 @@ __device__ inline void attention_forward(const AttentionTask& task) {
   load_tile<T, Engine::rows, width>(queries, rows_of<T>(task.q, b, h), first, task.T, task.D,
                                     task.vector);
   const Queries<Engine> seen(task, pair, first + own_row);
-  const int begin = task.starts ? sight_of_block(seen.sight, sights).first / columns * columns : 0;
+  const int begin =
+      task.starts ? sight_of_block(seen.sight, weights + Engine::weights).first / columns * columns
+                  : 0;
   const int end = task.past + min(first + Engine::rows, task.T);
   const float unit = task.scale * log2_e;
   typename Engine::template Grid<Engine::N> o;
@@ -67,16 +70,11 @@ __device__ inline void attention_forward(const AttentionTask& task) {
   for (int i = 0; i < Engine::R; i++) top[i] = no_score, sum[i] = 0;
 
   const auto load = [&](int key, int stage) {
-    T* const to = others + stage * 2 * columns * width;
-    const auto fill = [&](T* tile, const AttentionRows& from) {
-      load_tile<T, columns, width>(tile, rows_of<T>(from, b, h), key, end, task.D, task.vector);
-    };
-    fill(to, task.k);
-    fill(to + columns * width, task.v);
+    load_stage<Engine>(others + stage * stage_size, task.k, task.v, b, h, key, end, task);
   };
   const auto step = [&](int key, int stage) {
     if (!seen.any(key)) return;
-    const T* const keys = others + stage * 2 * columns * width;
+    const T* const keys = others + stage * stage_size;
     const auto kept = keep<Engine, false>(task, fresh(pair), first + own_row, key);
     typename Engine::template Grid<Engine::C> s;
     Engine::multiply(s, own, keys);
@@ -88,19 +86,16 @@ __device__ inline void attention_forward(const AttentionTask& task) {
   walk<Engine>(
       begin, end, [](int key) { return key; }, load, [] {}, step);
 
-  float factor[Engine::R];
 #pragma unroll
   for (int i = 0; i < Engine::R; i++) {
     sum[i] = warp_sum<Engine::row_lanes>(sum[i]);
-    factor[i] = 1 / sum[i];
+    const float share = 1 / sum[i];
+#pragma unroll
+    for (int j = 0; j < Engine::N; j++) o(i, j) *= share;
     const int t = first + own_row + Engine::row(i);
     if (task.lse && t < task.T && lane_index() % Engine::row_lanes == 0) {
       task.lse[static_cast<int64_t>(pair) * task.T + t] = fmaf(top[i], task.scale, logf(sum[i]));
     }
   }
-  __syncwarp();
-  Engine::put(own, o, factor);
-  __syncwarp();
-  store_tile<T, warp_rows, width>(rows_of<T>(task.out, b, h), own, first + own_row, task.T, task.D,
-                                  task.vector, false);
+  store_sums<Engine>(rows_of<T>(task.out, b, h), o, 1, own, first + own_row, task, false);
 }

@@ -114,15 +114,41 @@ __device__ inline void mask_keys(typename Engine::template Grid<Engine::C>& s,
   }
 }
 
-// The sight of all the block's rows. scratch: shared, one for each warp.
-__device__ inline AttentionSight sight_of_block(AttentionSight sight, AttentionSight* scratch) {
-  if (lane_index() == 0) scratch[warp_index()] = sight;
+// The sight of all the block's rows. scratch: shared, one for each warp, nobody else's.
+__device__ inline AttentionSight sight_of_block(AttentionSight sight, void* scratch) {
+  auto* const sights = static_cast<AttentionSight*>(scratch);
+  if (lane_index() == 0) sights[warp_index()] = sight;
   __syncthreads();
   for (int warp = 0; warp < attention_threads / warp_size; warp++) {
-    sight.first = min(sight.first, scratch[warp].first);
-    sight.last = max(sight.last, scratch[warp].last);
+    sight.first = min(sight.first, sights[warp].first);
+    sight.last = max(sight.last, sights[warp].last);
   }
   return sight;
+}
+
+// ---- tiles in and out ----
+
+// Rows [at, at + columns) of two tensors to a stage, one tile behind the other.
+template <class Engine, class T>
+__device__ inline void load_stage(T* stage, const AttentionRows& one, const AttentionRows& other,
+                                  int b, int h, int at, int limit, const AttentionTask& task) {
+  constexpr int columns = Engine::columns, width = Engine::width;
+  load_tile<T, columns, width>(stage, rows_of<T>(one, b, h), at, limit, task.D, task.vector);
+  load_tile<T, columns, width>(stage + columns * width, rows_of<T>(other, b, h), at, limit, task.D,
+                               task.vector);
+}
+
+// A warp's sums, times factor, to rows of `to` from `first` on, by way of its rows of a tile, which
+// it alone reads.
+template <class Engine, class T>
+__device__ inline void store_sums(const Rows<T>& to,
+                                  typename Engine::template Grid<Engine::N>& sums, float factor,
+                                  T* tile, int first, const AttentionTask& task, bool accumulate) {
+  __syncwarp();
+  Engine::put(tile, sums, factor);
+  __syncwarp();
+  store_tile<T, Engine::warp_rows, Engine::width>(to, tile, first, task.T, task.D, task.vector,
+                                                  accumulate);
 }
 
 // ---- dropout ----

@@ -3,9 +3,8 @@
 // include path.
 //   1        a thread a row: lanes read addresses 2 V bytes apart, a sector for each 2 bytes, in
 //            three passes, and write as wastefully
-//   2        a block a row, neighbouring threads neighbouring elements: whole sectors, but 2 bytes
-//   a
-//            lane and still three reads
+//   2        a block a row, neighbouring threads neighbouring elements: whole sectors, but a lane
+//            takes 2 bytes at a time, and the row is read three times
 //   shipped  16 bytes a lane, and the row waits in registers and shared memory: one read, one write
 #include "common.cuh"
 

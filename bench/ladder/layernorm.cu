@@ -1,16 +1,13 @@
 // Layernorm from the simplest on, in float32, to read what each step of cuda/layernorm.cu gains.
 // Every rung computes what the kernels there do; the numbers that change are bytes, sectors and
 // launches. Compile with cuda/ as an include path.
-//   forward 1   a thread a row: lanes read addresses 4 C bytes apart, so that every one of the
-//   three
+//   forward 1   a thread a row: lanes read addresses 4 C bytes apart, so that each of the three
 //               passes fetches 32 bytes for each 4
-//   forward 2   a warp a row: neighbouring lanes read neighbouring columns, whole sectors, but
-//   still
-//               three reads of x, weight and bias
+//   forward 2   a warp a row: neighbouring lanes read neighbouring columns, whole sectors, but x,
+//               weight and bias are read three times
 //   shipped     the row stays in registers, 16 bytes a lane, weight and bias once a block: one read
-//   backward 1  a thread a row; the parameters' gradients by float atomics, in an order that
-//   changes
-//               from run to run: 8 bytes of atomics an element
+//   backward 1  a thread a row; the parameters' gradients by float atomics, in an order that is
+//               another in every run: 8 bytes of atomics an element
 //   backward 2  a warp a row for dx; a thread a column for the parameters' gradients, through all
 //               rows: the same bits every time, but x and dout are read three times
 //   shipped     one read of x and dout: sums of the parameters' gradients stay in registers, slices

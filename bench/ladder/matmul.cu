@@ -9,9 +9,8 @@
 //            of the 8 rows of a matrix load into the same banks, nothing is computed while copies
 //            are under way, and fragments are written as they are, half of each sector at a time
 //   shipped  swizzled tiles without bank conflicts, copies that run stages ahead, 64 x 64 a warp
-//   from
-//            registers, 128 or 256 x 128 a block: half to a third of rung 3's bytes, half of its
-//            matrix loads
+//            from registers, 128 or 256 x 128 a block: half to a third of rung 3's bytes, half of
+//            its matrix loads
 #include "common.cuh"
 #include "mma.cuh"
 

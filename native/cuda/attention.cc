@@ -55,9 +55,8 @@ int width_of(const AttentionTask& task) { return static_cast<int>(divide_up(task
 
 bool fits_tiles(const Context& context, AttentionPass pass, const AttentionTask& task,
                 bool tensor) {
-  constexpr size_t fixed = 64;  // what kernels have of their own beside it
   return task.D <= 128 && (!tensor || context.compute_capability() >= 80) &&
-         attention_shared(pass, width_of(task), tensor) + fixed <= context.shared_memory();
+         attention_shared(pass, width_of(task), tensor) <= context.shared_memory();
 }
 
 // The passes that leave notes for each other go the same way.
