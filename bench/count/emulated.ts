@@ -1,5 +1,6 @@
 // Runs ops on the emulated GPU and prints what it has counted, as JSON: a process of its own, since the
-// emulator and its settings are found when a process begins. The argument is a pattern of names.
+// emulator and its settings are found when a process begins. The argument is a pattern of names. Ops that are
+// `cached` run only under full checks, and the others only without.
 import { readFileSync, truncateSync } from 'node:fs'
 import { Device } from '../../lib/tensor/index.js'
 import { openGpu } from '../../lib/tensor/gpu.js'
@@ -18,8 +19,9 @@ const device = new Device('cuda', openGpu(0, { graphs: false, exact: false }))
 if (!device.name.startsWith('Emulated')) throw new Error(`${device.name} counts nothing`)
 const only = new RegExp(process.argv[2] ?? '', 'i')
 const counted: Emulated[] = []
-for (const { name, dtype, kernels, prepare } of ops) {
-  if (!only.test(`${name} ${dtype}`)) continue
+const full = process.env.EMULATOR_CHECKS === 'full'
+for (const { name, dtype, kernels, prepare, cached = false } of ops) {
+  if (!only.test(`${name} ${dtype}`) || cached !== full) continue
   const make = new Make(device, dtype)
   const run = prepare(make)
   await device.idle()

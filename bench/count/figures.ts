@@ -21,6 +21,8 @@ export interface Launch {
 interface Traffic {
   bytes: number
   sectors: number
+  /** Counted under full checks only. */
+  uniqueBytes: number
 }
 
 /** Sums over the launches of an op. */
@@ -29,6 +31,8 @@ export interface Counts {
   warpInstructions: number
   /** Bytes of the 32-byte sectors of global and local memory that were touched, each time they were. */
   sectorBytes: number
+  /** Different bytes of global memory, summed over launches: as if the cache were perfect. */
+  distinctBytes: number
   /** Bytes that lanes asked for. */
   askedBytes: number
   localBytes: number
@@ -49,6 +53,8 @@ export interface Kernel extends Registers {
 export interface Figures {
   /** Bytes of sectors over the least that the op can move. */
   bytes: number
+  /** Different bytes of each launch over the least: what comes from memory where a cache holds the rest. */
+  distinct?: number
   /** Bytes asked for over bytes of sectors, at most 1: where nothing that is fetched goes unused. */
   sectorEfficiency: number
   /** Shared-memory wavefronts beyond those that the bytes take. */
@@ -74,6 +80,7 @@ export function sum(launches: Launch[]): Counts {
     launches: launches.length,
     warpInstructions: total((launch) => launch.warpInstructions),
     sectorBytes: 32 * (over(global, 'sectors') + over(local, 'sectors')),
+    distinctBytes: over(global, 'uniqueBytes'),
     askedBytes: over(global, 'bytes') + over(local, 'bytes'),
     localBytes: over(local, 'bytes'),
     wavefronts: total(({ shared }) => shared.wavefronts),
@@ -88,6 +95,7 @@ export function figuresOf(counts: Counts, kernels: Kernel[], least: number): Fig
   const { tensorFlops, otherFlops } = counts
   return {
     bytes: rounded(counts.sectorBytes / least),
+    ...(counts.distinctBytes > 0 ? { distinct: rounded(counts.distinctBytes / least) } : {}),
     sectorEfficiency: rounded(Math.min(1, counts.askedBytes / counts.sectorBytes)),
     bankConflicts: counts.bankConflicts,
     ...(tensorFlops > 0 ? { tensorShare: rounded(tensorFlops / (tensorFlops + otherFlops)) } : {}),
@@ -111,7 +119,9 @@ export function worse(name: string, now: Figures, before: Figures, slack = 0.02)
 }
 
 /** A figure that must not be passed. */
-export type Target = Partial<Record<'bytes' | 'sectorEfficiency' | 'tensorShare', number>> & {
+export type Target = Partial<
+  Record<'bytes' | 'distinct' | 'sectorEfficiency' | 'tensorShare', number>
+> & {
   bankConflicts?: 0
 }
 

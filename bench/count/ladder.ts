@@ -1,6 +1,6 @@
 // The ladder: naive versions of the main kernels, simplest first, counted as the shipped ones are.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -168,16 +168,17 @@ export function buildLadder(): void {
   mkdirSync(built, { recursive: true })
   const launcher = path.join(sources, 'launch.cc')
   make(program, [launcher], ['c++', '-std=c++17', '-O2', '-o', program, launcher, '-ldl'])
-  const headers = ['common.cuh', 'mma.cuh', 'failure.h'].map((name) =>
-    path.join(root, 'cuda', name),
-  )
+  const kernels = path.join(root, 'cuda')
+  const headers = readdirSync(kernels)
+    .filter((name) => /\.(cuh|h)$/.test(name))
+    .map((name) => path.join(kernels, name))
   for (const rung of new Map(rungs.map((rung) => [rung.family, rung])).values()) {
     const source = path.join(sources, `${rung.family}.cu`)
     make(
       imageOf(rung),
       [source, ...headers],
       [
-        ...['nvcc', '-std=c++17', '-O3', '-fatbin', '--no-compress', '-I', path.join(root, 'cuda')],
+        ...['nvcc', '-std=c++17', '-O3', '-fatbin', '--no-compress', '-I', kernels],
         ...['-gencode', 'arch=compute_80,code=compute_80', '-o', imageOf(rung), source],
       ],
     )

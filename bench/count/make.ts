@@ -12,6 +12,8 @@ export interface CountedOp {
   /** Bytes that every way to do it must move. */
   least: number
   target?: Target
+  /** It reads tiles again, which a cache holds: its different bytes are counted too, which takes longer. */
+  cached?: boolean
   /** Which of the launches are meant. Default: all. */
   kernels?: RegExp
   /** Makes inputs; what is returned enqueues the op. */

@@ -18,10 +18,10 @@ function attention(dtype: Dtype): CountedOp[] {
   const times = dtype === 'bfloat16' ? (L * 8 * H) / heads : 0
   const target: Target =
     dtype === 'bfloat16'
-      ? { bytes: 1.1, sectorEfficiency: 1, tensorShare: 0.99, bankConflicts: 0 }
-      : { bytes: 1.1, sectorEfficiency: 1, bankConflicts: 0 }
+      ? { bytes: 1.1, distinct: 1.1, sectorEfficiency: 1, tensorShare: 0.99, bankConflicts: 0 }
+      : { bytes: 1.1, distinct: 1.1, sectorEfficiency: 1, bankConflicts: 0 }
   const shape = `B 1, T ${T}, ${heads} heads of ${D}`
-  const common = { dtype, shape, target }
+  const common = { dtype, shape, target, cached: true }
   const op = (name: string, least: number, prepare: CountedOp['prepare']): CountedOp => ({
     ...common,
     name,

@@ -31,10 +31,19 @@ export function withKernels(ptx: string, kernels: string[]): string {
     .map((part) => {
       const name = /^\.visible \.entry (\w+)/.exec(part)?.[1]
       if (name === undefined || kernels.includes(name)) return part
-      // What follows the body of one kernel belongs to the next, or to all.
-      return part.slice(part.indexOf('\n}\n') + 3)
+      return part.slice(endOfBody(part))
     })
     .join('')
+}
+
+// What follows the body of a kernel belongs to the next, or to all.
+function endOfBody(part: string): number {
+  let depth = 0
+  for (const { 0: brace, index } of part.matchAll(/[{}]/g)) {
+    depth += brace === '{' ? 1 : -1
+    if (depth === 0) return index + 2
+  }
+  return part.length
 }
 
 /**

@@ -37,8 +37,8 @@ function machine(
 }
 
 // NVIDIA's white papers of Ampere (GA100), Ada (AD102) and Hopper (GH100), at boost clocks. mma.sync, which
-// the kernels use, gets about two thirds of Hopper's rate: the whole takes wgmma (Shah et al. 2024,
-// FlashAttention-3, section 2.2).
+// the kernels use, is taken to get two thirds of Hopper's rate, whose whole takes wgmma: an assumption that
+// no data sheet states.
 export const machines: Machine[] = [
   machine('A100 80 GB', 108, 1.41, 2039, [64, 2048]),
   machine('RTX 4090', 128, 2.52, 1008, [128, 512]),
@@ -67,7 +67,8 @@ export function roofline(report: Report): Line[] {
     if (!op.step || !counted) return []
     const { counts, figures } = counted
     const { work, least } = op.step
-    const bytes = figures.tensorShare === undefined ? least * figures.bytes : least
+    const beyond = figures.distinct ?? (figures.tensorShare === undefined ? figures.bytes : 1)
+    const bytes = least * beyond
     const times = machines.map((machine) => {
       const bounds = {
         bytes: bytes / machine.bandwidth,

@@ -37,7 +37,7 @@ const short = (dtype: string) => (dtype === 'bfloat16' ? 'bf16' : 'f32')
 
 function cells({ figures }: Counted): string[] {
   return [
-    figures.bytes.toFixed(3),
+    figures.bytes.toFixed(3) + (figures.distinct ? ` (${figures.distinct.toFixed(3)})` : ''),
     percent(figures.sectorEfficiency),
     whole(figures.bankConflicts),
     figures.tensorShare === undefined ? '' : percent(figures.tensorShare),

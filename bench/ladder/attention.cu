@@ -1,12 +1,11 @@
 // Causal attention forward from the simplest on, in bfloat16, to read what each step of
 // cuda/attention.cu gains. qkv is [B, T, 3 C], out [B, T, C], a head has 64 channels. Compile with
 // cuda/ as an include path.
-//   1        the T x T scores of every head stand in memory: written, read and written by the softmax,
-//            read again, as float32; a thread makes an element, and lanes read keys 6 C bytes apart
-//   2        a warp a query, the sum kept online: no T x T matrix, whole sectors; but every query reads
-//            every key and value anew, and multiplies them lane by lane
-//   shipped  128 queries a block share each tile of keys and values: 1/128 of rung 2's reads, and
-//            products on tensor cores
+//   1        the T x T scores of every head stand in memory as float32: written, read and written
+//            by the softmax, read again; a thread makes an element, lanes read keys 6 C bytes apart
+//   2        a warp a query, the sum kept online: no T x T matrix, whole sectors; but every query
+//            reads every key and value anew, and multiplies them lane by lane
+//   shipped  the queries of a block share each tile of keys and values, products on tensor cores
 #include "common.cuh"
 
 constexpr int threads = 256, D = 64;

@@ -1,10 +1,10 @@
-// Launches the kernels of a fat binary as standard input says, on whatever GPU the driver finds: one
-// command a line.
-//   module FILE            the kernels that the following lines mean
-//   buffer BYTES           device memory of zeros; buffers are counted from 0
+// Launches the kernels of a fat binary as standard input says, on whatever GPU the driver finds. A
+// command a line:
+//   module FILE    the kernels that the following lines mean
+//   buffer BYTES   device memory of zeros; buffers are counted from 0
 //   launch NAME GX GY BX BY SHARED ARGUMENT...
-//                          and waits. An argument is bN for buffer N, iN an int32, lN an int64, fX a
-//                          float, fX,Y,... a struct of floats
+//                  and waits. An argument is bN for buffer N, iN an int32, lN an int64, fX a float,
+//                  fX,Y,... a struct of floats
 // Prints nothing when all went well.
 #include <dlfcn.h>
 
@@ -62,15 +62,22 @@ std::vector<char> argument(const std::string& text, const std::vector<uint64_t>&
   };
   const std::string rest = text.substr(1);
   switch (text[0]) {
-    case 'b': add(buffers.at(std::stoul(rest))); break;
-    case 'i': add(static_cast<int32_t>(std::stol(rest))); break;
-    case 'l': add(static_cast<int64_t>(std::stoll(rest))); break;
+    case 'b':
+      add(buffers.at(std::stoul(rest)));
+      break;
+    case 'i':
+      add(static_cast<int32_t>(std::stol(rest)));
+      break;
+    case 'l':
+      add(static_cast<int64_t>(std::stoll(rest)));
+      break;
     case 'f': {
       std::istringstream list(rest);
       for (std::string part; std::getline(list, part, ',');) add(std::stof(part));
       break;
     }
-    default: fail("no argument: " + text);
+    default:
+      fail("no argument: " + text);
   }
   return bytes;
 }

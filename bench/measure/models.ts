@@ -1,0 +1,140 @@
+// Training steps and generation of whole models.
+import { Reader } from '../../lib/generate/reader.js'
+import { GPT2, resolveModel } from '../../lib/models/index.js'
+import { trainingFlops } from '../../lib/models/config.js'
+import type { ModelOptions } from '../../lib/models/index.js'
+import { AdamW } from '../../lib/optim/index.js'
+import { Tape } from '../../lib/tensor/index.js'
+import type { Device, Dtype } from '../../lib/tensor/index.js'
+import { Random } from '../../test/cases/case.js'
+import type { Opener, WorkCase } from './kernels.js'
+
+/** A case of many tokens a run. */
+export type TokenCase = WorkCase & { tokens: number }
+
+interface Shape {
+  name: string
+  model: ModelOptions
+  vocabulary: number
+  batch: number
+  context: number
+}
+
+function shapes(device: Device, tiny: boolean): Shape[] {
+  if (tiny) {
+    const model = { layers: 1, heads: 2, width: 16, context: 16 }
+    return [{ name: 'a tiny model', model, vocabulary: 65, batch: 2, context: 16 }]
+  }
+  const gpt2 = { model: { preset: 'gpt2' }, vocabulary: 50257 } as const
+  const small: Shape[] = [
+    {
+      name: '4 layers of 128, B 12, T 64',
+      model: { layers: 4, heads: 4, width: 128, context: 64 },
+      vocabulary: 65,
+      ...{ batch: 12, context: 64 },
+    },
+    {
+      name: '6 layers of 384, B 16, T 256',
+      model: { layers: 6, heads: 6, width: 384, context: 256 },
+      vocabulary: 65,
+      ...{ batch: 16, context: 256 },
+    },
+  ]
+  return device.kind === 'cuda'
+    ? [...small, { name: 'GPT-2 124M, B 8, T 1024', ...gpt2, batch: 8, context: 1024 }]
+    : [...small, { name: 'GPT-2 124M, B 4, T 64', ...gpt2, batch: 4, context: 64 }]
+}
+
+/** Whole steps: forward, backward, clipping and AdamW, the loss read as the trainer reads it. */
+export function trainCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
+  return device.dtypes.flatMap((dtype) =>
+    shapes(device, tiny).map((shape) => {
+      const name = `train ${shape.name} (${dtype})`
+      return { name, dtype, open: () => training(device, dtype, name, shape) }
+    }),
+  )
+}
+
+function training(device: Device, dtype: Dtype, name: string, shape: Shape): TokenCase {
+  const { batch, context, vocabulary } = shape
+  const config = resolveModel(shape.model, vocabulary)
+  const model = new GPT2(config, device, 1, dtype)
+  const optimizer = new AdamW(model.namedParameters(), { learningRate: 1e-4 })
+  const tokens = batch * context
+  const { values } = new Random(1).integers([tokens], vocabulary)
+  const input = device.tensor(values, [batch, context])
+  const targets = device.tensor(
+    values.map((_, i) => values[(i + 1) % tokens]!),
+    [batch, context],
+  )
+  return {
+    name,
+    dtype,
+    tokens,
+    flops: tokens * trainingFlops(config, context),
+    bytes: 0,
+    async run() {
+      using tape = new Tape()
+      const loss = tape.run(() => model.loss(input, targets))
+      tape.backward(loss)
+      optimizer.step({ gradientScale: 1 / tokens, maxNorm: 1 }).dispose()
+      model.zeroGrad()
+      const value = await loss.item()
+      if (!Number.isFinite(value)) throw new Error(`${shape.name}: the loss is ${value}`)
+    },
+    dispose() {
+      for (const tensor of [model, optimizer, input, targets]) tensor.dispose()
+    },
+  }
+}
+
+/** A prompt that is read at once, and tokens that follow one by one, as text is written. */
+export function generateCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
+  return device.dtypes.flatMap((dtype) =>
+    (['prompt', 'token by token'] as const).map((part) => {
+      const name = `generate ${tiny ? 'a tiny model' : 'GPT-2 124M'}, ${part} (${dtype})`
+      return { name, dtype, open: () => generating(device, dtype, name, part === 'prompt', tiny) }
+    }),
+  )
+}
+
+function generating(
+  device: Device,
+  dtype: Dtype,
+  name: string,
+  reading: boolean,
+  tiny: boolean,
+): TokenCase {
+  const sizes = tiny ? { layers: 1, heads: 2, width: 16, context: 32 } : { preset: 'gpt2' as const }
+  const config = resolveModel(sizes, tiny ? 65 : 50257)
+  const model = new GPT2(config, device, 1, dtype)
+  const [prompt, count] = tiny ? [8, 2] : [512, 8]
+  const text = [...new Random(1).integers([prompt], config.vocabulary).values]
+  const { layers: L, width: C, vocabulary: V } = config
+  const weights = 12 * L * C * C
+  const bytesOf = dtype === 'bfloat16' ? 2 : 4
+  let reader = new Reader(model, config.vocabulary)
+  const tokens = reading ? prompt : count
+  return {
+    name,
+    dtype,
+    tokens,
+    flops: reading ? prompt * (2 * weights + 2 * L * C * prompt) + 2 * V * C : 0,
+    // Every weight is read for each token.
+    bytes: reading ? 0 : count * bytesOf * (weights + V * C),
+    async run() {
+      if (reading) {
+        reader.dispose()
+        reader = new Reader(model, config.vocabulary)
+        await reader.read([text])
+      } else {
+        // What was read before is known, but for the tokens of the last run.
+        for (let i = 0; i < count; i++) await reader.read([[...text, ...text.slice(0, i + 1)]])
+      }
+    },
+    dispose() {
+      reader.dispose()
+      model.dispose()
+    },
+  }
+}
