@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, resolve } from 'node:path'
 import { GptloomError } from './errors.js'
@@ -249,4 +249,17 @@ export async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   )
+}
+
+/**
+ * Makes a folder and those above it, one by one: Node's own way of doing so never ends below /proc,
+ * and says of a read-only disk that the folder does not exist.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  if (!(await exists(dirname(path)))) await makeFolder(dirname(path))
+  await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
+    // Somebody else may have made it meanwhile.
+    const found = await stat(path).catch(() => null)
+    if (error.code !== 'EEXIST' || !found?.isDirectory()) throw error
+  })
 }

@@ -1,13 +1,18 @@
+import { constants } from 'node:os'
 import { FEWEST, checkData, exampleScrubber, longPolicies } from '../data/index.js'
-import type { CheckReport, LedgerEntry } from '../data/index.js'
+import type { CheckOptions, CheckReport, LedgerEntry } from '../data/index.js'
+import { outOfRange } from '../errors.js'
+import { readReading } from '../generate/index.js'
 import { parameterCount, presets, resolveModel, trainingFlops } from '../models/index.js'
 import { Scrubber } from '../privacy/index.js'
 import { openDevice } from '../tensor/index.js'
 import {
+  BpeTokenizer,
   END_OF_TEXT,
   chatTemplate,
+  chatml,
   gpt2Tokenizer,
-  loadTokenizer,
+  plainTemplate,
   templateNames,
 } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
@@ -23,8 +28,8 @@ export const dataFlags: Flag[] = [
   {
     name: 'columns',
     value: '<a=b,...>',
-    help: 'which column is what: prompt=question,completion=answer',
-    parse: (text) => Object.fromEntries(text.split(',').map((pair) => pair.split('=', 2))),
+    help: 'which column is what, by name or number: prompt=question,completion=2',
+    parse: columns,
   },
   {
     name: 'agents',
@@ -58,11 +63,15 @@ export const check: Verb = {
     {
       title: 'Against',
       flags: [
-        { name: 'model', value: '<folder>', help: "a model's tokenizer and context (GPT-2's)" },
+        {
+          name: 'model',
+          value: '<model>',
+          help: "a model's tokenizer, template and context (GPT-2's)",
+        },
         {
           name: 'context',
           value: '<n>',
-          help: 'the longest example, in tokens (1024)',
+          help: "the longest example, in tokens (the model's, or 1024)",
           parse: number,
         },
       ],
@@ -78,6 +87,11 @@ export const check: Verb = {
         },
         { name: 'fix', value: '<file>', help: 'write the rows that can be learned from, repaired' },
         { name: 'ledger', value: '<file>', help: 'write what becomes of each row, as JSON lines' },
+        {
+          name: 'force',
+          help: 'replace these two files if they are there already',
+          sets: 'overwrite',
+        },
         { name: 'json', help: 'the report as JSON' },
       ],
     },
@@ -93,30 +107,54 @@ export const check: Verb = {
 // Of each kind of mistake this many are printed; the ledger has all.
 const PRINTED = 5
 
-async function run({ positionals, values }: Parsed): Promise<number> {
+async function run(parsed: Parsed): Promise<number> {
+  const stop = new AbortController()
+  let code = 0
+  // Nothing that has been written so far is kept; a second one, as npm sends it, changes nothing.
+  const onSignal = (name: NodeJS.Signals) => {
+    code = 128 + constants.signals[name]
+    stop.abort()
+    if (parsed.positionals.includes('-')) process.stdin.destroy() // it may never come
+  }
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  try {
+    return await look(parsed, stop.signal)
+  } catch (error) {
+    if (!stop.signal.aborted) throw error
+    process.stderr.write('Stopped: nothing was written\n')
+    return code
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+}
+
+async function look({ positionals, values }: Parsed, signal: AbortSignal): Promise<number> {
   const { json, show = 0, fix, ledger, format, columns, agents, privacy, help: _, ...rest } = values
   if (!positionals.some(Boolean)) throw new UsageError('Name the data: a file or a folder')
   if (!Number.isInteger(show))
     throw new UsageError(`Expected a number for --show, received ${show}`)
-  const { tokenizer, template, context } = await against(rest)
+  const { model, template: named, context: most, ...options } = rest
+  const { tokenizer, template, context } = await against(model, named, most)
   const print = (text: string) => json || process.stdout.write(text)
   const printed = new Map<string, number>()
   let shown = 0
+  const scrubber = new Scrubber()
   const report = await checkData(positionals.length === 1 ? positionals[0]! : positionals, {
+    // checkData() itself checks what was typed: long, learn, duplicates, overwrite.
+    ...(options as CheckOptions),
     tokenizer,
     template,
     context,
-    long: (rest.long as 'auto' | undefined) ?? 'auto',
-    learn: (rest.learn as 'answers' | undefined) ?? 'answers',
-    duplicates: (rest.duplicates as 'drop' | undefined) ?? 'drop',
     ...(privacy !== false && {
-      scrub: exampleScrubber(new Scrubber(), privacy === true ? 'all' : 'chats'),
+      scrub: exampleScrubber(scrubber, privacy === true ? 'all' : 'chats'),
+      scrubText: (text) => scrubber.scrub(text).text,
     }),
     read: {
       ...(format !== undefined && { format: format as 'chat' }),
       ...(columns !== undefined && { columns: columns as object }),
       ...(agents !== undefined && { agents: agents as string[] }),
       onNotice: ({ message }) => print(`${harmless(message)}\n`),
+      signal,
     },
     fix: fix as string | undefined,
     ledger: ledger as string | undefined,
@@ -137,19 +175,34 @@ async function run({ positionals, values }: Parsed): Promise<number> {
   return report.ledger.kept > 0 ? 0 : 1
 }
 
+/** `prompt=question,completion=2`: a number is a column's place in a table without names. */
+function columns(text: string): unknown {
+  const pairs = text.split(',').map((pair) => pair.split('=', 2))
+  return Object.fromEntries(
+    pairs.map(([meaning, name]) => [meaning, /^\d+$/.test(name ?? '') ? Number(name) : name]),
+  )
+}
+
 /** The tokenizer, template and context to check against: a model's, or GPT-2's. */
-async function against(values: Record<string, unknown>) {
-  const { model, template: named } = values
-  const own = model === undefined ? await gpt2Tokenizer() : await loadTokenizer(String(model))
-  const probe = { special: [...own.special.keys()], endOfText: END_OF_TEXT }
-  const template = chatTemplate(named === undefined ? 'chatml' : String(named), probe)
-  const tokenizer: Tokenizer =
-    'withSpecial' in own
-      ? (own as { withSpecial(names: readonly string[]): Tokenizer }).withSpecial(template.special)
-      : own
-  const { context = 1024 } = values
+async function against(model: unknown, named: unknown, most: unknown) {
+  const known = model === undefined ? undefined : await readReading(String(model))
+  const own = known?.tokenizer ?? (await gpt2Tokenizer())
+  const grows = own instanceof BpeTokenizer
+  const usual = grows || chatml.special.every((name) => own.special.has(name))
+  const vocabulary = {
+    special: [...own.special.keys()],
+    endOfText: own.endOfText === undefined ? undefined : END_OF_TEXT,
+  }
+  const template =
+    named === undefined
+      ? (known?.template ?? (usual ? chatml : plainTemplate))
+      : chatTemplate(String(named), vocabulary)
+  const tokenizer: Tokenizer = grows ? own.withSpecial(template.special) : own
+  const context = most ?? known?.config.context ?? 1024
   if (!Number.isInteger(context) || (context as number) < 1)
     throw new UsageError(`Expected a positive integer for --context, received ${String(context)}`)
+  if (known && (context as number) > known.config.context)
+    throw outOfRange(`at most the model's ${known.config.context}`, 'context', context)
   return { tokenizer, template, context: context as number }
 }
 
@@ -213,9 +266,9 @@ async function reportText(
     ledger.kept < FEWEST && ledger.kept > 0
       ? `Only ${plural(ledger.kept, 'row')}: at least ${FEWEST} are wanted, and hundreds are better\n`
       : ''
-  const repaired = options.fix
-    ? `The ${count(ledger.kept)} sound rows are in ${String(options.fix)}\n`
-    : ''
+  const sound = `${plural(ledger.kept, 'sound row')} written to ${String(options.fix)}\n`
+  const none = `No row is sound: ${String(options.fix)} was not written\n`
+  const repaired = options.fix ? (ledger.kept > 0 ? sound : none) : ''
   const ledgerText = options.ledger
     ? `What became of each row is in ${String(options.ledger)}\n`
     : ''

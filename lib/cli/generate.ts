@@ -1,17 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { GptloomError } from '../errors.js'
-import { load } from '../generate/index.js'
-import type { GenerateOptions, LoadOptions } from '../generate/index.js'
-import { UsageError, number } from './arguments.js'
-import type { Flag, Parsed, Verb } from './arguments.js'
-
-const numeric = (name: string, help: string, sets?: string): Flag => ({
-  name,
-  value: '<n>',
-  help,
-  sets,
-  parse: number,
-})
+import type { GenerateOptions } from '../generate/index.js'
+import { UsageError } from './arguments.js'
+import type { Parsed, Verb } from './arguments.js'
+import { downloadFlag, machineFlags, open, samplingFlags, valuesOf } from './load.js'
 
 export const generate: Verb = {
   name: 'generate',
@@ -21,11 +13,7 @@ export const generate: Verb = {
     {
       title: 'Text',
       flags: [
-        numeric('max-tokens', 'the most tokens to write (200)', 'maxTokens'),
-        numeric('temperature', '0 always takes the likeliest token (0.8)'),
-        numeric('top-k', 'choose among the k likeliest tokens (all)', 'topK'),
-        numeric('top-p', 'choose among those that together have this probability (1)', 'topP'),
-        numeric('seed', 'the same seed gives the same text (a new one each time)'),
+        ...samplingFlags,
         {
           name: 'no-prompt',
           help: 'print only what follows the prompt',
@@ -35,13 +23,7 @@ export const generate: Verb = {
         { name: 'json', help: 'every piece of text as a line of JSON, and the whole at the end' },
       ],
     },
-    {
-      title: 'Machine',
-      flags: [
-        { name: 'device', value: '<name>', help: 'auto, cpu, cuda or cuda:<n> (auto)' },
-        numeric('threads', 'threads to use (all that the process may)'),
-      ],
-    },
+    { title: 'Machine', flags: [...machineFlags, downloadFlag] },
   ],
   examples: [
     'gptloom generate my-model "Call me" --max-tokens 100',
@@ -51,7 +33,7 @@ export const generate: Verb = {
 }
 
 async function run({ positionals, values }: Parsed): Promise<number> {
-  const { device, threads, json, prompt: echo, help: _, ...sampling } = values
+  const { json, prompt: echo } = values
   const [folder, given, ...more] = positionals
   if (!folder) throw new UsageError('Name the folder of a model')
   if (more.length > 0) throw new UsageError('Give the prompt as one argument: put it in quotes')
@@ -60,8 +42,11 @@ async function run({ positionals, values }: Parsed): Promise<number> {
       ? await readPrompt()
       : (given ?? '')
   // A seed of our own, so that the output can tell which one it was.
-  const options = { seed: Math.floor(Math.random() * 2 ** 32), ...sampling } as GenerateOptions
-  using model = await load(folder, { device, threads } as LoadOptions)
+  const options = {
+    seed: Math.floor(Math.random() * 2 ** 32),
+    ...valuesOf(samplingFlags, values),
+  } as GenerateOptions
+  using model = await open(folder, values)
   const started = performance.now()
   const print = (event: object) => process.stdout.write(JSON.stringify(event) + '\n')
   const pieces = model.generate(prompt, options)

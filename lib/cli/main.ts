@@ -3,14 +3,27 @@ import { nearest, show } from '../errors.js'
 import { version } from '../version.js'
 import { UsageError, flagsOf, inFlags, parse } from './arguments.js'
 import type { Verb } from './arguments.js'
+import { chat } from './chat.js'
 import { check } from './check.js'
 import { doctor } from './doctor.js'
+import { evalVerb } from './eval.js'
+import { exportVerb, importVerb } from './export.js'
 import { generate } from './generate.js'
 import { generalHelp, usage, verbHelp } from './help.js'
 import { scrub } from './scrub.js'
 import { train } from './train.js'
 
-const verbs: readonly Verb[] = [check, scrub, train, generate, doctor]
+const verbs: readonly Verb[] = [
+  check,
+  scrub,
+  train,
+  generate,
+  chat,
+  evalVerb,
+  exportVerb,
+  importVerb,
+  doctor,
+]
 
 function find(name: string): Verb {
   const verb = verbs.find((verb) => verb.name === name)

@@ -6,7 +6,6 @@ import { bytes, clock, count, measure, percent, plural, short, table } from './f
 
 export function startTable(event: StartEvent): string {
   const { device, model, parameters, memory, tokenizer, data, steps, batch, accumulate } = event
-  const epochs = (event.tokensPerStep * steps) / data.train
   const micro = accumulate > 1 ? ` in ${accumulate} micro-batches` : ''
   return table([
     ['device', device],
@@ -32,7 +31,7 @@ export function startTable(event: StartEvent): string {
     [
       'training',
       `${plural(steps, 'step')} of ${plural(event.tokensPerStep, 'token')} ` +
-        `(${plural(batch, 'sequence')}${micro}): the text ${+epochs.toPrecision(2)} times`,
+        `(${plural(batch, 'sequence')}${micro}): the data ${+event.epochs.toPrecision(2)} times`,
     ],
     ['settings', `learning rate ${event.learningRate}, seed ${event.seed}`],
   ])
@@ -60,9 +59,20 @@ export function ledgerRows(ledger: LedgerSummary | undefined): [string, string][
         (notes.length > 0 ? ` (${notes.join(', ')})` : ''),
     ],
     ...(redacted > 0
-      ? [['taken out', `${found}, in ${plural(redacted, 'row')}`] as [string, string]]
+      ? [
+          ['taken out', `${found}, in ${plural(redacted, 'row')} (--no-privacy leaves it in)`] as [
+            string,
+            string,
+          ],
+        ]
       : []),
   ]
+}
+
+const bounds = {
+  tokens: 'enough tokens',
+  time: 'the time is over',
+  patience: 'the loss falls no more',
 }
 
 /** @param output the folder of the model, for what to do next */
@@ -85,6 +95,9 @@ export function reportTable(report: TrainReport, output: string): string {
     ['peak memory', bytes(report.peakMemory)],
     ['seed', String(report.seed)],
   ])
-  const next = `gptloom generate ${quote(output)} "The"`
-  return `\nDone. The model is in ${output}\n${figures}\nLet it write:  ${next}\n`
+  const next = report.data.ledger
+    ? `Talk to it:  gptloom chat ${quote(output)}`
+    : `Let it write:  gptloom generate ${quote(output)} "The"`
+  const ended = report.stopped ? ` (ended early: ${bounds[report.stopped]})` : ''
+  return `\nDone${ended}. The model is in ${output}\n${figures}\n${next}\n`
 }

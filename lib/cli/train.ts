@@ -7,15 +7,7 @@ import { dataFlags } from './check.js'
 import { UsageError, number, quote } from './arguments.js'
 import type { Flag, Parsed, Verb } from './arguments.js'
 import { openDisplay } from './display.js'
-
-/** A flag that takes a number. */
-const numeric = (name: string, help: string, sets?: string): Flag => ({
-  name,
-  value: '<n>',
-  help,
-  sets,
-  parse: number,
-})
+import { downloadFlag, machineFlags, numeric } from './load.js'
 
 const output: Flag[] = [
   {
@@ -34,9 +26,10 @@ const output: Flag[] = [
 const model: Flag[] = [
   {
     name: 'base',
-    value: '<folder>',
-    help: 'a model to start from: a GPT-2, or one of an earlier run',
+    value: '<model>',
+    help: "a model to start from: a GPT-2, one of an earlier run, or a hub's name of one",
   },
+  downloadFlag,
   { name: 'model', value: '<preset>', help: `${Object.keys(presets).join(', ')} (micro)` },
   numeric('layers', 'transformer blocks', 'model.layers'),
   numeric('heads', 'attention heads in a block; they divide the width', 'model.heads'),
@@ -56,6 +49,29 @@ const model: Flag[] = [
     sets: 'model.tied',
     gives: false,
   },
+]
+
+const tuning: Flag[] = [
+  { name: 'lora', help: 'learn a LoRA adapter beside the base, which stays as it is' },
+  numeric('lora-rank', 'columns of its matrices (8)', 'lora.rank'),
+  numeric('lora-alpha', 'its output is scaled by alpha / rank (twice the rank)', 'lora.alpha'),
+  numeric('lora-dropout', 'probability of dropout of its input (0)', 'lora.dropout'),
+  {
+    name: 'lora-targets',
+    value: '<a,b>',
+    help: 'layers that have one: c_attn, mlp.c_proj ... (all)',
+    sets: 'lora.targets',
+    parse: list,
+  },
+  { name: 'rs-lora', help: 'scale by alpha / sqrt(rank) instead', sets: 'lora.rsLora' },
+  { name: 'merge', help: 'write the whole model with the adapter in it' },
+  {
+    name: 'freeze',
+    value: '<a,b>',
+    help: "parameters that stay as they are: wte, 'h.0', 'h.*.mlp'",
+    parse: list,
+  },
+  numeric('neftune', 'alpha of the noise on embeddings while training (0)'),
 ]
 
 const data: Flag[] = [
@@ -87,6 +103,22 @@ const data: Flag[] = [
 
 const course: Flag[] = [
   numeric('steps', 'steps of the optimizer (1000)'),
+  numeric('epochs', 'instead of steps: times through the data'),
+  numeric('max-tokens', 'end after so many learned tokens', 'maxTokens'),
+  {
+    name: 'max-time',
+    value: '<time>',
+    help: 'end after so long: 90s, 30m, 2h',
+    sets: 'maxTime',
+    parse: seconds,
+  },
+  numeric('patience', 'end after so many evaluations without a lower loss'),
+  {
+    name: 'on-spike',
+    value: '<what>',
+    help: 'of a step whose loss is no number or far too high: ignore, skip or stop (ignore)',
+    sets: 'onSpike',
+  },
   numeric('batch', "sequences in a micro-batch (about 4096 tokens' worth)"),
   numeric('accumulate', 'micro-batches in a step (1)'),
   numeric('learning-rate', "peak learning rate (by the model's size)", 'learningRate'),
@@ -125,13 +157,12 @@ const watching: Flag[] = [
 ]
 
 const machine: Flag[] = [
-  { name: 'device', value: '<name>', help: 'auto, cpu, cuda or cuda:<n> (auto)' },
+  ...machineFlags,
   {
     name: 'precision',
     value: '<dtype>',
     help: 'auto, float32 or bfloat16 (bfloat16 on a GPU that has it)',
   },
-  numeric('threads', 'threads to use (all that the process may)'),
   {
     name: 'recompute',
     help: 'compute activations again instead of keeping them: less memory, more time',
@@ -145,6 +176,7 @@ export const train: Verb = {
   flags: [
     { title: 'Output', flags: output },
     { title: 'Model: a preset, and sizes that differ from it', flags: model },
+    { title: 'Tuning a base', flags: tuning },
     { title: 'Data', flags: data },
     { title: 'Training', flags: course },
     { title: 'Watching', flags: watching },
@@ -154,6 +186,7 @@ export const train: Verb = {
     'gptloom train book.txt --out my-model',
     'gptloom train notes/ more.txt --out my-model --model mini --context 256 --steps 2000',
     'gptloom train chats.jsonl --out my-model --context 512',
+    'gptloom train chats.jsonl --out my-model --base openai-community/gpt2 --download --lora',
     'gptloom train book.txt --out my-model --resume',
   ],
   run,
@@ -196,16 +229,19 @@ function toOptions(
   values: Record<string, unknown>,
   signal: AbortSignal,
 ): TrainOptions {
-  const { model: preset, ...rest } = values
+  const { model: preset, lora: adapter, ...rest } = values
   const options: Record<string, unknown> = { data, signal }
-  const sizes: Record<string, unknown> = {}
+  const parts: Record<string, Record<string, unknown>> = { model: {}, lora: {} }
   for (const [name, value] of Object.entries(rest)) {
-    if (name.startsWith('model.')) sizes[name.slice('model.'.length)] = value
+    const [, part, own] = /^(model|lora)\.(.*)$/.exec(name) ?? []
+    if (part) parts[part]![own!] = value
     else options[name] = value
   }
-  const model = Object.keys(sizes).length > 0 ? { preset, ...sizes } : preset
+  const given = (part: object) => Object.keys(part).length > 0
+  const model = given(parts.model!) ? { preset, ...parts.model } : preset
+  const lora = given(parts.lora!) ? parts.lora : adapter
   // train() itself checks what was typed.
-  return { ...options, model } as unknown as TrainOptions
+  return { ...options, model, lora } as unknown as TrainOptions
 }
 
 function farewell({ message, saved }: AbortError, args: readonly string[]): string {
@@ -222,6 +258,16 @@ function tokenizer(text: string): unknown {
 
 function numbers(text: string): unknown {
   return text.split(',').map(number)
+}
+
+function list(text: string): unknown {
+  return text.split(',')
+}
+
+function seconds(text: string): unknown {
+  const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)([smh])?$/.exec(text) ?? []
+  if (amount === undefined) return text
+  return Number(amount) * { s: 1, m: 60, h: 3600 }[unit]!
 }
 
 function orAll(text: string): unknown {

@@ -1,23 +1,27 @@
 // Looks at data as training would, and says what it would do with each row.
+import { createHmac, randomBytes } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { AtomicFile } from '../files.js'
-import { checkInteger } from '../errors.js'
-import { chatml, gpt2Tokenizer } from '../tokenizer/index.js'
+import { GptloomError, checkInteger, checkKeys, outOfRange, show, wrongType } from '../errors.js'
+import { END_OF_TEXT, chatTemplate, gpt2Tokenizer, templateNames } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
-import { Cleaner } from './clean.js'
-import type { CleanOptions, CleanRow } from './clean.js'
+import { cleanRows } from './clean.js'
+import type { CleanOptions, CleanRow, Scrub } from './clean.js'
+import { checkSignal } from './formats/options.js'
 import { Ledger } from './ledger.js'
 import type { LedgerEntry, LedgerSummary } from './ledger.js'
 import { readBatches } from './read.js'
 import type { Data, ReadOptions } from './read.js'
 import type { Example, Origin } from './record.js'
-import { renderExample } from './render.js'
-import type { LongPolicy, RenderSettings } from './render.js'
+import { longPolicies, renderExample } from './render.js'
+import type { LongPolicy, Outcome, RenderSettings } from './render.js'
+import { checkTargets } from './targets.js'
 
 export interface CheckOptions extends Omit<CleanOptions, 'likeness'> {
   /** Default: GPT-2's, with the special tokens of the template. */
   tokenizer?: Tokenizer
-  /** Default: ChatML. */
-  template?: ChatTemplate
+  /** A template, the name of one ('chatml', 'plain') or a Jinja source. Default: ChatML. */
+  template?: ChatTemplate | string
   /** Default 1024. */
   context?: number
   /** Default 'auto'. */
@@ -27,8 +31,10 @@ export interface CheckOptions extends Omit<CleanOptions, 'likeness'> {
   read?: ReadOptions
   /** Where every row's line goes, as JSON lines. */
   ledger?: string
-  /** Where the rows that can be learned from are written, repaired. */
+  /** Where the rows that can be learned from are written, repaired; nothing is when there are none. */
   fix?: string
+  /** Replace the two files if they are there. The data themselves are never replaced. Default false. */
+  overwrite?: boolean
   /** Told of every row that is broken or left out. */
   onProblem?: (entry: LedgerEntry) => void
   /** Told of every example, with the tokens as they would be learned. */
@@ -49,30 +55,54 @@ export interface CheckReport {
   remarks: Record<string, number>
 }
 
+const optionNames = [
+  'tokenizer',
+  'template',
+  'context',
+  'long',
+  'learn',
+  'scrub',
+  'scrubText',
+  'duplicates',
+  'read',
+  'ledger',
+  'fix',
+  'overwrite',
+  'onProblem',
+  'onExample',
+] as const satisfies readonly (keyof CheckOptions)[]
+
 /**
  * Reads, cleans and tokenizes data, keeping nothing but figures.
- * @throws GptloomError ERR_FILE, ERR_DATA; AbortError
+ * @throws TypeError, RangeError naming the option; GptloomError ERR_FILE, ERR_DATA, ERR_OUTPUT_EXISTS
+ *   when a file to be written is there, or is the data; AbortError by `read.signal`
  */
 export async function checkData(data: Data, options: CheckOptions = {}): Promise<CheckReport> {
-  const { read, ledger: path, fix, onProblem } = options
+  checkOptions(options)
+  const { read, ledger: path, fix, onProblem, scrub } = options
+  const settings = await settingsOf(options)
+  await checkTargets(data, options)
   const ledger = await Ledger.open(path)
   let fixed: AtomicFile | undefined
   try {
     fixed = fix === undefined ? undefined : await AtomicFile.create(fix)
-    const figures = new Figures(await settingsOf(options), options.onExample)
-    const cleaner = new Cleaner(options)
-    for await (const batch of readBatches(data, read)) {
+    const figures = new Figures(settings, options.onExample)
+    const hidden = new GroupNames(scrub)
+    for await (const batch of cleanRows(readBatches(data, read), options)) {
       let text = ''
-      for (const row of batch) {
-        const clean = await cleaner.clean(row)
+      for (const clean of batch) {
         const entry = figures.add(clean)
         await ledger.add(entry)
         if (entry.status !== 'kept') onProblem?.(entry)
-        else if (fixed && 'example' in clean) text += toJson(clean.example) + '\n'
+        else if (fixed && 'example' in clean)
+          text += toJson(await hidden.change(clean.example)) + '\n'
       }
       await fixed?.write(Buffer.from(text))
+      await setImmediate() // for a signal of the operating system to be heard
+      checkSignal(read?.signal)
     }
-    await fixed?.commit()
+    checkSignal(read?.signal)
+    if (ledger.summary.kept > 0) await fixed?.commit()
     return figures.report(await ledger.finish())
   } finally {
     await fixed?.abort()
@@ -82,10 +112,21 @@ export async function checkData(data: Data, options: CheckOptions = {}): Promise
 
 /** An example as a line of the format that is read everywhere. */
 export function toJson(example: Example): string {
-  if (example.kind === 'text') return JSON.stringify({ text: example.text })
+  const { group, time } = example
+  const origin = { ...(group !== undefined && { group }), ...(time !== undefined && toIso(time)) }
+  return JSON.stringify({ ...content(example), ...origin })
+}
+
+/** As text, since readers take small numbers for seconds; its years have four digits. */
+function toIso(time: number): { time: string | number } {
+  return { time: time < Date.UTC(10000, 0) ? new Date(time).toISOString() : time }
+}
+
+function content(example: Example): object {
+  if (example.kind === 'text') return { text: example.text }
   if (example.kind === 'completion') {
     const { prompt, completion } = example
-    return JSON.stringify({ prompt, completion })
+    return { prompt, completion }
   }
   const messages = example.messages.map(({ role, content, name, learn }) => ({
     role,
@@ -93,15 +134,72 @@ export function toJson(example: Example): string {
     ...(name !== undefined && { name }),
     ...(learn === false && { weight: 0 }),
   }))
-  if (example.kind === 'chat') return JSON.stringify({ messages })
+  if (example.kind === 'chat') return { messages }
   const { chosen, rejected } = example
-  return JSON.stringify({ messages, chosen, rejected })
+  return { messages, chosen, rejected }
+}
+
+/** Names of groups that are personal data, a customer's address for one, become others. */
+class GroupNames {
+  // Without it all addresses could be tried.
+  readonly #secret = randomBytes(32)
+
+  constructor(private readonly scrub: Scrub | undefined) {}
+
+  async change(example: Example): Promise<Example> {
+    const { kind, group } = example
+    if (group === undefined || !this.scrub) return example
+    const messages = [{ role: 'user', content: group } as const]
+    const { redacted, drop } = await this.scrub(
+      kind === 'chat' ? { kind, messages } : { kind: 'text', text: group },
+    )
+    if (redacted === undefined && drop === undefined) return example
+    const name = createHmac('sha256', this.#secret).update(group).digest('hex').slice(0, 16)
+    return { ...example, group: name }
+  }
+}
+
+function checkOptions(options: CheckOptions): void {
+  checkKeys('checkData()', options, optionNames)
+  const { tokenizer, template, context, long, learn, duplicates, overwrite } = options
+  if (tokenizer !== undefined && typeof tokenizer?.encode !== 'function')
+    throw wrongType('a Tokenizer', 'tokenizer', tokenizer)
+  if (
+    template !== undefined &&
+    typeof template !== 'string' &&
+    typeof template?.render !== 'function'
+  )
+    throw wrongType(
+      `${templateNames.map(show).join(', ')}, a Jinja template or a ChatTemplate`,
+      'template',
+      template,
+    )
+  if (context !== undefined) checkInteger('context', context)
+  checkOne('long', long, longPolicies)
+  checkOne('learn', learn, ['answers', 'all'])
+  checkOne('duplicates', duplicates, ['drop', 'keep'])
+  if (overwrite !== undefined && typeof overwrite !== 'boolean')
+    throw wrongType('true or false', 'overwrite', overwrite)
+  for (const name of ['scrub', 'scrubText', 'onProblem', 'onExample'] as const)
+    if (options[name] !== undefined && typeof options[name] !== 'function')
+      throw wrongType('a function', name, options[name])
+}
+
+function checkOne(name: string, value: string | undefined, known: readonly string[]): void {
+  if (value !== undefined && !known.includes(value))
+    throw outOfRange(`one of ${known.map(show).join(', ')}`, name, value)
 }
 
 async function settingsOf(options: CheckOptions): Promise<RenderSettings> {
-  const { template = chatml, context = 1024, long = 'auto', learn = 'answers' } = options
+  const { template: named = 'chatml', context = 1024, long = 'auto', learn = 'answers' } = options
+  const own = options.tokenizer ?? (await gpt2Tokenizer())
+  const vocabulary = {
+    special: [...own.special.keys()],
+    endOfText: own.endOfText === undefined ? undefined : END_OF_TEXT,
+  }
+  const template = typeof named === 'string' ? chatTemplate(named, vocabulary) : named
   const tokenizer = options.tokenizer ?? (await gpt2Tokenizer()).withSpecial(template.special)
-  return { tokenizer, template, context: checkInteger('context', context), long, learn }
+  return { tokenizer, template, context, long, learn }
 }
 
 class Figures {
@@ -122,7 +220,10 @@ class Figures {
   add(row: CleanRow): LedgerEntry {
     if ('entry' in row) return row.entry
     const { origin, example, redacted } = row
-    const outcome = renderExample(example, this.settings)
+    const outcome = this.#render(example)
+    // What was taken out of a row that is dropped does not count: it is not learned from.
+    if (typeof outcome === 'string')
+      return { ...origin, status: 'dropped', reason: 'template', message: outcome }
     if ('reason' in outcome) {
       const { reason, tokens } = outcome
       const long = `It has ${tokens} tokens, more than the context holds`
@@ -145,6 +246,16 @@ class Figures {
       ...(outcome.change === 'cut' && { cut: true }),
       ...(outcome.change === 'split' && { split: outcome.parts.length }),
       ...(redacted && { redacted }),
+    }
+  }
+
+  /** The example's tokens, or why the template refuses it. */
+  #render(example: Example): Outcome | string {
+    try {
+      return renderExample(example, this.settings)
+    } catch (error) {
+      if (error instanceof GptloomError && error.code === 'ERR_TEMPLATE') return error.message
+      throw error
     }
   }
 

@@ -22,6 +22,39 @@ export interface CleanOptions {
   /** What is done with duplicates: 'drop' (the default), or 'keep' them, on one side of a split. */
   duplicates?: 'drop' | 'keep'
   likeness?: DuplicateOptions
+  /** Takes personal data out of what is said about broken rows. */
+  scrubText?: (text: string) => string
+}
+
+/** Rows that are looked at for what all of them share, before the first is compared. */
+const LOOKED_AT = 500
+
+/** Cleans rows in their order. */
+export async function* cleanRows(
+  batches: AsyncIterable<readonly Row[]>,
+  options: CleanOptions = {},
+): AsyncGenerator<CleanRow[], void, void> {
+  const cleaner = new Cleaner(options)
+  let first: Row[] | undefined = []
+  const clean = async (rows: readonly Row[]) => {
+    const cleaned: CleanRow[] = []
+    for (const row of rows) cleaned.push(await cleaner.clean(row))
+    return cleaned
+  }
+  for await (const batch of batches) {
+    if (!first) {
+      yield await clean(batch)
+      continue
+    }
+    first.push(...batch)
+    if (first.length < LOOKED_AT) continue
+    cleaner.look(first)
+    yield await clean(first)
+    first = undefined
+  }
+  if (!first) return
+  cleaner.look(first)
+  yield await clean(first)
 }
 
 /** A row fit to learn from, or the ledger's line of one that is not. */
@@ -47,9 +80,14 @@ export class Cleaner {
     this.#finder = new DuplicateFinder(options.likeness)
   }
 
+  /** Looks at the first rows for text that many of them share: it does not make rows alike. */
+  look(rows: readonly Row[]): void {
+    this.#finder.look(rows.flatMap((row) => ('example' in row ? [textOf(row.example)] : [])))
+  }
+
   async clean(row: Row): Promise<CleanRow> {
     const { origin } = row
-    if ('problem' in row) return { entry: brokenEntry(origin, row.problem) }
+    if ('problem' in row) return { entry: this.#broken(brokenEntry(origin, row.problem)) }
     if (row.example.kind === 'preference') return { entry: setAside(origin) }
     const { scrub, duplicates = 'drop' } = this.options
     const scrubbed: Scrubbed = (await scrub?.(row.example)) ?? { example: row.example }
@@ -58,13 +96,24 @@ export class Cleaner {
       const message = `It holds personal data of the kind ${drop}`
       return { entry: { ...origin, status: 'dropped', reason: 'personal-data', message } }
     }
-    const found = this.#finder.add(textOf(example), this.#rows.length)
+    const found = this.#finder.add(textOf(example), this.#rows.length, answerOf(example))
     if (found && duplicates === 'drop') {
       const of = this.#origin(found.of)
       return { entry: { ...origin, status: 'duplicate', of, likeness: found.kind } }
     }
     this.#remember(origin)
     return { origin, example, redacted, like: found?.of }
+  }
+
+  #broken(entry: LedgerEntry): LedgerEntry {
+    const { scrubText } = this.options
+    if (!scrubText) return entry
+    const { message, text } = entry
+    return {
+      ...entry,
+      ...(message !== undefined && { message: scrubText(message) }),
+      ...(text !== undefined && { text: scrubText(text) }),
+    }
   }
 
   #remember({ file, line, row }: Origin): void {
@@ -102,4 +151,12 @@ export function textOf(example: Example): string {
   const messages = example.messages.map(({ content }) => content)
   if (example.kind === 'preference') messages.push(example.chosen, example.rejected)
   return messages.join('\n')
+}
+
+/** What is learned of an example, where it is a part of it. */
+function answerOf(example: Example): string {
+  if (example.kind === 'completion') return example.completion
+  if (example.kind !== 'chat') return ''
+  const answers = example.messages.filter(({ role }) => role === 'assistant')
+  return answers.map(({ content }) => content).join('\n')
 }

@@ -42,6 +42,10 @@ export class DuplicateFinder {
   /** 8 bits of each minimum, of the texts that are remembered. */
   #signatures = new Uint8Array(BINS * 1024)
   readonly #numbers = new Numbers(Float64Array)
+  /** For each remembered text a hash of its answer. */
+  readonly #answers = new Numbers(Float64Array)
+  /** 5-grams that so many texts share that they tell nothing: instructions, greetings, signatures. */
+  #common = new Set<number>()
   readonly #minima = new Uint32Array(BINS)
   readonly #words = new Uint32Array(SHINGLE)
 
@@ -51,37 +55,55 @@ export class DuplicateFinder {
   }
 
   /**
+   * Looks at some texts for 5-grams that a fifth of them share: those do not count as likeness.
+   */
+  look(texts: readonly string[]): void {
+    const counts = new Map<number, number>()
+    for (const text of texts) {
+      const own = new Set<number>()
+      this.#read(text, (shingle) => own.add(shingle))
+      for (const shingle of own) counts.set(shingle, (counts.get(shingle) ?? 0) + 1)
+    }
+    const many = Math.max(3, texts.length / 5)
+    this.#common = new Set([...counts].filter(([, n]) => n > many).map(([shingle]) => shingle))
+  }
+
+  /**
    * Whether this text is a duplicate of one before; if not, it is remembered.
    * @param number what the text is called in later answers
+   * @param answer what near duplicates must have in common exactly
    */
-  add(text: string, number: number): Duplicate | undefined {
+  add(text: string, number: number, answer = ''): Duplicate | undefined {
+    this.#read(answer)
+    const answerHash = this.#hash
     const shingles = this.#read(text)
     const same = this.#exact.getOrSet(this.#hash, number)
     if (same !== undefined) return { kind: 'exact', of: same }
     // With a single shingle, alike is the same.
     if (this.#similarity >= 1 || shingles < 2) return undefined
     this.#densify()
-    const near = this.#lookUp()
+    const near = this.#lookUp(answerHash)
     if (near !== undefined) return { kind: 'near', of: near }
-    if (this.#numbers.length < this.#most) this.#remember(number)
+    if (this.#numbers.length < this.#most) this.#remember(number, answerHash)
     return undefined
   }
 
   #hash = 0
 
   /** Hashes the text's words, of letters and digits in lower case, and their 5-grams. */
-  #read(text: string): number {
+  #read(text: string, see?: (shingle: number) => void): number {
     const words = this.#words.fill(0)
     this.#minima.fill(EMPTY)
     let [low, high] = [0x811c9dc5, 0x9747b28c]
     let count = 0
+    let telling = 0 // 5-grams that are not common
     let word = 0
     let length = 0
     const end = () => {
       if (length === 0) return
       words[count % SHINGLE] = mix(word ^ length)
       count++
-      if (count >= SHINGLE) this.#shingle(count)
+      if (count >= SHINGLE) telling += this.#shingle(count, see)
       word = length = 0
     }
     let space = true
@@ -103,16 +125,19 @@ export class DuplicateFinder {
     }
     end()
     this.#hash = (mix(low) & 0x1fffff) * 2 ** 32 + (mix(high) >>> 0)
-    return Math.max(0, count - SHINGLE + 1)
+    return telling
   }
 
-  #shingle(count: number): void {
+  #shingle(count: number, see?: (shingle: number) => void): number {
     let hash = 0
     for (let i = 0; i < SHINGLE; i++) hash = step(hash, this.#words[(count + i) % SHINGLE]!)
     hash = mix(hash)
+    see?.(hash)
+    if (this.#common.has(hash)) return 0
     const bin = hash >>> 26
     const value = hash & 0x3ffffff
     if (value < this.#minima[bin]!) this.#minima[bin] = value
+    return 1
   }
 
   /** Bins that no shingle fell into take the minimum of another, the same one for every text. */
@@ -135,10 +160,10 @@ export class DuplicateFinder {
     return mix(hash) >>> 0
   }
 
-  #lookUp(): number | undefined {
+  #lookUp(answer: number): number | undefined {
     for (let band = 0; band < BANDS; band++) {
       const candidate = this.#bands[band]!.get(this.#band(band))
-      if (candidate === undefined) continue
+      if (candidate === undefined || this.#answers.get(candidate) !== answer) continue
       let equal = 0
       for (let bin = 0; bin < BINS; bin++)
         if (this.#signatures[candidate * BINS + bin] === (this.#minima[bin]! & 0xff)) equal++
@@ -147,7 +172,7 @@ export class DuplicateFinder {
     return undefined
   }
 
-  #remember(number: number): void {
+  #remember(number: number, answer: number): void {
     const at = this.#numbers.length
     if (at * BINS === this.#signatures.length) {
       const larger = new Uint8Array(2 * this.#signatures.length)
@@ -155,6 +180,7 @@ export class DuplicateFinder {
       this.#signatures = larger
     }
     this.#numbers.push(number)
+    this.#answers.push(answer)
     for (let bin = 0; bin < BINS; bin++)
       this.#signatures[at * BINS + bin] = this.#minima[bin]! & 0xff
     for (let band = 0; band < BANDS; band++) this.#bands[band]!.getOrSet(this.#band(band), at)

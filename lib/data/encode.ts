@@ -10,7 +10,8 @@ import { Ledger } from './ledger.js'
 import { Numbers } from './numbers.js'
 import type { LedgerSummary } from './ledger.js'
 import { renderExample } from './render.js'
-import type { RenderSettings } from './render.js'
+import type { Example } from './record.js'
+import type { Outcome, RenderSettings } from './render.js'
 import type { Spool } from './spool.js'
 import { Splitter } from './split.js'
 import type { SplitOptions } from './split.js'
@@ -22,6 +23,10 @@ export interface EncodeOptions extends RenderSettings {
   folder: string
   split: SplitOptions
   signal?: AbortSignal
+  /** For each source the number of the path that led to it; kept for later. */
+  pathOf?: (file: string) => number
+  /** Told what was decided on the way. */
+  onNotice?: (message: string) => void
   /** Called from time to time with the rows done. */
   onProgress?: (done: number) => void
 }
@@ -32,6 +37,12 @@ export interface EncodedExamples {
   ledger: LedgerSummary
   /** The sources that origins name by their number. */
   sources: string[]
+  /** For each source the number of the path that led to it, -1 for none. */
+  paths: number[]
+  /** The context that examples were cut to. */
+  context: number
+  /** How many rows were conversations. */
+  chats: number
 }
 
 const NAME = 'examples'
@@ -62,9 +73,15 @@ export async function encodeExamples(options: EncodeOptions): Promise<EncodedExa
     const parts = encoder.splitter.finish(split)
     checkParts(parts, ledger.summary, split.fraction)
     await writer.finish(encoder.bytes, parts)
+    if (encoder.splitter.single)
+      options.onNotice?.('all rows belong to one group: the last of them validate')
+    const sources = [...encoder.sources.keys()]
     const record = {
       version: 1,
-      sources: [...encoder.sources.keys()],
+      context: options.context,
+      chats: encoder.chats,
+      sources,
+      paths: sources.map((file) => options.pathOf?.(file) ?? -1),
       ledger: await ledger.finish(),
     }
     await writeFileAtomic(join(folder, RECORD), JSON.stringify(record, null, 2) + '\n')
@@ -82,11 +99,24 @@ export async function encodeExamples(options: EncodeOptions): Promise<EncodedExa
 export async function openExamples(folder: string): Promise<EncodedExamples> {
   const path = join(folder, RECORD)
   const record = (await readJson(path)) as Partial<EncodedExamples> & { version?: number }
-  const { version, sources, ledger } = record ?? {}
-  const isWhole = Array.isArray(sources) && Number.isSafeInteger(ledger?.rows)
+  const { version, sources, paths, context, chats, ledger } = record ?? {}
+  const isWhole =
+    Array.isArray(sources) &&
+    Array.isArray(paths) &&
+    Number.isSafeInteger(context) &&
+    Number.isSafeInteger(chats) &&
+    Number.isSafeInteger(ledger?.rows)
   if (version !== 1 || !isWhole)
     throw new GptloomError('ERR_FORMAT', `${path} does not describe the examples beside it`)
-  return { file: await ExampleFile.open(folder, NAME), ledger: ledger!, sources }
+  const file = await ExampleFile.open(folder, NAME)
+  return {
+    file,
+    ledger: ledger!,
+    sources: sources!,
+    paths: paths!,
+    context: context!,
+    chats: chats!,
+  }
 }
 
 class Encoder {
@@ -95,6 +125,7 @@ class Encoder {
   readonly sources = new Map<string, number>()
   /** Bytes of text that all tokens stand for. */
   bytes = 0
+  chats = 0
   /**
    * The example that each clean row gave first, -1 for none: the splitter counts examples, and
    * duplicates name rows.
@@ -114,7 +145,11 @@ class Encoder {
   async add(row: CleanRow): Promise<void> {
     if ('entry' in row) return this.ledger.add(row.entry)
     const { origin, example, redacted, like } = row
-    const outcome = renderExample(example, this.options)
+    const outcome = this.#render(example)
+    if (typeof outcome === 'string') {
+      this.#firsts.push(-1)
+      return this.ledger.add({ ...origin, status: 'dropped', reason: 'template', message: outcome })
+    }
     const first = this.writer.count
     this.#firsts.push(outcome.parts.length > 0 ? first : -1)
     if (outcome.parts.length === 0 && 'reason' in outcome) {
@@ -126,6 +161,7 @@ class Encoder {
     }
     let source = this.sources.get(origin.file)
     if (source === undefined) this.sources.set(origin.file, (source = this.sources.size))
+    if (example.kind === 'chat') this.chats++
     for (const [i, part] of outcome.parts.entries()) {
       const { line, row } = origin
       const learnedBytes = this.#byteLength(part, true)
@@ -146,6 +182,16 @@ class Encoder {
     })
   }
 
+  /** The example's tokens, or why the template refuses it. */
+  #render(example: Example): Outcome | string {
+    try {
+      return renderExample(example, this.options)
+    } catch (error) {
+      if (error instanceof GptloomError && error.code === 'ERR_TEMPLATE') return error.message
+      throw error
+    }
+  }
+
   #whyNot(reason: 'too-long' | 'nothing-to-learn', tokens: number): string {
     const { context } = this.options
     return reason === 'too-long'
@@ -157,7 +203,8 @@ class Encoder {
     const { tokenizer } = this.options
     let sum = 0
     for (const [i, token] of tokens.entries()) {
-      if (learned && !learn[i]) continue
+      // The first token is never a target.
+      if (learned && (i === 0 || !learn[i])) continue
       if (this.#lengths[token] === -1) this.#lengths[token] = tokenizer.decodeBytes([token]).length
       sum += this.#lengths[token]!
     }

@@ -44,7 +44,7 @@ export interface LedgerSummary {
   redacted: number
   /** Examples that the kept rows gave. */
   examples: number
-  /** Things taken out, by kind. */
+  /** Things taken out of kept rows, by kind. */
   redactions: Record<string, number>
   /** Dropped and broken rows, by reason. */
   reasons: Record<string, number>
@@ -64,8 +64,9 @@ export class Ledger {
     split: 0,
     redacted: 0,
     examples: 0,
-    redactions: {},
-    reasons: {},
+    // Kinds are whatever rules call them.
+    redactions: Object.create(null) as Record<string, number>,
+    reasons: Object.create(null) as Record<string, number>,
   }
   #text = ''
 
@@ -105,9 +106,9 @@ export class Ledger {
     counts.rows++
     counts[status === 'duplicate' ? 'duplicates' : status]++
     if (reason !== undefined) counts.reasons[reason] = (counts.reasons[reason] ?? 0) + 1
+    if (status !== 'kept') return
     for (const [kind, n] of Object.entries(redacted ?? {}))
       counts.redactions[kind] = (counts.redactions[kind] ?? 0) + n
-    if (status !== 'kept') return
     counts.examples += split ?? 1
     if (cut) counts.cut++
     if (split !== undefined) counts.split++

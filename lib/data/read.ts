@@ -84,20 +84,21 @@ export async function detectFormat(
   const [source] = await findSources([path])
   if (source?.kind === 'slack') return slackNotice(source.path)
   if (source?.kind !== 'file') throw wrongType('the path of a file', 'path', path)
-  const input = await Input.open(fileChunks(source.path))
+  let input: Input | undefined
   try {
+    input = await Input.open(fileChunks(source.path), MAX_ROW)
     return notice(source.path, await detect(source.path, input.head, input.complete, options))
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error
     const { message, hint } = error.problem
     throw new GptloomError('ERR_DATA', `${path}: ${message}. ${hint ?? ''}`.trim())
   } finally {
-    await input.close()
+    await input?.close()
   }
 }
 
 /** @returns undefined for records */
-function toPaths(data: Data): string[] | undefined {
+export function toPaths(data: Data): string[] | undefined {
   if (typeof data === 'string') return [data]
   const isIterable = typeof data === 'object' && data !== null
   if (!isIterable || !(Symbol.iterator in data || Symbol.asyncIterator in data)) {

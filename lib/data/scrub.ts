@@ -9,7 +9,7 @@ import type { Example, Message } from './record.js'
  */
 export function exampleScrubber(scrubber: Scrubber, only: 'chats' | 'all' = 'all'): Scrub {
   return async (example) => {
-    if (only === 'chats' && example.kind !== 'chat') return { example }
+    if (only === 'chats' && example.kind === 'text') return { example }
     const findings: Finding[] = []
     const scrub = async (text: string) => {
       const found = scrubber.names ? await scrubber.scrubLater(text) : scrubber.scrub(text)
@@ -20,10 +20,12 @@ export function exampleScrubber(scrubber: Scrubber, only: 'chats' | 'all' = 'all
     if (findings.length === 0) return { example }
     const dropping = findings.find(({ kind }) => scrubber.operatorOf(kind) === 'drop')
     if (dropping) return { example, drop: dropping.kind }
-    const redacted: Record<string, number> = {}
+    // Kinds are named by people, 'constructor' and '__proto__' too.
+    const counts = new Map<string, number>()
     for (const { kind } of findings)
-      if (scrubber.operatorOf(kind) !== 'keep') redacted[kind] = (redacted[kind] ?? 0) + 1
-    return Object.keys(redacted).length > 0 ? { example: changed, redacted } : { example }
+      if (scrubber.operatorOf(kind) !== 'keep') counts.set(kind, (counts.get(kind) ?? 0) + 1)
+    if (counts.size === 0) return { example }
+    return { example: changed, redacted: Object.fromEntries(counts) }
   }
 }
 

@@ -16,6 +16,8 @@ export class Splitter {
   readonly #groups = new Numbers(Uint32Array)
   readonly #times = new Numbers(Float64Array)
   readonly #named = new Map<string, number>()
+  /** Whether finish() found all examples in one group, which it then had to cut. */
+  single = false
 
   /**
    * @param group what must not stand on both sides: customer, thread
@@ -35,8 +37,9 @@ export class Splitter {
   }
 
   /**
-   * For each example 0 for training or 1 for validation: whole groups, until the fraction is reached; at
-   * least one group on each side where there are two.
+   * For each example 0 for training or 1 for validation: whole groups, as many as come nearest to the
+   * fraction; at least one on each side where there are two. Where all belong to one group, the last
+   * examples validate: see `single`.
    */
   finish({ fraction, by, seed }: SplitOptions): Uint8Array {
     const count = this.#groups.length
@@ -53,13 +56,23 @@ export class Splitter {
     }
     const groups = Uint32Array.from(sizes.keys()).filter((group) => sizes[group]! > 0)
     groups.sort((a, b) => (ranks[a] === ranks[b] ? b - a : ranks[b]! - ranks[a]!))
+    this.single = groups.length === 1 && count > 1
+    if (fraction === 0) return parts
+    if (this.single)
+      return parts.fill(1, Math.max(1, Math.min(count - 1, Math.round(count * (1 - fraction)))))
     let taken = 0
-    for (const group of groups.subarray(0, -1)) {
-      // To the nearer side of the wanted number, but never to none.
-      const past = taken > 0 && taken + sizes[group]! / 2 > fraction * count
-      if (past || fraction === 0) break
-      parts[group] = 1
-      taken += sizes[group]!
+    for (const group of groups) {
+      // To the nearer side of the wanted number. The newest are without a gap; at random, a group that
+      // is too large is passed over.
+      const size = sizes[group]!
+      if (taken + size / 2 <= fraction * count && taken + size < count) {
+        parts[group] = 1
+        taken += size
+      } else if (by === 'time' && taken > 0) break
+    }
+    if (taken === 0 && groups.length > 1) {
+      const smallest = groups.reduce((a, b) => (sizes[b]! < sizes[a]! ? b : a))
+      parts[smallest] = 1
     }
     for (let i = 0; i < count; i++) parts[i] = parts[this.#find(i)]!
     return parts

@@ -14,8 +14,9 @@ let counter = 0
 export class Spool {
   /** Rows of any kind. */
   total = 0
-  /** Rows that are fit to learn from. */
+  /** Rows that are fit to learn from, and how many of them are conversations. */
   clean = 0
+  chats = 0
   /** What is wrong with the first row that is not. */
   firstProblem: string | undefined
   /** Bytes of text in them. */
@@ -38,6 +39,7 @@ export class Spool {
     this.total++
     if ('example' in row) {
       this.clean++
+      if (row.example.kind === 'chat') this.chats++
       this.bytes += Buffer.byteLength(textOf(row.example))
     } else if (row.entry.message !== undefined) {
       const { file, line, row: number, message } = row.entry

@@ -12,6 +12,7 @@ import {
   Cleaner,
   checkOptions,
   exampleScrubber,
+  longPolicies,
   readBatches,
   renderExample,
 } from '../data/index.js'
@@ -228,7 +229,7 @@ class Subject {
 
   async #answer(example: Example, { prompt, reference }: Question): Promise<void> {
     const { generate, metrics, signal } = this.settings
-    const options = { temperature: 0, ...generate, signal }
+    const options = { temperature: 0, overflow: 'shift' as const, ...generate, signal }
     const pieces =
       typeof prompt === 'string'
         ? this.#model.generate(prompt, options)
@@ -356,14 +357,18 @@ function check(model: LanguageModel, options: EvaluateOptions): Settings {
     ...(columns !== undefined && { columns }),
   }
   checkOptions(named)
-  const { signal, onNotice } = options
+  const { signal, onNotice, learn = 'answers', long = 'auto', privacy } = options
+  if (!['answers', 'all'].includes(learn)) throw outOfRange("'answers' or 'all'", 'learn', learn)
+  if (!longPolicies.includes(long)) throw outOfRange(longPolicies.join(', '), 'long', long)
+  if (!['undefined', 'boolean', 'object'].includes(typeof privacy) || privacy === null)
+    throw wrongType('true, false or an object of options', 'privacy', privacy)
   return {
     ...options,
     generate: generate === false ? undefined : generate === true ? {} : generate,
     metrics,
     limit,
-    learn: options.learn ?? 'answers',
-    long: options.long ?? 'auto',
+    learn,
+    long,
     resamples: checkInteger('resamples', options.resamples ?? 1000, 10, 1e6),
     seed: checkInteger('seed', options.seed ?? 0, 0),
     read: { ...named, ...(signal && { signal }), ...(onNotice && { onNotice }) },

@@ -176,7 +176,10 @@ export class LanguageModel {
 
   /**
    * The answer to a conversation, piece by piece, in the template that the model was trained with.
-   * @throws GptloomError ERR_TEMPLATE for a model that was not trained on conversations
+   * A conversation must fit into the context, unless `overflow: 'shift'` says that its beginning may be
+   * forgotten, the system's message first.
+   * @throws GptloomError ERR_TEMPLATE for a model that was not trained on conversations, ERR_CONTEXT
+   *   for a conversation that is too long
    */
   chat(
     messages: readonly ChatMessage[],
@@ -184,6 +187,14 @@ export class LanguageModel {
   ): AsyncGenerator<string, void, void> {
     const prompt = this.encodeChat(messages)
     checkGenerateOptions(options)
+    const { context } = this.config
+    if (prompt.length > context && options.overflow !== 'shift') {
+      throw new GptloomError(
+        'ERR_CONTEXT',
+        `The conversation has ${prompt.length} tokens, and the context of the model holds ${context}: ` +
+          "leave out its oldest turns, or forget its beginning with overflow: 'shift'",
+      )
+    }
     return this.#stream(prompt, options)
   }
 

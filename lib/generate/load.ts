@@ -2,11 +2,12 @@
 import { isAbsolute, join } from 'node:path'
 import { GptloomError, checkKeys, checkPath, wrongType } from '../errors.js'
 import { exists } from '../files.js'
-import { readChatTemplate } from '../formats/base.js'
+import { readBase, readChatTemplate } from '../formats/base.js'
 import { readModel } from '../formats/huggingface.js'
 import { readLora } from '../formats/lora.js'
 import { readAdapter } from '../formats/peft.js'
 import { resolveModelPath } from '../hub/index.js'
+import type { GPT2Config } from '../models/index.js'
 import { openDevice } from '../tensor/index.js'
 import type { Device } from '../tensor/index.js'
 import { END_OF_TEXT, chatTemplate, loadTokenizer } from '../tokenizer/index.js'
@@ -36,11 +37,43 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   if (typeof download !== 'boolean') throw wrongType('true or false', 'download', download)
   const device = openDevice(options.device, options)
   const folder = await resolveModelPath(path, { download })
-  const isAdapter = await exists(join(folder, 'adapter_config.json'))
-  if (isAdapter && !(await exists(join(folder, 'config.json'))))
-    return loadAdapted(folder, device, { base, download })
+  if (await isAdapter(folder)) return loadAdapted(folder, device, { base, download })
   const { model, tokenizer, extras } = await readModel(folder, device)
   return new LanguageModel(model, tokenizer, templateOf(extras.chatTemplate, tokenizer))
+}
+
+/**
+ * How a model reads, without its weights: a model folder, an adapter's, or a model of the hub's cache.
+ * @throws GptloomError ERR_FILE, ERR_FORMAT
+ */
+export async function readReading(
+  path: string,
+): Promise<{ config: GPT2Config; tokenizer: Tokenizer; template: ChatTemplate | undefined }> {
+  const folder = await resolveModelPath(path)
+  const adapter = (await isAdapter(folder)) ? folder : undefined
+  const base = await readBase(adapter ? await resolveModelPath(await baseOf(adapter)) : folder)
+  try {
+    const { config, extras } = base
+    const own = await base.tokenizer()
+    const { tokenizer, source } = adapter
+      ? await besideAdapter(adapter, own, extras.chatTemplate)
+      : { tokenizer: own, source: extras.chatTemplate }
+    return { config, tokenizer, template: templateOf(source, tokenizer) }
+  } finally {
+    await base.close()
+  }
+}
+
+async function isAdapter(folder: string): Promise<boolean> {
+  const has = (name: string) => exists(join(folder, name))
+  return (await has('adapter_config.json')) && !(await has('config.json'))
+}
+
+/** The tokenizer and the template beside an adapter, or else those of its base. */
+async function besideAdapter(folder: string, own: Tokenizer, template: string | null) {
+  const names = ['tokenizer.json', 'vocab.json'].map((name) => exists(join(folder, name)))
+  const tokenizer = (await Promise.all(names)).some(Boolean) ? await loadTokenizer(folder) : own
+  return { tokenizer, source: (await readChatTemplate(folder)) ?? template }
 }
 
 /** An adapter with the model that it goes with; the tokenizer beside the adapter, where there is one. */
@@ -59,9 +92,7 @@ async function loadAdapted(
   const { model, tokenizer: own, extras } = await readModel(path, device)
   try {
     const { lora, base } = await readLora(folder, model)
-    const names = ['tokenizer.json', 'vocab.json'].map((name) => exists(join(folder, name)))
-    const tokenizer = (await Promise.all(names)).some(Boolean) ? await loadTokenizer(folder) : own
-    const source = (await readChatTemplate(folder)) ?? extras.chatTemplate
+    const { tokenizer, source } = await besideAdapter(folder, own, extras.chatTemplate)
     const result = new LanguageModel(model, tokenizer, templateOf(source, tokenizer))
     result.addAdapter('default', lora, base)
     return result

@@ -52,19 +52,30 @@ export class ChatSession {
       const what = 'The session is answering already: wait for the answer before, or abort it'
       throw new GptloomError('ERR_BUSY', what)
     }
+    const reader = (this.#reader ??= new Reader(this.model.network, this.model.tokenizer.size))
+    // From here to the try nothing may throw once the session is busy.
+    const prompt = this.#ask(content, options.maxTokens ?? 200)
     this.#busy = true
-    this.#messages.push({ role: 'user', content })
-    const prompt = this.#prompt(options.maxTokens ?? 200)
-    this.#reader ??= new Reader(this.model.network, this.model.tokenizer.size)
     let answer = ''
     try {
-      for await (const piece of this.model.continue(this.#reader, prompt, options)) {
+      for await (const piece of this.model.continue(reader, prompt, options)) {
         answer += piece
         yield piece
       }
     } finally {
       this.#messages.push({ role: 'assistant', content: answer })
       this.#busy = false
+    }
+  }
+
+  /** Remembers what was said, unless the model cannot read it. */
+  #ask(content: string, maxTokens: number): Int32Array {
+    this.#messages.push({ role: 'user', content })
+    try {
+      return this.#prompt(maxTokens)
+    } catch (error) {
+      this.#messages.pop()
+      throw error
     }
   }
 
@@ -81,7 +92,6 @@ export class ChatSession {
       const prompt = this.model.encodeChat([...system, ...messages.slice(from)])
       if (prompt.length <= room) return prompt
       if (!last) continue
-      this.#messages.pop()
       throw new GptloomError(
         'ERR_CONTEXT',
         `The message has ${prompt.length} tokens with all that goes with it, and the model reads at ` +

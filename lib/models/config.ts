@@ -179,7 +179,9 @@ export function trainingMemory(config: GPT2Config, shape: TrainingShape): Memory
   // A block keeps, in units of C floats a token: two norms (2), qkv (3), attention (1), its projection
   // onto the residual (1), GELU's input and output (8), the second projection (1); and the backward
   // holds at most about 12 more at a time.
-  const perBlock = 4 * tokens * (16 * C + H + 4) + (config.dropout > 0 ? 4 * tokens * 4 * C : 0)
+  // With an adapter the output of its side of each layer is kept too: 3 + 1 + 4 + 1.
+  const beside = (config.dropout > 0 ? 4 * C : 0) + (adapter === undefined ? 0 : 9 * C)
+  const perBlock = 4 * tokens * (16 * C + H + 4 + beside)
   const transient = 4 * tokens * 14 * C
   // Logits exist for a chunk of tokens at a time; the products with them take about as much again for
   // packing.

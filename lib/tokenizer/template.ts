@@ -1,6 +1,6 @@
 // Chat templates: how a conversation becomes one text, and which parts of it are learned.
 import { Template } from '@huggingface/jinja'
-import { GptloomError, show } from '../errors.js'
+import { GptloomError, outOfRange, show } from '../errors.js'
 import { END_OF_TEXT } from './tokenizer.js'
 import type { Tokenizer } from './tokenizer.js'
 
@@ -101,6 +101,8 @@ export const templateNames: readonly string[] = builtIn.map(({ name }) => name)
 /** The built-in template of that name, or the one that a Jinja source describes. */
 export function chatTemplate(source: string, vocabulary: Vocabulary): ChatTemplate {
   const known = builtIn.find((template) => template.name === source || template.source === source)
+  if (!known && !/\{[{%]/.test(source))
+    throw outOfRange(`${templateNames.join(', ')} or a Jinja template`, 'template', source)
   return known ?? new JinjaTemplate(source, vocabulary)
 }
 

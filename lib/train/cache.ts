@@ -1,9 +1,19 @@
 // Prepared data that is kept for the next run on the same data with the same options.
 import { createHash } from 'node:crypto'
-import { constants, copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import {
+  access,
+  constants as fs,
+  copyFile,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { RECORD, findSources } from '../data/index.js'
-import { PIECE, guarded } from '../files.js'
+import { PIECE, guarded, makeFolder } from '../files.js'
 import { version } from '../version.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
@@ -37,8 +47,12 @@ export async function cacheEntry(settings: Settings): Promise<string | undefined
   const { cache, data, privacy, tokenizer } = settings
   const paths = pathsOf(data)
   // A program's own finder of names may change without a trace.
-  const opaque = typeof privacy === 'object' && (privacy.names || privacy.pseudonyms)
+  const opaque =
+    typeof privacy === 'object' && (privacy.names || privacy.pseudonyms || privacy.rules?.length)
   if (cache === undefined || !paths || paths.includes('-') || opaque) return undefined
+  // Now, before any work: a folder that cannot be made is no place to keep it.
+  await guarded(cache, 'create', makeFolder(resolve(cache)))
+  await guarded(cache, 'write', access(cache, fs.W_OK))
   const hash = createHash('sha256')
   const vocabulary = typeof tokenizer === 'object' && 'encode' in tokenizer
   const options = OPTIONS.map((name) => [name, settings[name]])
@@ -77,7 +91,7 @@ export async function copyPrepared(
   try {
     for (const name of await guarded(from, 'read', readdir(from))) {
       if (!DATA.test(name) && !(tokenizer && TOKENIZER.test(name))) continue
-      const call = copyFile(join(from, name), join(temporary, name), constants.COPYFILE_FICLONE)
+      const call = copyFile(join(from, name), join(temporary, name), fs.COPYFILE_FICLONE)
       await guarded(join(temporary, name), 'write', call)
     }
     const names = (await readdir(temporary)).sort(

@@ -23,6 +23,7 @@ export interface CardEvaluation {
 // Watts that a machine is taken to draw while it trains: nothing here can measure them.
 const WATTS = { cpu: 100, gpu: 400 }
 
+const many = (n: number, what: string) => `${number(n)} ${what}${n === 1 ? '' : 's'}`
 const number = (n: number) => n.toLocaleString('en-US', { maximumFractionDigits: 0 })
 const figure = (n: number) => n.toPrecision(4)
 /** A place that only people can fill. */
@@ -87,17 +88,17 @@ function summary({ model, parameters, base, lora }: TrainReport): string {
       `${lora.rsLora ? ', rsLoRA' : ''}; ${lora.targets.join(', ')})`
     : ''
   return (
-    `${number(parameters)} parameters: ${layers} layers, ${heads} heads, width ${width}, context ` +
-    `${context}, ${number(vocabulary)} tokens; ${from}${how}.`
+    `${number(parameters)} parameters: ${many(layers, 'layer')}, ${many(heads, 'head')}, width ` +
+    `${width}, context ${number(context)}, ${number(vocabulary)} tokens; ${from}${how}.`
   )
 }
 
 function data({ data }: TrainReport): string {
   const { train, validation, documents, ledger } = data
-  const what = ledger ? 'examples' : 'documents'
+  const what = ledger ? 'example' : 'document'
   const lines = [
     ask('where the data come from, under what licence, and on what ground they may be used.'),
-    `${number(documents)} ${what}: ${number(train)} tokens to learn from, ${number(validation)} for ` +
+    `${many(documents, what)}: ${number(train)} tokens to learn from, ${number(validation)} for ` +
       'validation.',
   ]
   if (!ledger) return lines.join('\n\n')
@@ -139,14 +140,15 @@ function measured(report: TrainReport, evaluation: CardEvaluation | undefined): 
     `${figure(report.perplexity)}, ${figure(report.bitsPerByte)} bits a byte.`
   if (!evaluation) return own
   const { rows, figures, comparison } = evaluation
-  const lines = Object.entries(figures).map(([name, { value, low, high }]) => {
+  const between = ({ low, high }: { low: number; high: number }) =>
+    `${figure(low)} to ${figure(high)}`
+  const lines = Object.entries(figures).map(([name, own]) => {
     const other = comparison?.figures[name]
+    const empty = comparison ? ' | |' : ''
     const base = other
-      ? ` ${figure(other.base)} | ${figure(other.difference)} (${figure(other.low)} to ${figure(other.high)}) |`
-      : comparison
-        ? ' | |'
-        : ''
-    return `| ${name} | ${figure(value)} | ${figure(low)} to ${figure(high)} |${base}`
+      ? ` ${figure(other.base)} | ${figure(other.difference)} (${between(other)}) |`
+      : empty
+    return `| ${name} | ${figure(own.value)} | ${between(own)} |${base}`
   })
   const head = comparison
     ? '| figure | value | 95 % interval | base | difference (95 % interval) |\n|---|---|---|---|---|'
@@ -169,7 +171,7 @@ function energy({ seconds, device }: TrainReport): string {
 function limits({ model, data, bestLoss, trainLoss }: TrainReport): string {
   const gap = bestLoss - trainLoss
   return [
-    `- It reads at most ${number(model.context)} tokens at once.`,
+    `- At most ${number(model.context)} tokens are read at once.`,
     `- Training loss ${figure(trainLoss)}, validation loss ${figure(bestLoss)}` +
       (gap > 0.5 ? ': it has learned much of its data by heart.' : '.'),
     ...(data.train < 1e6

@@ -41,7 +41,9 @@ export interface Cut {
 export interface Source {
   /** The tokenizer that the settings ask for, learned from the data if need be. */
   tokenizer(): Promise<Tokenizer>
-  /** How conversations are written; undefined for plain text. */
+  /**
+   * How conversations are written, once the corpus is made; undefined for data without any.
+   */
   template(tokenizer: Tokenizer): ChatTemplate | undefined
   corpus(tokenizer: Tokenizer, config: GPT2Config, cut: Cut): Promise<Corpus>
   /** Removes what lies on disk only until the corpus is made. Never throws. */

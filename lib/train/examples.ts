@@ -1,19 +1,19 @@
 // Conversations, prompts with answers and rows of text as a corpus of packed examples.
 import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import {
-  Cleaner,
   ExampleFile,
   PackedLoader,
   RECORD,
   Spool,
+  cleanRows,
   encodeExamples,
   exampleScrubber,
   findSources,
   openExamples,
   readBatches,
 } from '../data/index.js'
-import type { EncodedExamples, Mixed, Scrub } from '../data/index.js'
+import type { CleanOptions, EncodedExamples, Mixed } from '../data/index.js'
 import { AbortError, GptloomError } from '../errors.js'
 import { exists, guarded, writeFileAtomic } from '../files.js'
 import type { GPT2Config } from '../models/index.js'
@@ -39,6 +39,8 @@ import { presetTokenizer, sizeFor } from './vocabulary.js'
 /** Rows of whatever people have. They are read once, into a spool, since a pipe can be read only once. */
 export class ExampleSource implements Source {
   #spool: Spool | undefined
+  /** How many rows of the corpus are conversations. */
+  #chats = 0
   /** Where the cache has, or will have, what is made of these data. */
   #entry: Promise<string | undefined> | undefined
 
@@ -57,19 +59,24 @@ export class ExampleSource implements Source {
     const { tokenizer } = this.settings
     const cached = await this.#cached()
     if (cached) return loadTokenizer(cached)
-    const special = this.#specialOf()
     const spool = await this.#read()
+    const special = spool.chats > 0 ? this.#specialOf() : []
     if (typeof tokenizer === 'object' && 'encode' in tokenizer)
       return tokenizer instanceof BpeTokenizer ? tokenizer.withSpecial(special) : tokenizer
     if (presetTokenizer(this.settings)) return (await gpt2Tokenizer()).withSpecial(special)
     const texts = this.#texts(spool)
-    const all = [...special, END_OF_TEXT]
+    const all = [...new Set([...special, END_OF_TEXT])]
     if (tokenizer === 'character') return characterTokenizer(texts, { special: all })
     const size = typeof tokenizer === 'object' ? tokenizer.size : sizeFor(spool.bytes)
     return trainTokenizer(texts, { size, special: all, signal: this.settings.signal })
   }
 
-  template(tokenizer: Tokenizer): ChatTemplate {
+  template(tokenizer: Tokenizer): ChatTemplate | undefined {
+    // A model that learned no conversation must not be asked as if it had.
+    return this.#chats > 0 ? this.#template(tokenizer) : undefined
+  }
+
+  #template(tokenizer: Tokenizer): ChatTemplate {
     const { template } = this.settings
     if (template === undefined)
       return chatml.special.every((name) => tokenizer.special.has(name)) ? chatml : plainTemplate
@@ -83,24 +90,23 @@ export class ExampleSource implements Source {
     const { folder, settings, emit } = this
     const { context } = config
     const { long, learn, signal } = settings
-    const template = this.template(tokenizer)
+    const template = this.#template(tokenizer)
     const encode = async (): Promise<EncodedExamples> => {
       const spool = await this.#read()
       const split = { fraction: cut.validation, by: settings.split, seed: cut.seed }
       const onProgress = (done: number) =>
         emit({ type: 'prepare', phase: 'encode', progress: done / Math.max(1, spool.total) })
       const common = { spool, tokenizer, template, context, long, learn, folder, split }
-      return encodeExamples({ ...common, signal, onProgress })
+      const onNotice = (message: string) => emit({ type: 'notice', message })
+      const pathOf = await this.#pathOf()
+      return encodeExamples({ ...common, signal, onProgress, onNotice, pathOf })
     }
-    const cached = this.resumed ? undefined : await this.#cached()
-    if (cached) {
-      emit({ type: 'notice', message: `prepared before: taken from ${cached}` })
-      await copyPrepared(cached, folder)
-    }
-    const encoded = this.resumed || cached ? await openExamples(folder) : await encode()
+    const before = this.resumed ? await openExamples(folder) : await this.#fromCache(context)
+    const encoded = before ?? (await encode())
     await this.dispose()
     const entry = await this.#entry
-    if (entry && !cached && !this.resumed) await this.#keep(entry, tokenizer)
+    if (entry && !before) await this.#keep(entry, tokenizer)
+    this.#chats = encoded.chats
     const { file, ledger } = encoded
     try {
       const common = { batch: cut.batch, context, seed: cut.seed, filler: tokenizer.endOfText }
@@ -121,6 +127,39 @@ export class ExampleSource implements Source {
     }
   }
 
+  /** What was made of these data before, for the same context; damaged, it is made again. */
+  async #fromCache(context: number): Promise<EncodedExamples | undefined> {
+    const entry = await this.#cached()
+    if (!entry) return undefined
+    try {
+      await copyPrepared(entry, this.folder)
+      const encoded = await openExamples(this.folder)
+      if (encoded.context === context) {
+        this.emit({ type: 'notice', message: `prepared before: taken from ${entry}` })
+        return encoded
+      }
+      await encoded.file.close()
+    } catch (error) {
+      if ((error as GptloomError).code !== 'ERR_FORMAT') throw error
+    }
+    await rm(entry, { recursive: true, force: true })
+    return undefined
+  }
+
+  /** Which of the paths in the settings led to a file. */
+  async #pathOf(): Promise<(file: string) => number> {
+    const paths = pathsOf(this.settings.data) ?? []
+    const numbers = new Map<string, number>()
+    for (const [i, path] of paths.entries()) {
+      if (path === '-') numbers.set('stdin', i)
+      else for (const source of await findSources([path])) numbers.set(source.path, i)
+    }
+    // The files of a Slack export lie below the folder that was found.
+    const folders = [...numbers].map(([path, i]) => [`${path}${sep}`, i] as const)
+    const below = (file: string) => folders.find(([folder]) => file.startsWith(folder))?.[1]
+    return (file) => numbers.get(file) ?? below(file) ?? -1
+  }
+
   /** The folder with what was made of these data before. */
   async #cached(): Promise<string | undefined> {
     const entry = await (this.#entry ??= cacheEntry(this.settings))
@@ -138,18 +177,14 @@ export class ExampleSource implements Source {
   }
 
   /** The examples to learn from, by the paths that the settings give weights to. */
-  async #shares({ file, sources }: EncodedExamples): Promise<Mixed[]> {
-    const { weights, data } = this.settings
+  async #shares({ file, paths }: EncodedExamples): Promise<Mixed[]> {
+    const { weights } = this.settings
     const examples = examplesOf(file, 0)
     if (!weights) return [{ examples }]
-    const paths = pathsOf(data)!
-    const found = await Promise.all(paths.map((path) => findSources([path]).catch(() => [])))
-    // The last path that leads to a file is the one that speaks of it.
-    const pathOf = new Map(found.flatMap((files, i) => files.map(({ path }) => [path, i] as const)))
-    const numbers = await file.sources()
+    const sources = await file.sources()
     return [...weights.keys(), -1].map((number) => ({
       weight: weights[number] ?? 1,
-      examples: examples.filter((i) => (pathOf.get(sources[numbers[i]!]!) ?? -1) === number),
+      examples: examples.filter((i) => paths[sources[i]!] === number),
     }))
   }
 
@@ -163,8 +198,9 @@ export class ExampleSource implements Source {
     const { template, tokenizer } = this.settings
     if (template === undefined || template === chatml.name) return chatml.special
     if (template === plainTemplate.name) return []
-    const special = typeof tokenizer === 'object' && 'encode' in tokenizer ? tokenizer.special : []
-    return chatTemplate(template, { special: [...special].map(([name]) => name) }).special
+    const given = typeof tokenizer === 'object' && 'encode' in tokenizer ? tokenizer.special : []
+    const special = [...new Set([...given].map(([name]) => name)).add(END_OF_TEXT)]
+    return chatTemplate(template, { special, endOfText: END_OF_TEXT }).special
   }
 
   async #read(): Promise<Spool> {
@@ -173,7 +209,7 @@ export class ExampleSource implements Source {
     const { data, format, columns, agents, duplicates, signal } = settings
     await guarded(folder, 'create', mkdir(folder, { recursive: true }))
     const spool = (this.#spool = await Spool.create(folder))
-    const cleaner = new Cleaner({ scrub: scrubOf(settings), duplicates })
+    const rules = { ...scrubOf(settings), duplicates }
     const options = {
       ...(format !== undefined && { format }),
       ...(columns !== undefined && { columns }),
@@ -184,8 +220,8 @@ export class ExampleSource implements Source {
         emit({ type: 'prepare', phase: 'read', progress: totalBytes ? bytes / totalBytes : 0 }),
     }
     try {
-      for await (const batch of readBatches(data, options))
-        for (const row of batch) await spool.add(await cleaner.clean(row))
+      for await (const rows of cleanRows(readBatches(data, options), rules))
+        for (const row of rows) await spool.add(row)
     } catch (error) {
       if (!(error instanceof AbortError)) throw error
       const what = 'Stopped while the data was read'
@@ -214,10 +250,13 @@ export class ExampleSource implements Source {
 }
 
 /** Personal data is taken out of conversations unless the settings say otherwise. */
-function scrubOf({ privacy }: Settings): Scrub | undefined {
-  if (privacy === false) return undefined
-  if (privacy === undefined) return exampleScrubber(new Scrubber(), 'chats')
-  return exampleScrubber(privacy === true ? new Scrubber() : new Scrubber(privacy))
+function scrubOf({ privacy }: Settings): Pick<CleanOptions, 'scrub' | 'scrubText'> {
+  if (privacy === false) return {}
+  const scrubber = new Scrubber(typeof privacy === 'object' ? privacy : {})
+  const scrub = exampleScrubber(scrubber, privacy === undefined ? 'chats' : 'all')
+  // What is said about broken rows is for people: a placeholder will do, whatever the rules.
+  const plain = new Scrubber()
+  return { scrub, scrubText: (text) => plain.scrub(text).text }
 }
 
 function examplesOf(file: ExampleFile, part: number): Uint32Array {

@@ -28,7 +28,7 @@ import type { StartEvent, TrainEvent } from './events.js'
 import { ExampleSource } from './examples.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
-import { dataFiles, openOutput, writeRun } from './output.js'
+import { dataFiles, openOutput, shapeOf, writeRun } from './output.js'
 import type { Output } from './output.js'
 
 /** What the loop works on. */
@@ -49,6 +49,8 @@ export interface Job {
   /** The corpus in figures. */
   data: StartEvent['data']
   rate: Schedule
+  /** The highest rate. */
+  peak: number
   progress: Progress
   /** When the run ends, as performance.now() tells it. */
   deadline: number
@@ -101,7 +103,8 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       const data = await dataFiles(settings.data)
       const { lora, freeze } = settings
       const tuning = lora || freeze.length > 0 ? { lora, freeze } : undefined
-      await writeRun(settings.output, { model: config, seed, validation, data, tuning })
+      const shape = shapeOf(asked)
+      await writeRun(settings.output, { model: config, seed, validation, data, shape, tuning })
       const chatTemplate = template?.source
       // An adapter is no model: what describes one comes with the weights.
       await writeDescription(settings.output, lora ? null : config, tokenizer, { chatTemplate })
@@ -142,7 +145,7 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       template,
       data,
     }
-    const state = { progress, deadline, skipped: 0, skippedLast: 0 }
+    const state = { peak, progress, deadline, skipped: 0, skippedLast: 0 }
     return { ...made, corpus, rate, ...state, release: output.release }
   } catch (error) {
     // What was opened last is closed first.
@@ -208,17 +211,23 @@ async function openSource(
   return new (isText ? TextSource : ExampleSource)(settings, folder, false, emit)
 }
 
-async function isPlainText({ data, format, columns }: Settings): Promise<boolean> {
+// Plain text is one stream, and has no rows that options could speak of.
+async function isPlainText(settings: Settings): Promise<boolean> {
+  const { data, format, cache, privacy } = settings
   const paths = pathsOf(data)
-  if (!paths || columns !== undefined || paths.includes('-')) return false
-  if (format !== undefined) return format === 'document'
+  if (!paths || paths.includes('-') || cache !== undefined) return false
+  const { format: _, privacy: __, ...others } = shapeOf(settings)
+  if (Object.keys(others).length > 0 || (privacy !== undefined && privacy !== false)) return false
+  if (format !== undefined && format !== 'document') return false
   for (const source of await findSources(paths)) {
-    if (source.kind !== 'file') return false
-    // What cannot be told is taken for text, whose reader says what is wrong with it.
+    if (source.kind !== 'file' || source.path.endsWith('.gz')) return false
+    // What cannot be told is taken for text, whose reader says what is wrong with it; but not what
+    // calls itself something else.
     const found = await detectFormat(source.path).catch((error: unknown) => {
-      if ((error as GptloomError).code !== 'ERR_DATA') throw error
+      const isOther = /\.(jsonl|ndjson|json|csv|tsv|parquet|mbox)$/i.test(source.path)
+      if ((error as GptloomError).code !== 'ERR_DATA' || isOther) throw error
     })
-    if (found && found.container !== 'document') return false
+    if (format === undefined && found && found.container !== 'document') return false
   }
   return true
 }

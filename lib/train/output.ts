@@ -1,9 +1,9 @@
 // The folder of a run: what may be in it before, and what it says of the run that it holds.
-import { access, constants, mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
+import { access, constants, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { findSources } from '../data/index.js'
 import { GptloomError, checkInteger, checkNumber, outOfRange, wrongType } from '../errors.js'
-import { exists, guarded, readJson, removeStale, writeFileAtomic } from '../files.js'
+import { guarded, makeFolder, readJson, removeStale, writeFileAtomic } from '../files.js'
 import { checkConfig, presets } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { newestCheckpoint, removeUnfinished } from './checkpoint.js'
@@ -19,6 +19,8 @@ export interface RunRecord {
   validation: number
   /** The files that were read, by name and size in bytes. */
   data: DataFile[]
+  /** The options that shaped the data, but for those that were left to their defaults. */
+  shape: Record<string, unknown>
   /** What is learned of the model; undefined for all of it. */
   tuning?: Pick<Settings, 'lora' | 'freeze'>
 }
@@ -108,6 +110,9 @@ async function inspect(
   await removeStale(output)
   await removeStale(join(output, 'data'))
   await removeUnfinished(output)
+  // Data of a run that never came to a checkpoint: perhaps of other files, by other options.
+  if (checkpoint === undefined && held.length > 0)
+    await guarded(output, 'write', rm(join(output, 'data'), { recursive: true, force: true }))
   const earlier =
     checkpoint === undefined ? undefined : { ...(await readRun(settings)), checkpoint }
   return {
@@ -117,12 +122,15 @@ async function inspect(
 }
 
 // Its merges.txt would be text to learn from the next time.
-async function refuseInsideData({ data, output }: Settings): Promise<void> {
+async function refuseInsideData({ data, output, cache }: Settings): Promise<void> {
   for (const path of pathsOf(data) ?? []) {
-    const way = relative(resolve(path), resolve(output))
     if (!(await isFolder(path))) continue
-    const inside = !isAbsolute(way) && way !== '..' && !way.startsWith(`..${sep}`)
-    if (inside) throw outOfRange(`a folder outside of the data ${path}`, 'output', output)
+    for (const [name, folder] of Object.entries({ output, cache })) {
+      if (folder === undefined) continue
+      const way = relative(resolve(path), resolve(folder))
+      const inside = !isAbsolute(way) && way !== '..' && !way.startsWith(`..${sep}`)
+      if (inside) throw outOfRange(`a folder outside of the data ${path}`, name, folder)
+    }
   }
 }
 
@@ -131,18 +139,6 @@ async function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   )
-}
-
-/**
- * Makes a folder and those above it, one by one: Node's own way of doing so never ends below /proc,
- * and says of a read-only disk that the folder does not exist.
- */
-async function makeFolder(path: string): Promise<void> {
-  if (!(await exists(dirname(path)))) await makeFolder(dirname(path))
-  await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
-    // Somebody else may have made it meanwhile.
-    if (error.code !== 'EEXIST' || !(await isFolder(path))) throw error
-  })
 }
 
 // Only what a run writes: whatever else came into the folder meanwhile is somebody's.
@@ -159,6 +155,35 @@ async function empty(output: string, release: () => Promise<void>, remove: boole
 
 export async function writeRun(output: string, run: RunRecord): Promise<void> {
   await writeFileAtomic(join(output, RUN), JSON.stringify(run, null, 2) + '\n')
+}
+
+const SHAPE = {
+  format: undefined,
+  columns: undefined,
+  agents: undefined,
+  template: 'chatml',
+  learn: 'answers',
+  long: 'auto',
+  duplicates: 'drop',
+  split: 'random',
+  privacy: undefined,
+  weights: undefined,
+} as const
+
+/** The options that shape the data and are not at their defaults, as JSON can hold them. */
+export function shapeOf(settings: Settings): Record<string, unknown> {
+  const plain = (value: unknown) =>
+    JSON.parse(
+      JSON.stringify(value, (_, inner: unknown) =>
+        inner instanceof RegExp || typeof inner === 'function' ? String(inner) : inner,
+      ),
+    ) as unknown
+  return Object.fromEntries(
+    Object.entries(SHAPE).flatMap(([name, usual]) => {
+      const value = settings[name as keyof Settings]
+      return value === undefined || value === usual ? [] : [[name, plain(value)]]
+    }),
+  )
 }
 
 /** The files of a run's data, as its record names them. */
@@ -199,6 +224,11 @@ async function readRun(settings: Settings): Promise<RunRecord> {
       lora ? 'lora' : 'freeze',
       JSON.stringify(tuning),
     )
+  for (const [name, value] of Object.entries(shapeOf(settings))) {
+    const had = run.shape?.[name]
+    if (JSON.stringify(had) !== JSON.stringify(value))
+      throw outOfRange(as(had === undefined ? 'the default' : JSON.stringify(had)), name, value)
+  }
   await compareData(settings, run, as)
   return run
 }

@@ -172,7 +172,7 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     ...(settings.base !== undefined && { base: settings.base }),
     ...(settings.lora && { lora: settings.lora }),
     data,
-    learningRate: job.rate(settings.warmup),
+    learningRate: job.peak,
     device: model.device.name,
     seed,
     versions: { gptloom: version, node: process.versions.node },

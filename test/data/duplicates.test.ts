@@ -70,6 +70,24 @@ test('among many texts none is taken for another, and each copy is found', () =>
   }
 })
 
+test('text that many share does not make them alike, and near duplicates agree in their answer', () => {
+  const instruction = sentence(160).join(' ')
+  const texts = Array.from({ length: 50 }, () => `${instruction} ${sentence(8).join(' ')}`)
+  const unaware = new DuplicateFinder()
+  assert.ok(texts.filter((text, i) => unaware.add(text, i)).length > 40)
+  const finder = new DuplicateFinder()
+  finder.look(texts)
+  for (const [i, text] of texts.entries()) assert.is(finder.add(text, i), undefined)
+  assert.equal(finder.add(texts[3]!, 99), { kind: 'exact', of: 3 })
+
+  const answered = new DuplicateFinder()
+  const question = sentence(80)
+  const alike = [...question.slice(0, -1), 'other'].join(' ')
+  assert.is(answered.add(question.join(' '), 0, 'yes'), undefined)
+  assert.is(answered.add(alike, 1, 'no'), undefined)
+  assert.equal(answered.add(`${alike} so`, 2, 'yes'), { kind: 'near', of: 0 })
+})
+
 test('10 MB a second at least', () => {
   const text = Array.from({ length: 2000 }, () => sentence(100).join(' '))
   const bytes = text.reduce((sum, { length }) => sum + length, 0)

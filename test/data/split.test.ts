@@ -54,6 +54,12 @@ test('no group stands on both sides, and the fraction is met as far as groups al
         const parts = split(examples, { by, fraction })
         const label = components(examples)
         const sides = new Map<number, number>()
+        if (new Set(label).size === 1 && parts.length > 1 && fraction > 0) {
+          // One group alone is cut: its last ones validate.
+          assert.equal(parts, [...parts].sort())
+          assert.equal([parts[0], parts.at(-1)], [0, 1])
+          return
+        }
         parts.forEach((part, i) => {
           const before = sides.get(label[i]!)
           assert.ok(before === undefined || before === part)
@@ -66,12 +72,28 @@ test('no group stands on both sides, and the fraction is met as far as groups al
         )
         if (fraction > 0 && sides.size > 1) {
           assert.ok(taken > 0 && taken < parts.length)
-          // No further from the wanted number than half of the largest group, but for the first one.
-          assert.ok(taken - fraction * parts.length <= largest, `${taken} of ${parts.length}`)
+          // No more above the wanted number than half of a group, but where the smallest is too large.
+          const smallest = Math.min(
+            ...[...sides.keys()].map((l) => label.filter((x) => x === l).length),
+          )
+          const above = taken - fraction * parts.length
+          assert.ok(above <= largest / 2 || taken === smallest, `${taken} of ${parts.length}`)
         } else assert.is(taken, 0)
       },
     ),
   )
+})
+
+test('a group larger than the share is passed over; all in one group are cut at the end', () => {
+  const sized = (sizes: number[]) =>
+    sizes.flatMap((size, i) => Array.from({ length: size }, () => ({ group: `g${i}`, time: i })))
+  for (let seed = 0; seed < 30; seed++) {
+    const taken = split(sized([50, 10, 40]), { fraction: 0.1, seed }).filter(Boolean).length
+    assert.is(taken, 10)
+  }
+  const newest = split(sized([1, 1, 98]), { fraction: 0.1, by: 'time' })
+  assert.ok(newest.filter(Boolean).length <= 2)
+  assert.equal(split(sized([10])), [0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
 })
 
 test('by time, the newest are kept for validation', () => {

@@ -51,7 +51,7 @@ test('a fresh adapter changes nothing, and A is spread as PEFT spreads it', asyn
   )
   model.useAdapter(lora)
   assert.equal(await logits(model), before)
-  const a = await lora.layers.get('h.0.mlp.c_proj')!.a.data()
+  const a = (await lora.layers.get('h.0.mlp.c_proj')!.a.data()) as Float32Array
   const most = a.reduce((m, x) => Math.max(m, Math.abs(x)), 0)
   assert.ok(most <= 1 / 8 && most > 0.12, String(most))
   assert.is(lora.size, 8 * (64 + 16))

@@ -12,7 +12,7 @@ import { eventsOf, failure, fresh, nano, weights } from './nano.js'
 const report = (events: TrainEvent[]) => events.find((event) => event.type === 'done')!.report
 const stepsOf = (events: TrainEvent[]) => events.filter(({ type }) => type === 'step').length
 
-test('epochs instead of steps: so many times through the data, and all that follows from the steps', async () => {
+test('epochs instead of steps: so many times through the data', async () => {
   const events = await eventsOf(train(nano({ steps: undefined, epochs: 0.05, batch: 2 })))
   const start = events.find((event) => event.type === 'start')!
   assert.ok(start.epochs >= 0.05 && start.epochs < 0.05 * 1.05, String(start.epochs))

@@ -2,7 +2,7 @@
 // resumed, and from a base.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load, train } from '../../lib/index.js'
 import type { TrainEvent, TrainOptions } from '../../lib/index.js'
@@ -190,6 +190,79 @@ test('prepared data are taken from the cache for the same data and options, and 
   assert.is((await taken()).hit, false)
   assert.is((await taken({ cache: undefined })).hit, false)
   assert.is(readdirSync(cache).length, 4)
+})
+
+test('what calls itself a table and cannot be told is refused, not learned as text', async () => {
+  const path = fresh('odd.jsonl')
+  writeFileSync(path, '{"frage": "Wo?", "antwort": "Hier, sagt anna@example.org"}\n'.repeat(30))
+  const options = chats({ data: path })
+  const error = await failure(train(options))
+  assert.is(error.code, 'ERR_DATA', String(error))
+  assert.match(error.message, /odd\.jsonl/)
+  assert.not.ok(existsSync(options.output))
+})
+
+test('privacy reaches plain text and pairs, and what is said of broken rows', async () => {
+  const notes = fresh('notes.txt')
+  const lines = Array.from(
+    { length: 400 },
+    (_, i) => `Line ${i} says anna.keller${i}@example.org.\n\n`,
+  )
+  writeFileSync(notes, lines.join(''))
+  const text = chats({
+    data: notes,
+    privacy: true,
+    steps: 1,
+    tokenizer: { kind: 'bpe', size: 400 },
+  })
+  await train(text)
+  const pairs = Array.from({ length: 60 }, (_, i) => ({
+    prompt: `Who wrote ${i}?`,
+    completion: `It was bob${i}@example.org, the ${i % 7}.`,
+  }))
+  const broken = { prompt: 'x', completion: { text: 'mail secret.person@example.org' } }
+  const file = jsonl([...pairs, broken])
+  const table = chats({ data: file, steps: 1, tokenizer: { kind: 'bpe', size: 400 } })
+  const { data } = startOf(await eventsOf(train(table)))
+  assert.is(data.ledger!.broken, 1)
+  assert.is(data.ledger!.redactions.email, 60)
+  for (const { output } of [text, table])
+    for (const [name, bytes] of contents(output)) assert.not.match(bytes, /@example/, name)
+  using model = await load(table.output)
+  assert.is(model.template, undefined, 'no conversation was learned')
+})
+
+test('a resumed run refuses other ways to shape the data, and begun anew it forgets old data', async () => {
+  const options = chats({ steps: 2, learn: 'all' })
+  await train(options)
+  const { learn: _, ...silent } = options
+  const { report } = await train({ ...silent, steps: 3, resume: true })
+  assert.is(report.steps, 3)
+  for (const change of [{ privacy: false }, { template: 'plain' }, { long: 'drop' as const }]) {
+    const error = await failure(train({ ...options, ...change, steps: 4, resume: true }))
+    assert.instance(error, RangeError)
+    assert.match(error.message, /as in the run that/)
+  }
+  // As if it had been killed before its first checkpoint.
+  rmSync(join(options.output, 'checkpoints'), { recursive: true })
+  await train({ ...nano({ data: textFile() }), output: options.output, resume: true, steps: 1 })
+  assert.not.ok(existsSync(join(options.output, 'data', 'examples.json')))
+})
+
+test('one group alone is cut at its end, and a template of ones own learns', async () => {
+  const one = records.slice(0, 80).map((record) => ({ ...record, customer: 'anna' }))
+  const events = await eventsOf(train(chats({ data: jsonl(one), steps: 1 })))
+  assert.ok(events.some((event) => event.type === 'notice' && /one group/.test(event.message)))
+  const template =
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}" +
+    "{% if m['role'] == 'assistant' %}{{ '<|endoftext|>' }}{% endif %}{{ '\\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+  const own = chats({ template, steps: 1 })
+  await train(own)
+  using model = await load(own.output)
+  assert.is(model.template!.source, template)
+  const typo = await failure(train(chats({ template: 'chatmll', steps: 1 })))
+  assert.match(String(typo), /RangeError: Expected chatml, plain or a Jinja template for template/)
 })
 
 test('from a base: sizes and words are taken, embeddings grow, and it starts where it was', async () => {

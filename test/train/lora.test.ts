@@ -6,6 +6,7 @@ import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from
 import { join } from 'node:path'
 import { load, train } from '../../lib/index.js'
 import type { LanguageModel, TrainOptions } from '../../lib/index.js'
+import { Reader } from '../../lib/generate/reader.js'
 import { readAdapter } from '../../lib/formats/peft.js'
 import { trainingMemory } from '../../lib/models/index.js'
 import { contents, eventsOf, failure, fresh, nano, strays } from './nano.js'
@@ -44,7 +45,11 @@ test('an adapter is learned, the base keeps every bit, the folder is of PEFT and
   assert.is(start.memory.gradients, 4 * numbers)
   assert.is(start.memory.optimizer, 8 * numbers)
   const full = trainingMemory(config, { batch: 4 })
-  assert.is(full.total - start.memory.total, 3 * full.weights - 4 * 4 * numbers)
+  // Weights, gradients and both moments of the adapter instead of those of the model.
+  const { activations } = start.memory
+  const more = activations - full.activations
+  assert.is(full.total - start.memory.total, 3 * full.weights - 4 * 4 * numbers - more)
+  assert.ok(more > 0)
   const done = run.find((event) => event.type === 'done')!
   assert.is(done.report.learned, numbers)
   assert.ok(done.report.bestLoss < done.report.firstLoss)
@@ -155,6 +160,16 @@ test('several adapters on one base, switched while a session goes on', async () 
     model.useAdapter(name)
     assert.equal(await logits(model), expected)
   }
+  // What a reader keeps of one adapter is not taken for another's.
+  const reader = new Reader(model.network, model.tokenizer.size)
+  const ids = [...model.tokenizer.encode(prompt)]
+  for (const name of ['a', 'b', null]) {
+    model.useAdapter(name)
+    const [last] = await reader.read([ids])
+    const all = await logits(model)
+    assert.ok(distance(last!, all.subarray(-last!.length)) < 1e-4, String(name))
+  }
+  reader.dispose()
   assert.throws(() => model.useAdapter('c'), /Expected one of "a", "b" for name, received "c"/)
   assert.throws(() => model.merge(), /an adapter in use/)
   const wrong = fresh('wrong')
@@ -232,6 +247,13 @@ test('freezing by name: those bits stay, the others move, and resume knows', asy
   }
   assert.ok(report.learned < report.parameters)
   model.dispose()
+  const further = await train({ ...whole, resume: true, steps: 9 })
+  assert.is(further.report.steps, 9)
+  const last = (await further.model.network.state()).get('wte.weight')!
+  assert.ok(before.get('wte.weight')!.every((x, i) => x === last[i]))
+  further.model.dispose()
+  const other = await failure(train({ ...whole, resume: true, steps: 12, freeze: ['wte'] }))
+  assert.match(other.message, /as in the run that .* holds, for freeze/)
   const error = await failure(train({ ...whole, output: fresh(), freeze: ['h.7'] }))
   assert.match(
     error.message,

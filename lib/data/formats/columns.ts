@@ -61,9 +61,7 @@ export function checkColumns(columns: Columns): void {
   }
   if (formatOf(Object.keys(columns))) return
   const wanted = NEEDS.map(([, needs]) => needs.join(' and ')).join('; ')
-  throw new TypeError(
-    `Expected one of these in columns: ${wanted}; received ${Object.keys(columns)}`,
-  )
+  throw wrongType(`one of these: ${wanted};`, 'columns', Object.keys(columns))
 }
 
 /** Other names of what a row needs, in lower case; tried in this order. */

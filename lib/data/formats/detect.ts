@@ -5,6 +5,7 @@ import { signature } from '../text.js'
 import { unknownColumn } from './columns.js'
 import type { Columns } from './columns.js'
 import { isFields } from './fields.js'
+import { HEAD } from './input.js'
 import { tableRows } from './csv.js'
 import { readJson } from './json.js'
 import { parquetNames } from './parquet.js'
@@ -83,7 +84,8 @@ export async function detect(
     case 'jsonl':
       return rowFormat(container, lineNames(head, complete), wanted)
     case 'json':
-      return jsonFormat(head, wanted)
+      // One without line ends may have come with far more than it takes.
+      return jsonFormat(head.subarray(0, HEAD), wanted)
     case 'csv':
     case 'tsv':
       return tableFormat(container, head, complete, wanted)

@@ -9,7 +9,7 @@ import { FileProblem, problem } from './problem.js'
 
 /** Bytes handed on at a time. */
 const CHUNK = 256 << 10
-/** Bytes that are looked at to tell the format. */
+/** Bytes that are looked at to tell the format, and more where the first line does not end in them. */
 export const HEAD = 256 << 10
 /** Text packs 3 to 20 times smaller; only what was made to fill memory packs this well. */
 const RATIO = 200
@@ -87,7 +87,7 @@ function bomb(bytes: number): FileProblem {
 /** Bytes whose first ones were looked at; can be iterated once. Must be iterated or closed. */
 export class Input {
   private constructor(
-    /** The first HEAD bytes, or all; without a byte order mark, which the pieces do not have either. */
+    /** The first bytes, or all; without a byte order mark, which the pieces do not have either. */
     readonly head: Buffer,
     /** Whether there are no others. */
     readonly complete: boolean,
@@ -96,20 +96,24 @@ export class Input {
     private readonly failure?: FileProblem,
   ) {}
 
-  /** Takes the first bytes; gzip is unpacked whatever the name says. */
-  static async open(chunks: Chunks): Promise<Input> {
-    const input = await Input.#peek(chunks)
+  /**
+   * Takes the first bytes; gzip is unpacked whatever the name says.
+   * @param most bytes of a first line that are taken, for the names in it
+   */
+  static async open(chunks: Chunks, most = HEAD): Promise<Input> {
+    const input = await Input.#peek(chunks, most)
     if (input.head[0] !== 0x1f || input.head[1] !== 0x8b) return input
-    return Input.#peek(gunzipped(input))
+    return Input.#peek(gunzipped(input), most)
   }
 
-  static async #peek(chunks: Chunks): Promise<Input> {
+  static async #peek(chunks: Chunks, most: number): Promise<Input> {
     const iterator = chunks[Symbol.asyncIterator]()
     const pieces: Buffer[] = []
     let size = 0
     let done = false
+    let hasLine = false
     let failure: FileProblem | undefined
-    while (size < HEAD) {
+    while (size < HEAD || (!hasLine && size < most)) {
       const next = await iterator.next().catch((error: unknown) => {
         if (!(error instanceof FileProblem) || size === 0) throw error
         failure = error
@@ -124,6 +128,7 @@ export class Input {
       }
       pieces.push(Buffer.from(piece))
       size += piece.length
+      hasLine ||= piece.includes(10)
     }
     const head = Buffer.concat(pieces)
     return new Input(head.subarray(hasMark(head) ? 3 : 0), done, iterator, failure)

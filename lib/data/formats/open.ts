@@ -32,7 +32,7 @@ export async function* readBytes(
   const rows = new Rows(file)
   let input: Input | undefined
   try {
-    input = await Input.open(chunks)
+    input = await Input.open(chunks, options.maxRowBytes ?? MAX_ROW)
     if (options.format === 'slack') throw new FileProblem(notSlack())
     // Parquet is read from its end: it takes a file, and as it is.
     const isPacked = /\.gz$/i.test(file)

@@ -1,0 +1,69 @@
+// The model card says what the report says, and nothing that nobody measured.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { train } from '../../lib/index.js'
+import { modelCard } from '../../lib/train/card.js'
+import { nano } from './nano.js'
+
+const options = nano({ steps: 6, batch: 2 })
+const { model, report } = await train(options)
+model.dispose()
+
+test('a run leaves a card with metadata, figures, an interval and marked places', () => {
+  const card = readFileSync(join(options.output, 'README.md'), 'utf8')
+  assert.is(card, modelCard(report))
+  const [, metadata, body] = /^---\n(.*?)\n---\n(.*)$/s.exec(card)!
+  assert.match(metadata!, /^library_name: transformers$/m)
+  assert.match(metadata!, /^pipeline_tag: text-generation$/m)
+  assert.not.match(metadata!, /base_model|lora/)
+  const [low, high] = report.interval!
+  assert.ok(low <= report.bestLoss && report.bestLoss <= high && low < high)
+  assert.ok(body!.includes(`95 % interval ${low.toPrecision(4)} to ${high.toPrecision(4)}`))
+  assert.ok(body!.includes(`loss ${report.bestLoss.toPrecision(4)} nats a token`))
+  assert.match(body!, /Estimate, not a measurement: .* kWh, for .* at an assumed 100 W/)
+  assert.ok(body!.match(/\*\*To be filled in by a person:\*\*/g)!.length >= 4)
+  assert.is(body!.includes('undefined') || body!.includes('NaN'), false)
+})
+
+test('an adapter of a published base, rows that were left out, and an evaluation', () => {
+  const ledger = { rows: 1000, kept: 900, duplicates: 60, dropped: 30, broken: 10 }
+  const more = {
+    cut: 0,
+    split: 0,
+    redacted: 40,
+    examples: 900,
+    redactions: { email: 50 },
+    reasons: {},
+  }
+  const lora = { rank: 8, alpha: 16, dropout: 0, rsLora: true, targets: ['attn.c_attn'] }
+  const tuned = {
+    ...{ ...report, base: 'org/name', lora, stopped: 'time' as const },
+    data: { ...report.data, ledger: { ...ledger, ...more } },
+  }
+  const loss = { value: 1, low: 0.9, high: 1.1 }
+  const against = { base: 1.5, difference: -0.5, low: -0.6, high: -0.4 }
+  const card = modelCard(tuned, {
+    rows: 20,
+    figures: { loss, f1: loss },
+    comparison: { verdict: 'better', figures: { loss: against } },
+  })
+  assert.match(card, /^base_model: org\/name$/m)
+  assert.match(card, /^library_name: peft$/m)
+  assert.match(card, /rank 8, alpha 16, dropout 0, rsLoRA; attn\.c_attn/)
+  assert.match(
+    card,
+    /rows read: 1,000; learned from: 900\n- left out: 60 duplicates, 30 others, 10 broken/,
+  )
+  assert.match(card, /taken out of 40 rows: 50 email/)
+  assert.match(card, /ended early by time/)
+  assert.match(
+    card,
+    /^\| loss \| 1\.000 \| 0\.9000 to 1\.100 \| 1\.500 \| -0\.5000 \(-0\.6000 to -0\.4000\) \|$/m,
+  )
+  assert.match(card, /^\| f1 \| 1\.000 \| 0\.9000 to 1\.100 \| \| \|$/m)
+  assert.match(card, /in bits a byte: \*\*better\*\*/)
+})
+
+test.run()
