@@ -96,7 +96,7 @@ export async function* generateTokens(
   model: GPT2,
   tokenizer: Pick<Tokenizer, 'endOfText' | 'size'>,
   prompt: ArrayLike<number>,
-  options: GenerateOptions = {},
+  options: GenerateOptions & Pick<TokenOptions, 'ends'> = {},
 ): AsyncGenerator<number, void, void> {
   const reader = new Reader(model, tokenizer.size)
   try {

@@ -192,14 +192,16 @@ export function perByte(
 }
 
 async function sample(job: Job): Promise<void> {
-  const { settings, seed, model, tokenizer, progress, emit } = job
+  const { settings, seed, model, tokenizer, template, progress, emit } = job
   const { samplePrompt: prompt, sampleTokens: maxTokens } = settings
+  const end = template && tokenizer.special.get(template.endOfTurn)
   const decoder = tokenizer.decoder()
   let text = ''
   const tokens = generateTokens(model, tokenizer, tokenizer.encode(prompt), {
     maxTokens,
     seed,
     topK: 40,
+    ends: end === undefined ? [] : [end],
   })
   for await (const token of tokens) {
     if (aborted(job)) return
