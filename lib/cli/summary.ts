@@ -26,8 +26,13 @@ export function startTable(event: StartEvent): string {
     [
       'data',
       `${plural(data.train, 'token')} to learn from, ${count(data.validation)} for validation, ` +
-        `from ${plural(data.documents, data.ledger ? 'example' : 'document')}`,
+        `from ${plural(data.documents, data.ledger ? 'example' : 'document')}` +
+        (data.padding === undefined ? '' : ` (${percent(data.padding)} of places empty)`),
     ],
+    ...(data.sources ?? []).map(({ path, examples, epochs }): [string, string] => [
+      'source',
+      `${path}: ${plural(examples, 'example')}, ${+epochs.toPrecision(2)} times`,
+    ]),
     [
       'training',
       `${plural(steps, 'step')} of ${plural(event.tokensPerStep, 'token')} ` +

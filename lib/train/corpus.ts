@@ -25,6 +25,8 @@ export interface Corpus {
   /** Of examples: what became of each row, and the share of places that nothing fills. */
   ledger?: LedgerSummary
   padding?: number
+  /** Of examples mixed by weight: each path's share. */
+  sources?: { path: string; examples: number; weight: number }[]
   close(): Promise<void>
 }
 

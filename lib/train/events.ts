@@ -47,6 +47,8 @@ export interface StartEvent {
     ledger?: LedgerSummary
     /** The share of places in the windows of examples that nothing fills. */
     padding?: number
+    /** With weights: the examples of each path, and how often the run shows them. */
+    sources?: { path: string; examples: number; weight: number; epochs: number }[]
   }
   /** The step that comes first: above 0 when a run is resumed. */
   step: number

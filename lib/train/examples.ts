@@ -119,6 +119,7 @@ export class ExampleSource implements Source {
         documents: file.count,
         ledger,
         padding: train.padding,
+        ...(settings.weights && { sources: sourcesOf(settings, shares) }),
         close: () => file.close(),
       }
     } catch (error) {
@@ -257,6 +258,12 @@ function scrubOf({ privacy }: Settings): Pick<CleanOptions, 'scrub' | 'scrubText
   // What is said about broken rows is for people: a placeholder will do, whatever the rules.
   const plain = new Scrubber()
   return { scrub, scrubText: (text) => plain.scrub(text).text }
+}
+
+function sourcesOf({ data, weights }: Settings, shares: readonly Mixed[]): Corpus['sources'] {
+  return pathsOf(data)!.map((path, i) => {
+    return { path, examples: shares[i]!.examples.length, weight: weights![i]! }
+  })
 }
 
 function examplesOf(file: ExampleFile, part: number): Uint32Array {

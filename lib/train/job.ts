@@ -110,11 +110,15 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       await writeDescription(settings.output, lora ? null : config, tokenizer, { chatTemplate })
     }
     const { train, documents, ledger, padding } = corpus
+    const sources = corpus.sources?.map((source) => {
+      return { ...source, epochs: source.weight * train.epoch(steps) }
+    })
     const data: Job['data'] = {
       train: train.tokens,
       validation: corpus.validation.tokens,
       documents,
       ...(ledger && { ledger, padding }),
+      ...(sources && { sources }),
     }
     emit({
       type: 'start',
@@ -186,7 +190,8 @@ async function withEarlier(
 ): Promise<Settings> {
   if (!earlier) return base ? withBase(settings, base, emit) : settings
   const template = settings.template ?? (await readChatTemplate(settings.output)) ?? undefined
-  return { ...settings, template }
+  const weights = settings.weights ?? (earlier.shape?.weights as number[] | undefined)
+  return { ...settings, template, weights }
 }
 
 async function withBase(settings: Settings, base: Base, emit: Emit): Promise<Settings> {

@@ -151,7 +151,16 @@ test('weights say how often an epoch shows the examples of each path', async () 
   const halves = [jsonl(records.slice(0, 120)), jsonl(records.slice(120))]
   const one = chats({ data: halves, steps: 1 })
   const more = chats({ data: halves, steps: 1, weights: [3, 1] })
-  const epochs = async (options: TrainOptions) => startOf(await eventsOf(train(options))).epochs
+  const begin = async (options: TrainOptions) => startOf(await eventsOf(train(options)))
+  const epochs = async (options: TrainOptions) => (await begin(options)).epochs
+  const { data, epochs: all } = await begin({ ...more, output: fresh() })
+  assert.equal(
+    data.sources!.map(({ path, weight, epochs }) => [path, weight, epochs / all]),
+    [
+      [halves[0], 3, 3],
+      [halves[1], 1, 1],
+    ],
+  )
   const ratio = (await epochs(one)) / (await epochs(more))
   assert.ok(Math.abs(ratio - 2) < 0.15, `an epoch is ${ratio} times as long`)
   const fails = (weights: unknown, pattern: RegExp) =>
