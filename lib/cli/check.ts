@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import { FEWEST, checkData, exampleScrubber, longPolicies } from '../data/index.js'
 import type { CheckOptions, CheckReport, LedgerEntry } from '../data/index.js'
+import type { AbortError } from '../errors.js'
 import { outOfRange } from '../errors.js'
 import { readReading } from '../generate/index.js'
 import { parameterCount, presets, resolveModel, trainingFlops } from '../models/index.js'
@@ -20,6 +21,7 @@ import { peakFlops } from '../train/index.js'
 import { UsageError, number } from './arguments.js'
 import type { Flag, Parsed, Verb } from './arguments.js'
 import { clock, count, harmless, percent, plural, table } from './format.js'
+import { downloadFlag } from './load.js'
 import { ledgerRows } from './summary.js'
 
 /** Flags that say what the data are and how they become examples; `train` has them too. */
@@ -68,6 +70,7 @@ export const check: Verb = {
           value: '<model>',
           help: "a model's tokenizer, template and context (GPT-2's)",
         },
+        downloadFlag,
         {
           name: 'context',
           value: '<n>',
@@ -104,6 +107,8 @@ export const check: Verb = {
   run,
 }
 
+type Reading = Awaited<ReturnType<typeof readReading>>
+
 // Of each kind of mistake this many are printed; the ledger has all.
 const PRINTED = 5
 
@@ -121,6 +126,9 @@ async function run(parsed: Parsed): Promise<number> {
     return await look(parsed, stop.signal)
   } catch (error) {
     if (!stop.signal.aborted) throw error
+    const { code: name, message } = error as AbortError
+    if (parsed.values.json)
+      process.stdout.write(JSON.stringify({ type: 'error', code: name, message }) + '\n')
     process.stderr.write('Stopped: nothing was written\n')
     return code
   } finally {
@@ -133,8 +141,10 @@ async function look({ positionals, values }: Parsed, signal: AbortSignal): Promi
   if (!positionals.some(Boolean)) throw new UsageError('Name the data: a file or a folder')
   if (!Number.isInteger(show))
     throw new UsageError(`Expected a number for --show, received ${show}`)
-  const { model, template: named, context: most, ...options } = rest
-  const { tokenizer, template, context } = await against(model, named, most)
+  const { model, download, template: named, context: most, ...options } = rest
+  const known =
+    model === undefined ? undefined : await readReading(String(model), { download: !!download })
+  const { tokenizer, template, context } = await against(known, named, most)
   const print = (text: string) => json || process.stdout.write(text)
   const printed = new Map<string, number>()
   let shown = 0
@@ -184,8 +194,7 @@ function columns(text: string): unknown {
 }
 
 /** The tokenizer, template and context to check against: a model's, or GPT-2's. */
-async function against(model: unknown, named: unknown, most: unknown) {
-  const known = model === undefined ? undefined : await readReading(String(model))
+async function against(known: Reading | undefined, named: unknown, most: unknown) {
   const own = known?.tokenizer ?? (await gpt2Tokenizer())
   const grows = own instanceof BpeTokenizer
   const usual = grows || chatml.special.every((name) => own.special.has(name))
@@ -272,8 +281,7 @@ async function reportText(
   const ledgerText = options.ledger
     ? `What became of each row is in ${String(options.ledger)}\n`
     : ''
-  const scrubbed = ledger.redacted > 0 ? 'Personal data is left in with --no-privacy\n' : ''
-  return more.join('') + all + '\n' + table(rows) + warnings + scrubbed + repaired + ledgerText
+  return more.join('') + all + '\n' + table(rows) + warnings + repaired + ledgerText
 }
 
 function share(part: number, whole: number): string {

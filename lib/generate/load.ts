@@ -48,10 +48,13 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
  */
 export async function readReading(
   path: string,
+  options: Pick<LoadOptions, 'download'> = {},
 ): Promise<{ config: GPT2Config; tokenizer: Tokenizer; template: ChatTemplate | undefined }> {
-  const folder = await resolveModelPath(path)
+  const folder = await resolveModelPath(path, options)
   const adapter = (await isAdapter(folder)) ? folder : undefined
-  const base = await readBase(adapter ? await resolveModelPath(await baseOf(adapter)) : folder)
+  const base = await readBase(
+    adapter ? await resolveModelPath(await baseOf(adapter), options) : folder,
+  )
   try {
     const { config, extras } = base
     const own = await base.tokenizer()

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LanguageModel } from '../../lib/index.js'
-import type { ChatMessage } from '../../lib/index.js'
+import type { ChatMessage, GenerateOptions, GptloomError } from '../../lib/index.js'
 import { Reader } from '../../lib/generate/reader.js'
 import { GPT2, resolveModel } from '../../lib/models/index.js'
 import { cpu, keep, scope } from '../../lib/tensor/index.js'
@@ -255,6 +255,26 @@ test('a session longer than the context forgets its oldest turns and keeps the s
   const error = await gather(session.say(text, options)).catch((e) => e)
   assert.is(error.code, 'ERR_CONTEXT')
   assert.is(session.messages.length, before, 'what was refused is not remembered')
+  await gather(session.say('Where?', options))
+  assert.is(session.messages.length, before + 2)
+})
+
+test('chat refuses a conversation longer than the context, unless its beginning may be forgotten', async () => {
+  const model = await build(48)
+  const messages: ChatMessage[] = [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: text },
+  ]
+  const long = (options?: GenerateOptions) => () => model.chat(messages, options)
+  for (const options of [undefined, { overflow: 'error' }] as const)
+    assert.throws(long(options), (e: GptloomError) => {
+      return e.code === 'ERR_CONTEXT' && /has \d+ tokens, and the context .* 48/.test(e.message)
+    })
+  const options = { overflow: 'shift', maxTokens: 5, temperature: 0 } as const
+  const last = [...model.encodeChat(messages)].slice(-48)
+  const row = (await forward(model.network, last)).at(-1)!
+  const answer = await gather(model.chat(messages, { ...options, maxTokens: 1 }))
+  assert.is(answer, tokenizer.decode([row.indexOf(Math.max(...row))]))
 })
 
 test('an answer broken off is remembered as far as it came; two at once are refused', async () => {

@@ -228,4 +228,25 @@ test('documents: one a file, long ones cut at paragraphs and kept together', asy
   assert.equal(brief(await collect(put('blank.md', ' \n\n'))), ['1:!empty'])
 })
 
+test('a first row larger than what is looked at tells what the rows are', async () => {
+  const large = JSON.stringify({ note: 'x'.repeat(700_000), prompt: 'Why?', completion: 'So.' })
+  const lines = `${large}\n{"prompt": "a", "completion": "b"}\n`
+  const whole = ['1:Why?>So.', '2:a>b']
+  assert.equal(brief(await collect(put('large.jsonl', lines))), whole)
+  assert.equal(brief(await collect(put('large.jsonl.gz', gzipSync(lines)))), whole)
+  assert.equal(brief(await collect(put('large.txt', lines), { format: 'completion' })), whole)
+  assert.is((await detectFormat(put('large.jsonl', lines))).format, 'completion')
+  // No more than the longest row is held for it.
+  const limit = { maxRowBytes: 500_000 }
+  const [first] = await collect(join(folder, 'large.jsonl'), limit)
+  assert.is('problem' in first! && first.problem.code, 'format')
+})
+
+test('a damaged gzip file is named', async () => {
+  const path = put('bad.jsonl.gz', Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 255, 255, 255]))
+  const error = await detectFormat(path).catch((e) => e)
+  assert.is(error.code, 'ERR_DATA')
+  assert.ok(error.message.startsWith(`${path}: The gzip file is damaged`), error.message)
+})
+
 test.run()
