@@ -76,7 +76,7 @@ test('what is typed is checked, columns are named by number, no sound row is no 
   assert.not.ok(existsSync(fix))
 })
 
-test('--model checks against its context and its own template, an adapter against those of its base', async () => {
+test('--model checks against its context and template, an adapter against those of its base', async () => {
   const tokenizer = await trainTokenizer([jsonl], {
     size: 270,
     special: ['<|endoftext|>', '<|x|>'],

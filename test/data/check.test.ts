@@ -201,7 +201,8 @@ test('options are checked before anything is read, and a template may be a name 
   assert.is(usual, chatml)
   assert.is.not(plain, chatml)
   const source =
-    "{% for m in messages %}{{ m['content'] }}<|endoftext|>{% endfor %}{% if add_generation_prompt %}{% endif %}"
+    "{% for m in messages %}{{ m['content'] }}<|endoftext|>{% endfor %}" +
+    '{% if add_generation_prompt %}{% endif %}'
   assert.ok((await tokens(source)) < plain)
   const refuses = "{% if messages[0]['content'] == 'No' %}{{ raise_exception('never') }}{% endif %}"
   const two = [chat('No', 'Yes.'), ...rows]

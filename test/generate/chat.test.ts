@@ -259,7 +259,7 @@ test('a session longer than the context forgets its oldest turns and keeps the s
   assert.is(session.messages.length, before + 2)
 })
 
-test('chat refuses a conversation longer than the context, unless its beginning may be forgotten', async () => {
+test('chat refuses more than the context, unless its beginning may be forgotten', async () => {
   const model = await build(48)
   const messages: ChatMessage[] = [
     { role: 'system', content: 'Be brief.' },
