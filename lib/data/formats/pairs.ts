@@ -8,8 +8,11 @@ import { parseNested } from './value.js'
 
 /** `prompt` and `completion`, text or lists of messages; `system` makes a chat of them. */
 export function readCompletion(record: Fields): Example | Problem {
-  const prompt = parseNested(field(record, 'prompt'))
-  const completion = parseNested(field(record, 'completion'))
+  let prompt = field(record, 'prompt')
+  let completion = field(record, 'completion')
+  // A cell of a table may hold a list of messages as JSON; other JSON is what is to be learned.
+  const lists = [parseNested(prompt), parseNested(completion)]
+  if (lists.every(isMessages)) [prompt, completion] = lists
   if (prompt === undefined) return missing(record, 'prompt')
   if (completion === undefined) return missing(record, 'completion')
   if (Array.isArray(prompt) && Array.isArray(completion)) {
@@ -32,6 +35,10 @@ export function readCompletion(record: Fields): Example | Problem {
     return withOrigin(record, { kind: 'completion', prompt: question, completion: answer })
   }
   return withOrigin(record, chat(dialogue(system, [], question, answer)))
+}
+
+function isMessages(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => isFields(item) && 'role' in item)
 }
 
 function dialogue(

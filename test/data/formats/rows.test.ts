@@ -159,6 +159,15 @@ test('prompts and completions', async () => {
     prompt: 'p',
     completion: ' c',
   })
+  // JSON is an answer like any other, but for lists of messages in the cells of a table.
+  const json = { prompt: 'As JSON?', completion: '{"a": [1]}' }
+  assert.equal(await example(line(json)), { kind: 'completion', ...json })
+  const cells = [[{ role: 'user', content: 'q' }], [{ role: 'assistant', content: 'a' }]]
+  const [prompt, completion] = cells.map((cell) => JSON.stringify(cell))
+  assert.equal(await example(line({ prompt, completion })), {
+    kind: 'chat',
+    messages: cells.flat(),
+  })
   assert.equal(await example(line({ prompt: '', completion: 'c' })), {
     kind: 'completion',
     prompt: '',
