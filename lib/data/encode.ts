@@ -75,6 +75,8 @@ export async function encodeExamples(options: EncodeOptions): Promise<EncodedExa
     await writer.finish(encoder.bytes, parts)
     if (encoder.splitter.single)
       options.onNotice?.('all rows belong to one group: the last of them validate')
+    if (split.by === 'time' && encoder.splitter.timed === 0)
+      options.onNotice?.('no row says when it was written: the last ones validate')
     const sources = [...encoder.sources.keys()]
     const record = {
       version: 1,

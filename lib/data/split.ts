@@ -18,6 +18,8 @@ export class Splitter {
   readonly #named = new Map<string, number>()
   /** Whether finish() found all examples in one group, which it then had to cut. */
   single = false
+  /** Examples that said when they were written. */
+  timed = 0
 
   /**
    * @param group what must not stand on both sides: customer, thread
@@ -28,6 +30,7 @@ export class Splitter {
     const number = this.#groups.length
     this.#groups.push(number)
     this.#times.push(time ?? -Infinity)
+    if (time !== undefined) this.timed++
     if (group !== undefined) {
       const first = this.#named.get(group)
       if (first === undefined) this.#named.set(group, number)

@@ -262,6 +262,10 @@ test('one group alone is cut at its end, and a template of ones own learns', asy
   const one = records.slice(0, 80).map((record) => ({ ...record, customer: 'anna' }))
   const events = await eventsOf(train(chats({ data: jsonl(one), steps: 1 })))
   assert.ok(events.some((event) => event.type === 'notice' && /one group/.test(event.message)))
+  const untimed = await eventsOf(train(chats({ split: 'time', steps: 1 })))
+  const said = (event: TrainEvent) =>
+    event.type === 'notice' && /no row says when/.test(event.message)
+  assert.ok(untimed.some(said))
   const template =
     "{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}" +
     "{% if m['role'] == 'assistant' %}{{ '<|endoftext|>' }}{% endif %}{{ '\\n' }}{% endfor %}" +
