@@ -2,7 +2,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { AtomicFile } from '../files.js'
-import { GptloomError, checkInteger, checkKeys, outOfRange, show, wrongType } from '../errors.js'
+import { checkInteger, checkKeys, outOfRange, show, wrongType } from '../errors.js'
 import { END_OF_TEXT, chatTemplate, gpt2Tokenizer, templateNames } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { cleanRows } from './clean.js'
@@ -13,8 +13,8 @@ import type { LedgerEntry, LedgerSummary } from './ledger.js'
 import { readBatches } from './read.js'
 import type { Data, ReadOptions } from './read.js'
 import type { Example, Origin } from './record.js'
-import { longPolicies, renderExample } from './render.js'
-import type { LongPolicy, Outcome, RenderSettings } from './render.js'
+import { longPolicies, renderRow } from './render.js'
+import type { LongPolicy, RenderSettings } from './render.js'
 import { checkTargets } from './targets.js'
 
 export interface CheckOptions extends Omit<CleanOptions, 'likeness'> {
@@ -219,44 +219,20 @@ class Figures {
 
   add(row: CleanRow): LedgerEntry {
     if ('entry' in row) return row.entry
-    const { origin, example, redacted } = row
-    const outcome = this.#render(example)
-    // What was taken out of a row that is dropped does not count: it is not learned from.
-    if (typeof outcome === 'string')
-      return { ...origin, status: 'dropped', reason: 'template', message: outcome }
-    if ('reason' in outcome) {
-      const { reason, tokens } = outcome
-      const long = `It has ${tokens} tokens, more than the context holds`
-      const message = reason === 'too-long' ? long : 'It holds nothing to learn'
-      return { ...origin, status: 'dropped', reason, message }
-    }
+    const { origin, example } = row
+    const { parts, entry } = renderRow(row, this.settings)
+    if (parts.length === 0) return entry
     const { kind } = example
     this.#kinds[kind] = (this.#kinds[kind] ?? 0) + 1
     for (const remark of remarksOn(example))
       this.#remarks[remark] = (this.#remarks[remark] ?? 0) + 1
-    for (const { tokens, learn } of outcome.parts) {
+    for (const { tokens, learn } of parts) {
       this.#tokens += tokens.length
       this.#learned += learn.subarray(1).reduce((sum, bit) => sum + bit, 0)
       this.#lengths[tokens.length]!++
       this.onExample?.(origin, tokens, learn)
     }
-    return {
-      ...origin,
-      status: 'kept',
-      ...(outcome.change === 'cut' && { cut: true }),
-      ...(outcome.change === 'split' && { split: outcome.parts.length }),
-      ...(redacted && { redacted }),
-    }
-  }
-
-  /** The example's tokens, or why the template refuses it. */
-  #render(example: Example): Outcome | string {
-    try {
-      return renderExample(example, this.settings)
-    } catch (error) {
-      if (error instanceof GptloomError && error.code === 'ERR_TEMPLATE') return error.message
-      throw error
-    }
+    return entry
   }
 
   report(ledger: LedgerSummary): CheckReport {

@@ -9,9 +9,8 @@ import { ExampleFile, ExampleWriter } from './examples.js'
 import { Ledger } from './ledger.js'
 import { Numbers } from './numbers.js'
 import type { LedgerSummary } from './ledger.js'
-import { renderExample } from './render.js'
-import type { Example } from './record.js'
-import type { Outcome, RenderSettings } from './render.js'
+import { renderRow } from './render.js'
+import type { RenderSettings } from './render.js'
 import type { Spool } from './spool.js'
 import { Splitter } from './split.js'
 import type { SplitOptions } from './split.js'
@@ -146,25 +145,18 @@ class Encoder {
 
   async add(row: CleanRow): Promise<void> {
     if ('entry' in row) return this.ledger.add(row.entry)
-    const { origin, example, redacted, like } = row
-    const outcome = this.#render(example)
-    if (typeof outcome === 'string') {
-      this.#firsts.push(-1)
-      return this.ledger.add({ ...origin, status: 'dropped', reason: 'template', message: outcome })
-    }
+    const { origin, example, like } = row
+    const { parts, entry } = renderRow(row, this.options)
     const first = this.writer.count
-    this.#firsts.push(outcome.parts.length > 0 ? first : -1)
-    if (outcome.parts.length === 0 && 'reason' in outcome) {
-      const { reason, tokens } = outcome
-      const message = this.#whyNot(reason, tokens)
-      if (reason === 'too-long' && this.options.long === 'fail')
-        throw new GptloomError('ERR_DATA', `${origin.file}, line ${origin.line}: ${message}`)
-      return this.ledger.add({ ...origin, status: 'dropped', reason, message, redacted })
-    }
+    this.#firsts.push(parts.length > 0 ? first : -1)
+    if (entry.reason === 'too-long' && this.options.long === 'fail')
+      throw new GptloomError('ERR_DATA', `${origin.file}, line ${origin.line}: ${entry.message}`)
+    await this.ledger.add(entry)
+    if (parts.length === 0) return
     let source = this.sources.get(origin.file)
     if (source === undefined) this.sources.set(origin.file, (source = this.sources.size))
     if (example.kind === 'chat') this.chats++
-    for (const [i, part] of outcome.parts.entries()) {
+    for (const [i, part] of parts.entries()) {
       const { line, row } = origin
       const learnedBytes = this.#byteLength(part, true)
       this.bytes += this.#byteLength(part, false)
@@ -174,31 +166,6 @@ class Encoder {
       const { group, time } = example
       this.splitter.add({ group, time, ...(of >= 0 && { like: of }) })
     }
-    const change = 'change' in outcome ? outcome.change : undefined
-    await this.ledger.add({
-      ...origin,
-      status: 'kept',
-      ...(change === 'cut' && { cut: true }),
-      ...(change === 'split' && { split: outcome.parts.length }),
-      ...(redacted && { redacted }),
-    })
-  }
-
-  /** The example's tokens, or why the template refuses it. */
-  #render(example: Example): Outcome | string {
-    try {
-      return renderExample(example, this.options)
-    } catch (error) {
-      if (error instanceof GptloomError && error.code === 'ERR_TEMPLATE') return error.message
-      throw error
-    }
-  }
-
-  #whyNot(reason: 'too-long' | 'nothing-to-learn', tokens: number): string {
-    const { context } = this.options
-    return reason === 'too-long'
-      ? `It has ${tokens} tokens, and ${context + 1} are the most for a context of ${context}`
-      : 'It holds nothing to learn: no answer, or an empty one'
   }
 
   #byteLength({ tokens, learn }: Rendered, learned: boolean): number {

@@ -1,6 +1,9 @@
 // From an example to tokens with a mask, within the context.
 import { END_OF_TEXT, encodeSegments } from '../tokenizer/index.js'
 import type { ChatMessage, ChatTemplate, Rendered, Segment, Tokenizer } from '../tokenizer/index.js'
+import { GptloomError } from '../errors.js'
+import type { CleanRow } from './clean.js'
+import type { LedgerEntry } from './ledger.js'
 import type { Example } from './record.js'
 
 /**
@@ -41,6 +44,42 @@ export function renderExample(example: Example, settings: RenderSettings): Outco
   const parts = shorten(example, whole, settings).filter(learns)
   if (parts.length === 0) return { parts: [], reason: 'too-long', tokens: whole.tokens.length }
   return { parts, change: parts.length > 1 ? 'split' : 'cut' }
+}
+
+/**
+ * Tokenizes a clean row, and says what becomes of it: the ledger's line of a row that is kept, or of
+ * one that is too long, teaches nothing, or is refused by the template. Then there are no parts.
+ */
+export function renderRow(
+  { origin, example, redacted }: Extract<CleanRow, { example: Example }>,
+  settings: RenderSettings,
+): { parts: Rendered[]; entry: LedgerEntry } {
+  const dropped = (reason: string, message: string) => {
+    return { parts: [], entry: { ...origin, status: 'dropped', reason, message } as const }
+  }
+  let outcome: Outcome
+  try {
+    outcome = renderExample(example, settings)
+  } catch (error) {
+    if (!(error instanceof GptloomError && error.code === 'ERR_TEMPLATE')) throw error
+    return dropped('template', error.message)
+  }
+  if ('reason' in outcome) {
+    const { reason, tokens } = outcome
+    const { context } = settings
+    const long = `It has ${tokens} tokens, and ${context + 1} are the most for a context of ${context}`
+    const nothing = 'It holds nothing to learn: no answer, or an empty one'
+    return dropped(reason, reason === 'too-long' ? long : nothing)
+  }
+  const { parts, change } = outcome
+  const entry: LedgerEntry = {
+    ...origin,
+    status: 'kept',
+    ...(change === 'cut' && { cut: true }),
+    ...(change === 'split' && { split: parts.length }),
+    ...(redacted && { redacted }),
+  }
+  return { parts, entry }
 }
 
 function learns({ learn }: Rendered): boolean {

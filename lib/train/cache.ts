@@ -17,34 +17,18 @@ import { PIECE, guarded, makeFolder } from '../files.js'
 import { version } from '../version.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
+import { shapeOf } from './output.js'
 
 /** What is made of data, and the tokenizer that goes with it, which a run keeps elsewhere. */
 const DATA = /^(examples\..+|ledger\.jsonl)$/
 const TOKENIZER = /^(tokenizer\.json|vocab\.json|merges\.txt|tokenizer_config\.json)$/
-
-/** What decides what prepared data look like; everything else leaves them as they are. */
-const OPTIONS = [
-  'weights',
-  'format',
-  'columns',
-  'agents',
-  'template',
-  'learn',
-  'long',
-  'duplicates',
-  'split',
-  'privacy',
-  'model',
-  'validation',
-  'seed',
-] as const satisfies readonly (keyof Settings)[]
 
 /**
  * The folder of the cache for what these settings make of these data, by a hash of the contents of all
  * files; undefined where that cannot be told, or no cache is wanted.
  */
 export async function cacheEntry(settings: Settings): Promise<string | undefined> {
-  const { cache, data, privacy, tokenizer } = settings
+  const { cache, data, privacy, tokenizer, model, validation, seed } = settings
   const paths = pathsOf(data)
   // A program's own finder of names may change without a trace.
   const opaque =
@@ -55,7 +39,7 @@ export async function cacheEntry(settings: Settings): Promise<string | undefined
   await guarded(cache, 'write', access(cache, fs.W_OK))
   const hash = createHash('sha256')
   const vocabulary = typeof tokenizer === 'object' && 'encode' in tokenizer
-  const options = OPTIONS.map((name) => [name, settings[name]])
+  const options = { ...shapeOf(settings), model, validation, seed }
   const given = vocabulary ? tokenizer.files() : tokenizer
   hash.update(JSON.stringify([version, options, given, paths]))
   for (const { kind, path } of await findSources(paths)) {
