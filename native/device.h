@@ -40,6 +40,8 @@ class Device {
 
   virtual std::string name() const = 0;  // for people: "CPU (avx2, 8 threads)"
   virtual MemoryUse memory() const = 0;
+  // Bytes that it can hold: what it holds and what is free; 0 where only the system knows.
+  virtual size_t capacity() { return 0; }
   virtual Counts counts() const { return {}; }
 
   // Throws Error("ERR_OUT_OF_MEMORY"). Contents start undefined.

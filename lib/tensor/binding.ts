@@ -33,6 +33,8 @@ type Optional = NativeTensor | null
 export interface NativeDevice {
   name(): string
   memory(): MemoryUse
+  /** Bytes that it can hold: what it holds and what is free; 0 on the CPU. */
+  capacity(): number
   counts(): Counts
   tensor(dtype: number, shape: readonly number[]): T
   upload(out: T, source: ArrayBufferView): void

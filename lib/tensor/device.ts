@@ -116,9 +116,9 @@ export class Device {
     return this.native.memory()
   }
 
-  /** Bytes of memory that tensors can have at most: a GPU's own; undefined on the CPU. */
+  /** Bytes that this device can hold: what it holds and what a GPU has free; undefined on the CPU. */
   get capacity(): number | undefined {
-    return this.kind === 'cuda' ? addon().cuda().devices[this.ordinal]?.memory : undefined
+    return this.kind === 'cuda' ? this.native.capacity() : undefined
   }
 
   /** What a GPU was told to do so far; zeros on the CPU. */

@@ -18,14 +18,15 @@ export function defaultLearningRate(parameters: number): number {
 
 /**
  * Throws unless the memory that a run will take is there.
+ * @param where what has it: 'this machine', or a GPU's name
  * @throws GptloomError ERR_OUT_OF_MEMORY with the estimate and the remedy
  */
-export function checkMemory(needed: number, available: number, what: string): void {
+export function checkMemory(needed: number, available: number, what: string, where: string): void {
   if (needed <= available) return
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
   throw new GptloomError(
     'ERR_OUT_OF_MEMORY',
-    `Training ${what} takes about ${gigabytes(needed)}, and this machine has ${gigabytes(available)}. ` +
+    `Training ${what} takes about ${gigabytes(needed)}, and ${where} has ${gigabytes(available)}. ` +
       'Use a smaller model, a smaller batch with `accumulate`, a shorter context, or `recompute: true`',
   )
 }

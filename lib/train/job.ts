@@ -262,10 +262,18 @@ async function plan(
   const { batch = defaultBatch(config.context), seed = earlier?.seed ?? 0, recompute } = settings
   const parameters = parameterCount(config)
   const adapter = settings.lora && loraSize(settings.lora, config)
-  const memory = trainingMemory(config, { batch, recompute, adapter })
+  const memory = trainingMemory(config, {
+    batch,
+    recompute,
+    adapter,
+    device: device.kind,
+    dtype: precisionOf(settings, device),
+  })
   const millions = (parameters / 1e6).toFixed(1)
   const what = `a model of ${millions} million parameters in batches of ${batch} x ${config.context} tokens`
-  checkMemory(memory.total, device.capacity ?? availableMemory(), what)
+  const { capacity } = device
+  const where = capacity === undefined ? 'this machine' : device.name
+  checkMemory(memory.total, capacity ?? availableMemory(), what, where)
   return { tokenizer, config, memory, parameters, batch, seed }
 }
 

@@ -50,6 +50,8 @@ class CudaDevice final : public Device {
     return use;
   }
 
+  size_t capacity() override { return memory().reserved + free_memory().free; }
+
   Counts counts() const override { return stream_->counts(); }
 
   void* allocate(size_t bytes) override;
@@ -189,6 +191,16 @@ class CudaDevice final : public Device {
   }
 
  private:
+  struct Board {
+    size_t free, total;
+  };
+  Board free_memory() {
+    Board board{};
+    const Current current(gpu_);
+    gpu_.check(gpu_.driver().MemGetInfo_v2(&board.free, &board.total), "asking for memory");
+    return board;
+  }
+
   using Done = std::function<void(std::exception_ptr)>;
   struct Read;
 
@@ -268,9 +280,7 @@ void* CudaDevice::allocate(size_t bytes) {
   }
   if (data) return data;
   if (const auto lost = gpu_.lost()) std::rethrow_exception(lost);
-  size_t free = 0, total = 0;
-  const Current current(gpu_);
-  gpu_.check(gpu_.driver().MemGetInfo_v2(&free, &total), "asking for memory");
+  const auto [free, total] = free_memory();
   const size_t used = tensors_.use().used, reserved = memory().reserved;
   throw Error("ERR_OUT_OF_MEMORY",
               gpu_.name() + " has no " + megabytes(bytes) + " left: of " + megabytes(total) +

@@ -39,6 +39,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
                      {
                          InstanceMethod<&DeviceHandle::name>("name"),
                          InstanceMethod<&DeviceHandle::memory>("memory"),
+                         InstanceMethod<&DeviceHandle::capacity>("capacity"),
                          InstanceMethod<&DeviceHandle::counts>("counts"),
                          InstanceMethod<&DeviceHandle::tensor>("tensor"),
                          InstanceMethod<&DeviceHandle::upload>("upload"),
@@ -84,6 +85,12 @@ Napi::Value DeviceHandle::memory(const Napi::CallbackInfo& info) {
   out.Set("peak", static_cast<double>(use.peak));
   out.Set("reserved", static_cast<double>(use.reserved));
   return out;
+}
+
+Napi::Value DeviceHandle::capacity(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), static_cast<double>(device_->capacity()));
+  });
 }
 
 Napi::Value DeviceHandle::counts(const Napi::CallbackInfo& info) {

@@ -21,6 +21,7 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   struct Pending;
   Napi::Value name(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value capacity(const Napi::CallbackInfo& info);
   Napi::Value counts(const Napi::CallbackInfo& info);
   Napi::Value tensor(const Napi::CallbackInfo& info);
   void upload(const Napi::CallbackInfo& info);
