@@ -41,20 +41,24 @@ export async function* cleanRows(
     for (const row of rows) cleaned.push(await cleaner.clean(row))
     return cleaned
   }
-  for await (const batch of batches) {
-    if (!first) {
-      yield await clean(batch)
-      continue
+  try {
+    for await (const batch of batches) {
+      if (!first) {
+        yield await clean(batch)
+        continue
+      }
+      first.push(...batch)
+      if (first.length < LOOKED_AT) continue
+      cleaner.look(first)
+      yield await clean(first)
+      first = undefined
     }
-    first.push(...batch)
-    if (first.length < LOOKED_AT) continue
+    if (!first) return
     cleaner.look(first)
     yield await clean(first)
-    first = undefined
+  } finally {
+    cleaner.close()
   }
-  if (!first) return
-  cleaner.look(first)
-  yield await clean(first)
 }
 
 /** A row fit to learn from, or the ledger's line of one that is not. */
@@ -103,6 +107,13 @@ export class Cleaner {
     }
     this.#remember(origin)
     return { origin, example, redacted, like: found?.of }
+  }
+
+  /** Gives up what lies on disk; nothing can be cleaned then. */
+  close(): void {
+    this.#finder.close()
+    this.#lines.close()
+    this.#rows.close()
   }
 
   #broken(entry: LedgerEntry): LedgerEntry {

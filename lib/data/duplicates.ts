@@ -1,5 +1,6 @@
 // Finds texts that were seen before: the same, or nearly the same.
-import { Numbers } from './numbers.js'
+import { HIGH, LOW, joined, mix, step } from './hash.js'
+import { Seen } from './seen.js'
 
 /** How alike two texts must be, by default: the share of word 5-grams that they have in common. */
 export const SIMILARITY = 0.8
@@ -7,7 +8,6 @@ export const SIMILARITY = 0.8
 const SHINGLE = 5 // words
 const BINS = 64
 const BANDS = 16
-const ROWS = BINS / BANDS
 const EMPTY = 0xffffffff
 
 export interface DuplicateOptions {
@@ -17,7 +17,7 @@ export interface DuplicateOptions {
    */
   similarity?: number
   /**
-   * The most texts that are remembered for near duplicates, about 240 bytes each; later ones are still
+   * The most texts that are remembered for near duplicates, 160 bytes each; later ones are still
    * compared with these. Default 200000.
    */
   most?: number
@@ -32,18 +32,13 @@ export interface Duplicate {
 /**
  * Near duplicates by MinHash (Broder 1997) in one permutation (Li, Owen and Zhang 2012) with optimal
  * densification (Shrivastava 2017), looked up by bands (Indyk and Motwani 1998): 64 minima in 16 bands
- * of 4. Two texts of similarity 0.8 meet in some band with probability 0.9998.
+ * of 4. Two texts of similarity 0.8 meet in some band with probability 0.9998. Where words are not
+ * parted by spaces, in Chinese, Japanese or Thai, each character counts as a word.
  */
 export class DuplicateFinder {
   readonly #similarity: number
-  readonly #most: number
-  readonly #exact = new HashTable(Float64Array)
-  readonly #bands = Array.from({ length: BANDS }, () => new HashTable(Uint32Array))
-  /** 8 bits of each minimum, of the texts that are remembered. */
-  #signatures = new Uint8Array(BINS * 1024)
-  readonly #numbers = new Numbers(Float64Array)
-  /** For each remembered text a hash of its answer. */
-  readonly #answers = new Numbers(Float64Array)
+  readonly #exact = new Seen()
+  readonly #remembered: Remembered
   /** 5-grams that so many texts share that they tell nothing: instructions, greetings, signatures. */
   #common = new Set<number>()
   readonly #minima = new Uint32Array(BINS)
@@ -51,7 +46,7 @@ export class DuplicateFinder {
 
   constructor({ similarity = SIMILARITY, most = 200_000 }: DuplicateOptions = {}) {
     this.#similarity = similarity
-    this.#most = most
+    this.#remembered = new Remembered(most)
   }
 
   /**
@@ -82,60 +77,77 @@ export class DuplicateFinder {
     // With a single shingle, alike is the same.
     if (this.#similarity >= 1 || shingles < 2) return undefined
     this.#densify()
-    const near = this.#lookUp(answerHash)
+    const near = this.#remembered.find(this.#minima, answerHash, this.#similarity)
     if (near !== undefined) return { kind: 'near', of: near }
-    if (this.#numbers.length < this.#most) this.#remember(number, answerHash)
+    this.#remembered.add(this.#minima, answerHash, number)
     return undefined
   }
 
-  #hash = 0
+  /** Gives up what lies on disk; nothing can be added then. */
+  close(): void {
+    this.#exact.close()
+  }
 
-  /** Hashes the text's words, of letters and digits in lower case, and their 5-grams. */
+  /** The hash of the text that was read last. */
+  #hash = 0
+  /** Words of it so far. */
+  #count = 0
+
+  /**
+   * Hashes a text's words, of letters and digits in lower case, and their 5-grams.
+   * @returns the number of 5-grams that are not common
+   */
   #read(text: string, see?: (shingle: number) => void): number {
-    const words = this.#words.fill(0)
+    this.#words.fill(0)
     this.#minima.fill(EMPTY)
-    let [low, high] = [0x811c9dc5, 0x9747b28c]
-    let count = 0
-    let telling = 0 // 5-grams that are not common
+    this.#count = 0
+    let [low, high] = [LOW, HIGH]
+    let telling = 0
     let word = 0
     let length = 0
-    const end = () => {
-      if (length === 0) return
-      words[count % SHINGLE] = mix(word ^ length)
-      count++
-      if (count >= SHINGLE) telling += this.#shingle(count, see)
-      word = length = 0
-    }
-    let space = true
+    let isSpaced = false // white space counts as one space, and not at all at the two ends
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i)
-      const isSpace = code <= 32 || code === 160
-      // White space counts as one space between words, and not at all at the two ends.
-      if (!isSpace) {
-        if (space && (low !== 0x811c9dc5 || high !== 0x9747b28c))
-          [low, high] = [step(low, 32), step(high, 33)]
-        ;[low, high] = [step(low, code), step(high, code + 1)]
-      }
-      space = isSpace
-      if (isSpace || isPunctuation(code)) end()
+      const letter = code < 128 ? LETTERS[code]! : wideLetter(code)
+      if (letter === SPACE) isSpaced = true
       else {
-        word = step(word, code < 128 ? lower(code) : code)
+        if (isSpaced && low !== LOW) {
+          low = step(low, 32)
+          high = step(high, 33)
+        }
+        isSpaced = false
+        low = step(low, code)
+        high = step(high, code + 1)
+      }
+      const isAlone = code >= 0xe00 && isUnspaced(code)
+      if (length > 0 && (letter <= MARK || isAlone)) {
+        telling += this.#word(word ^ length, see)
+        word = length = 0
+      }
+      if (isAlone) telling += this.#word(step(0, code) ^ 1, see)
+      else if (letter > MARK) {
+        word = step(word, letter)
         length++
       }
     }
-    end()
-    this.#hash = (mix(low) & 0x1fffff) * 2 ** 32 + (mix(high) >>> 0)
+    if (length > 0) telling += this.#word(word ^ length, see)
+    this.#hash = joined(low, high)
     return telling
   }
 
-  #shingle(count: number, see?: (shingle: number) => void): number {
-    let hash = 0
-    for (let i = 0; i < SHINGLE; i++) hash = step(hash, this.#words[(count + i) % SHINGLE]!)
-    hash = mix(hash)
-    see?.(hash)
-    if (this.#common.has(hash)) return 0
-    const bin = hash >>> 26
-    const value = hash & 0x3ffffff
+  /** Takes a word, and the 5-gram that ends with it. */
+  #word(hash: number, see?: (shingle: number) => void): number {
+    const words = this.#words
+    words[this.#count++ % SHINGLE] = mix(hash)
+    const count = this.#count
+    if (count < SHINGLE) return 0
+    let shingle = 0
+    for (let i = 0; i < SHINGLE; i++) shingle = step(shingle, words[(count + i) % SHINGLE]!)
+    shingle = mix(shingle)
+    see?.(shingle)
+    if (this.#common.has(shingle)) return 0
+    const bin = shingle >>> 26
+    const value = shingle & 0x3ffffff
     if (value < this.#minima[bin]!) this.#minima[bin] = value
     return 1
   }
@@ -153,103 +165,117 @@ export class DuplicateFinder {
       minima[bin] = filled[from]!
     }
   }
+}
 
-  #band(band: number): number {
-    let hash = band
-    for (let row = 0; row < ROWS; row++) hash = step(hash, this.#minima[band * ROWS + row]!)
-    return mix(hash) >>> 0
-  }
+/**
+ * Texts to compare others with. Of each, 8 bits of every minimum are kept; those of a band are one
+ * word, by which tables find texts that have the same.
+ */
+class Remembered {
+  #count = 0
+  #bytes = new Uint8Array(0)
+  #words = new Uint32Array(0)
+  /** What each text is called, and a hash of its answer. */
+  #numbers = new Uint32Array(0)
+  #answers = new Float64Array(0)
+  /** For each band places by the hash of its word, with one more than a text; 0 for a free place. */
+  #tables: Uint32Array[] = []
+  readonly #own = new Uint32Array(BANDS)
+  readonly #ownBytes = new Uint8Array(this.#own.buffer)
 
-  #lookUp(answer: number): number | undefined {
+  constructor(private readonly most: number) {}
+
+  /** What a text with these minima and this answer is nearly the same as. */
+  find(minima: Uint32Array, answer: number, similarity: number): number | undefined {
+    if (this.#count === 0) return undefined
+    this.#take(minima)
     for (let band = 0; band < BANDS; band++) {
-      const candidate = this.#bands[band]!.get(this.#band(band))
-      if (candidate === undefined || this.#answers.get(candidate) !== answer) continue
+      const table = this.#tables[band]!
+      const candidate = table[this.#place(band, this.#own[band]!)]! - 1
+      if (candidate < 0 || this.#answers[candidate] !== answer) continue
       let equal = 0
       for (let bin = 0; bin < BINS; bin++)
-        if (this.#signatures[candidate * BINS + bin] === (this.#minima[bin]! & 0xff)) equal++
-      if (equal >= this.#similarity * BINS) return this.#numbers.get(candidate)
+        if (this.#bytes[candidate * BINS + bin] === this.#ownBytes[bin]) equal++
+      if (equal >= similarity * BINS) return this.#numbers[candidate]
     }
     return undefined
   }
 
-  #remember(number: number, answer: number): void {
-    const at = this.#numbers.length
-    if (at * BINS === this.#signatures.length) {
-      const larger = new Uint8Array(2 * this.#signatures.length)
-      larger.set(this.#signatures)
-      this.#signatures = larger
+  /** Remembers a text, while there are fewer than most. */
+  add(minima: Uint32Array, answer: number, number: number): void {
+    if (this.#count >= this.most) return
+    if (this.#count === this.#numbers.length) this.#grow()
+    this.#take(minima)
+    const text = this.#count++
+    this.#words.set(this.#own, text * BANDS)
+    this.#numbers[text] = number
+    this.#answers[text] = answer
+    this.#enter(text)
+  }
+
+  #take(minima: Uint32Array): void {
+    this.#ownBytes.set(minima) // modulo 256
+  }
+
+  #enter(text: number): void {
+    for (let band = 0; band < BANDS; band++) {
+      const at = this.#place(band, this.#words[text * BANDS + band]!)
+      this.#tables[band]![at] ||= text + 1
     }
-    this.#numbers.push(number)
-    this.#answers.push(answer)
-    for (let bin = 0; bin < BINS; bin++)
-      this.#signatures[at * BINS + bin] = this.#minima[bin]! & 0xff
-    for (let band = 0; band < BANDS; band++) this.#bands[band]!.getOrSet(this.#band(band), at)
-  }
-}
-
-/** One step of FNV-1a on 32 bits. */
-function step(hash: number, value: number): number {
-  return Math.imul(hash ^ value, 0x01000193)
-}
-
-/** The finalizer of MurmurHash3: every bit of the input reaches every bit of the result. */
-function mix(hash: number): number {
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return hash ^ (hash >>> 16)
-}
-
-function lower(code: number): number {
-  return code >= 65 && code <= 90 ? code + 32 : code
-}
-
-function isPunctuation(code: number): boolean {
-  return code < 128 && !(code >= 48 && code <= 57) && !(lower(code) >= 97 && lower(code) <= 122)
-}
-
-/** Integers to integers below 2^32 - 1, in typed arrays: some 10 bytes an entry, where a Map takes 50. */
-class HashTable {
-  #keys: Float64Array | Uint32Array
-  /** One more than each value; 0 for a free place. */
-  #values = new Uint32Array(1024)
-  #size = 0
-
-  /** @param type that holds the keys: below 2^53, or below 2^32 */
-  constructor(private readonly type: typeof Float64Array | typeof Uint32Array) {
-    this.#keys = new type(1024)
   }
 
-  get(key: number): number | undefined {
-    const value = this.#values[this.#place(key)]!
-    return value === 0 ? undefined : value - 1
-  }
-
-  /** The value of a key; when there is none, sets it and returns undefined. */
-  getOrSet(key: number, value: number): number | undefined {
-    const at = this.#place(key)
-    if (this.#values[at] !== 0) return this.#values[at]! - 1
-    this.#keys[at] = key
-    this.#values[at] = value + 1
-    if (++this.#size > 0.8 * this.#values.length) this.#grow()
-    return undefined
-  }
-
-  #place(key: number): number {
-    const mask = this.#values.length - 1
-    let at = mix((key >>> 0) ^ Math.floor(key / 2 ** 32)) & mask
-    while (this.#values[at] !== 0 && this.#keys[at] !== key) at = (at + 1) & mask
+  /** Where a word stands in the table of its band, or would. */
+  #place(band: number, word: number): number {
+    const table = this.#tables[band]!
+    const mask = table.length - 1
+    let at = mix(word + band) & mask
+    for (let text; (text = table[at]!) > 0 && this.#words[(text - 1) * BANDS + band] !== word;)
+      at = (at + 1) & mask
     return at
   }
 
   #grow(): void {
-    const [keys, values] = [this.#keys, this.#values]
-    this.#keys = new this.type(2 * keys.length)
-    this.#values = new Uint32Array(2 * values.length)
-    for (let i = 0; i < keys.length; i++) {
-      if (values[i] === 0) continue
-      const at = this.#place(keys[i]!)
-      this.#keys[at] = keys[i]!
-      this.#values[at] = values[i]!
-    }
+    const size = Math.min(this.most, Math.max(1024, 2 * this.#count))
+    const old = { words: this.#words, numbers: this.#numbers, answers: this.#answers }
+    this.#words = new Uint32Array(size * BANDS)
+    this.#words.set(old.words)
+    this.#bytes = new Uint8Array(this.#words.buffer)
+    this.#numbers = new Uint32Array(size)
+    this.#numbers.set(old.numbers)
+    this.#answers = new Float64Array(size)
+    this.#answers.set(old.answers)
+    const places = 2 ** Math.ceil(Math.log2(1.25 * size))
+    this.#tables = Array.from({ length: BANDS }, () => new Uint32Array(places))
+    for (let text = 0; text < this.#count; text++) this.#enter(text)
   }
+}
+
+/** What characters below 128 are: white space, marks between words, or letters in lower case. */
+const [SPACE, MARK] = [0, 1]
+const LETTERS = Uint8Array.from({ length: 128 }, (_, code) => {
+  if (code <= 32) return SPACE
+  const letter = String.fromCharCode(code).toLowerCase()
+  return /[a-z0-9]/.test(letter) ? letter.charCodeAt(0) : MARK
+})
+
+function wideLetter(code: number): number {
+  if (code === 0xa0 || code === 0x3000) return SPACE
+  // General punctuation, that of Chinese and Japanese, and full-width ASCII's.
+  if (code < 0x2000) return code
+  return code < 0x2070 || (code > 0x3000 && code < 0x3040) || (code > 0xff00 && code < 0xff10)
+    ? MARK
+    : code
+}
+
+/** Whether a letter belongs to a script that puts no spaces between words. */
+function isUnspaced(code: number): boolean {
+  if (code < 0x1100) return code < 0x0f00 || code >= 0x1000 // Thai and Lao, Burmese
+  if (code < 0x2e80) return code >= 0x1780 && code < 0x1800 // Khmer
+  if (code < 0xa000) return code >= 0x3040 // Kana and Han
+  // Han that takes two code units, compatibility forms, and narrow Kana
+  return (
+    (code >= 0xd840 && code < 0xd890) ||
+    (code >= 0xf900 && code < 0xfb00) ||
+    (code >= 0xff66 && code < 0xffa0)
+  )
 }

@@ -88,6 +88,7 @@ export async function encodeExamples(options: EncodeOptions): Promise<EncodedExa
     await writeFileAtomic(join(folder, RECORD), JSON.stringify(record, null, 2) + '\n')
     return await openExamples(folder)
   } finally {
+    encoder.close()
     await writer.abort()
     await ledger.abort()
   }
@@ -128,10 +129,10 @@ class Encoder {
   bytes = 0
   chats = 0
   /**
-   * The example that each clean row gave first, -1 for none: the splitter counts examples, and
-   * duplicates name rows.
+   * One more than the example that each clean row gave first, 0 for none: the splitter counts examples,
+   * and duplicates name rows.
    */
-  readonly #firsts = new Numbers(Float64Array)
+  readonly #firsts = new Numbers(Uint32Array)
   readonly #lengths: Int32Array
 
   constructor(
@@ -148,7 +149,7 @@ class Encoder {
     const { origin, example, like } = row
     const { parts, entry } = renderRow(row, this.options)
     const first = this.writer.count
-    this.#firsts.push(parts.length > 0 ? first : -1)
+    this.#firsts.push(parts.length > 0 ? first + 1 : 0)
     if (entry.reason === 'too-long' && this.options.long === 'fail')
       throw new GptloomError('ERR_DATA', `${origin.file}, line ${origin.line}: ${entry.message}`)
     await this.ledger.add(entry)
@@ -162,10 +163,16 @@ class Encoder {
       this.bytes += this.#byteLength(part, false)
       await this.writer.add({ ...part, origin: { source, line, row }, learnedBytes })
       // What one row was split into stays together, and so does what repeats it.
-      const of = i > 0 ? first : like === undefined ? -1 : this.#firsts.get(like)
+      const of = i > 0 ? first : like === undefined ? -1 : this.#firsts.get(like) - 1
       const { group, time } = example
       this.splitter.add({ group, time, ...(of >= 0 && { like: of }) })
     }
+  }
+
+  /** Gives up what lies on disk; nothing can be added then. */
+  close(): void {
+    this.splitter.close()
+    this.#firsts.close()
   }
 
   #byteLength({ tokens, learn }: Rendered, learned: boolean): number {

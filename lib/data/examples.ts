@@ -1,5 +1,5 @@
 // Prepared examples on disk: every token with whether it is learned, and the row that it came from.
-import { open, readFile, stat } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GptloomError, checkInteger } from '../errors.js'
@@ -126,12 +126,26 @@ export class ExampleWriter {
   }
 }
 
-/** What is held in memory of each example: 20 bytes. */
+/** What is known of an example besides its tokens. */
+export interface ExampleEntry {
+  origin: ExampleOrigin
+  /** Its tokens that are targets, and the bytes of the text that they stand for. */
+  learnedTokens: number
+  learnedBytes: number
+}
+
+/** Tokens to learn, and bytes of the text that they stand for. */
+export interface Learned {
+  tokens: number
+  bytes: number
+}
+
+/** What is held in memory of the examples: 3 bytes each, or 5 where some are very long. */
 interface Index {
-  offsets: Float64Array
-  lengths: Uint32Array
-  learnedTokens: Uint32Array
-  learnedBytes: Uint32Array
+  lengths: Uint16Array | Uint32Array
+  parts: Uint8Array
+  /** Of all examples of each part. */
+  learned: [Learned, Learned]
 }
 
 /** Examples that an ExampleWriter has written, any of them at any time. */
@@ -139,8 +153,8 @@ export class ExampleFile {
   private constructor(
     readonly tokens: TokenFile,
     private readonly learn: FileHandle,
+    private readonly entries: FileHandle,
     private readonly index: Index,
-    private readonly parts: Uint8Array,
     private readonly path: (extension: string) => string,
   ) {}
 
@@ -149,16 +163,20 @@ export class ExampleFile {
     const path = (extension: string) => join(folder, `${name}.${extension}`)
     const tokens = await TokenFile.open(path('tokens'))
     const opened: FileHandle[] = []
+    const openOne = async (extension: string) => {
+      const file = await guarded(path(extension), 'open', open(path(extension), 'r'))
+      opened.push(file)
+      return file
+    }
     try {
-      const learn = await guarded(path('learn'), 'open', open(path('learn'), 'r'))
-      opened.push(learn)
+      const learn = await openOne('learn')
       const { size } = await guarded(path('learn'), 'read', learn.stat())
       if (size !== Math.ceil(tokens.count / 8)) throw damaged(path('learn'))
-      const index = await readIndex(path('index'), tokens.count)
       const parts = await guarded(path('parts'), 'read', readFile(path('parts')))
-      if (parts.length !== index.lengths.length || parts.some((part) => part > 1))
-        throw damaged(path('parts'))
-      return new ExampleFile(tokens, learn, index, parts, path)
+      if (parts.some((part) => part > 1)) throw damaged(path('parts'))
+      const entries = await openOne('index')
+      const index = await readIndex(entries, path, tokens.count, parts)
+      return new ExampleFile(tokens, learn, entries, index, path)
     } catch (error) {
       await tokens.close()
       for (const file of opened) await file.close()
@@ -178,38 +196,29 @@ export class ExampleFile {
 
   /** 0 for training, 1 for validation. */
   part(i: number): number {
-    return this.parts[i]!
+    return this.index.parts[i]!
   }
 
-  /** Tokens of example i that are targets. */
-  learnedTokens(i: number): number {
-    return this.index.learnedTokens[i]!
+  /** What all examples of a part teach. */
+  learned(part: 0 | 1): Learned {
+    return this.index.learned[part]
   }
 
-  /** Bytes of text that the learned tokens of example i stand for. */
-  learnedBytes(i: number): number {
-    return this.index.learnedBytes[i]!
-  }
-
-  /** Where example i came from. */
-  async origin(i: number): Promise<ExampleOrigin> {
-    const path = this.path('index')
-    const file = await guarded(path, 'open', open(path, 'r'))
-    try {
-      const entry = Buffer.alloc(ENTRY)
-      if ((await guarded(path, 'read', readFully(file, entry, i * ENTRY))) < ENTRY)
-        throw damaged(path)
-      const line = Number(entry.readBigUInt64LE(16))
-      return { source: entry.readUInt32LE(28), line, row: entry.readUInt32LE(24) }
-    } finally {
-      await file.close()
+  /** Where example i came from, and what it teaches. */
+  async entry(i: number): Promise<ExampleEntry> {
+    const entry = await this.#entry(i)
+    const line = Number(entry.readBigUInt64LE(16))
+    return {
+      origin: { source: entry.readUInt32LE(28), line, row: entry.readUInt32LE(24) },
+      learnedTokens: entry.readUInt32LE(32),
+      learnedBytes: entry.readUInt32LE(12),
     }
   }
 
   /** The source of every example. */
   async sources(): Promise<Uint32Array> {
     const sources = new Uint32Array(this.count)
-    await scanIndex(this.path('index'), (entry, i) => {
+    await scanIndex(this.entries, this.path('index'), (entry, i) => {
       if (i < sources.length) sources[i] = entry.readUInt32LE(28)
     })
     return sources
@@ -218,7 +227,7 @@ export class ExampleFile {
   /** The tokens of example i, and which of them are learned. */
   async read(i: number): Promise<Rendered> {
     const length = this.length(i)
-    const first = this.index.offsets[i]!
+    const first = Number((await this.#entry(i)).readBigUInt64LE(0))
     const bits = new Uint8Array(Math.floor((first + length + 7) / 8) - Math.floor(first / 8))
     const learn = new Uint8Array(length)
     const path = this.path('learn')
@@ -237,42 +246,62 @@ export class ExampleFile {
   async close(): Promise<void> {
     await this.tokens.close()
     await this.learn.close()
+    await this.entries.close()
+  }
+
+  async #entry(i: number): Promise<Buffer> {
+    const path = this.path('index')
+    const entry = Buffer.alloc(ENTRY)
+    if ((await guarded(path, 'read', readFully(this.entries, entry, i * ENTRY))) < ENTRY)
+      throw damaged(path)
+    return entry
   }
 }
 
 /** Reads the index, checking that the examples lie one after another and cover the tokens. */
-async function readIndex(path: string, tokens: number): Promise<Index> {
-  const { size } = await guarded(path, 'read', stat(path))
+async function readIndex(
+  file: FileHandle,
+  pathOf: (extension: string) => string,
+  tokens: number,
+  parts: Uint8Array,
+): Promise<Index> {
+  const path = pathOf('index')
+  const { size } = await guarded(path, 'read', file.stat())
   const count = size / ENTRY
   if (!Number.isInteger(count) || count > 2 ** 31) throw damaged(path)
-  const lengths = new Uint32Array(count)
-  const [learnedTokens, learnedBytes] = [new Uint32Array(count), new Uint32Array(count)]
-  const offsets = new Float64Array(count)
+  if (count !== parts.length) throw damaged(pathOf('parts'))
+  let lengths: Index['lengths'] = new Uint16Array(count)
+  const learned: Index['learned'] = [
+    { tokens: 0, bytes: 0 },
+    { tokens: 0, bytes: 0 },
+  ]
   let next = 0
-  const read = await scanIndex(path, (entry, i) => {
+  const read = await scanIndex(file, path, (entry, i) => {
     if (i >= count || Number(entry.readBigUInt64LE(0)) !== next) throw damaged(path)
-    offsets[i] = next
-    next += lengths[i] = entry.readUInt32LE(8)
-    learnedBytes[i] = entry.readUInt32LE(12)
-    learnedTokens[i] = entry.readUInt32LE(32)
+    const length = entry.readUInt32LE(8)
+    if (length > 0xffff && lengths instanceof Uint16Array) lengths = Uint32Array.from(lengths)
+    lengths[i] = length
+    next += length
+    const part = learned[parts[i]!]!
+    part.bytes += entry.readUInt32LE(12)
+    part.tokens += entry.readUInt32LE(32)
   })
   if (read !== count || next !== tokens) throw damaged(path)
-  return { offsets, lengths, learnedTokens, learnedBytes }
+  return { lengths, parts, learned }
 }
 
 /** Shows every entry of an index; returns how many there are. */
-async function scanIndex(path: string, see: (entry: Buffer, i: number) => void): Promise<number> {
-  const file = await guarded(path, 'open', open(path, 'r'))
-  try {
-    const piece = Buffer.alloc(ENTRY * 4096)
-    let count = 0
-    for (;;) {
-      const read = await guarded(path, 'read', readFully(file, piece, count * ENTRY))
-      for (let at = 0; at + ENTRY <= read; at += ENTRY) see(piece.subarray(at, at + ENTRY), count++)
-      if (read < piece.length) return count
-    }
-  } finally {
-    await file.close()
+async function scanIndex(
+  file: FileHandle,
+  path: string,
+  see: (entry: Buffer, i: number) => void,
+): Promise<number> {
+  const piece = Buffer.alloc(ENTRY * 4096)
+  let count = 0
+  for (;;) {
+    const read = await guarded(path, 'read', readFully(file, piece, count * ENTRY))
+    for (let at = 0; at + ENTRY <= read; at += ENTRY) see(piece.subarray(at, at + ENTRY), count++)
+    if (read < piece.length) return count
   }
 }
 

@@ -1,23 +1,61 @@
-/** A growing list of numbers in blocks of typed arrays: it is never copied, and takes no more than it holds. */
+import { Scratch } from './scratch.js'
+
+const BLOCK = 1 << 16
+
+/** A growing list of numbers: all but the last ones are on disk. */
 export class Numbers {
   length = 0
-  readonly #blocks: (Uint32Array | Float64Array)[] = []
+  #block: Uint32Array | Float64Array
+  readonly #one: Uint32Array | Float64Array
+  readonly #file = new Scratch()
 
-  constructor(private readonly type: typeof Uint32Array | typeof Float64Array) {}
+  constructor(private readonly type: typeof Uint32Array | typeof Float64Array) {
+    this.#block = new type(1024)
+    this.#one = new type(1)
+  }
 
   push(value: number): void {
-    if (this.length % BLOCK === 0) this.#blocks.push(new this.type(BLOCK))
-    this.set(this.length++, value)
+    const at = this.length++ % BLOCK
+    if (at === 0 && this.length > 1) this.#file.append(bytesOf(this.#block))
+    if (at === this.#block.length) this.#grow()
+    this.#block[at] = value
   }
 
   get(index: number): number {
-    return this.#blocks[index >>> SHIFT]![index & (BLOCK - 1)]!
+    const first = this.#first
+    if (index >= first) return this.#block[index - first]!
+    this.#file.read(bytesOf(this.#one), index * this.type.BYTES_PER_ELEMENT)
+    return this.#one[0]!
   }
 
-  set(index: number, value: number): void {
-    this.#blocks[index >>> SHIFT]![index & (BLOCK - 1)] = value
+  /** Shows all numbers in their order. */
+  forEach(see: (value: number, index: number) => void): void {
+    const block = new this.type(this.#first > 0 ? BLOCK : 0)
+    let index = 0
+    while (index < this.#first) {
+      this.#file.read(bytesOf(block), index * this.type.BYTES_PER_ELEMENT)
+      for (const value of block) see(value, index++)
+    }
+    for (let at = 0; index < this.length; at++) see(this.#block[at]!, index++)
+  }
+
+  /** Gives up the disk space; the list is of no use then. */
+  close(): void {
+    this.#file.close()
+  }
+
+  #grow(): void {
+    const larger = new this.type(Math.min(BLOCK, 4 * this.#block.length))
+    larger.set(this.#block)
+    this.#block = larger
+  }
+
+  /** The index of the first number in memory. */
+  get #first(): number {
+    return this.length === 0 ? 0 : this.length - 1 - ((this.length - 1) % BLOCK)
   }
 }
 
-const SHIFT = 14
-const BLOCK = 1 << SHIFT
+function bytesOf(numbers: Uint32Array | Float64Array): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)
+}

@@ -27,11 +27,14 @@ export interface Mixed {
   weight?: number
 }
 
+/** The windows of one source, their members being examples. */
 interface Source extends Packing {
-  examples: Uint32Array
   /** Windows that it gives to an epoch. */
   share: number
 }
+
+/** Examples that are packed together. */
+const AT_ONCE = 1 << 17
 
 // Keeps these streams of random numbers apart from others of the same seed: 'pack' in ASCII.
 const STREAM = 0x7061636b
@@ -70,8 +73,8 @@ export class PackedLoader implements BatchSource {
     this.#filler = options.filler ?? 0
     this.#sources = sources.flatMap(({ examples, weight = 1 }) => {
       if (examples.length === 0) return []
-      const packing = pack(this.#places(examples), this.#context)
-      return [{ ...packing, examples, share: Math.max(1, Math.round(weight * packing.count)) }]
+      const packing = this.#pack(examples)
+      return [{ ...packing, share: Math.max(1, Math.round(weight * packing.count)) }]
     })
     this.windowsPerEpoch = this.#sources.reduce((sum, { share }) => sum + share, 0)
     if (this.windowsPerEpoch === 0)
@@ -104,17 +107,23 @@ export class PackedLoader implements BatchSource {
    * @param limitTokens when there are more, this many places in windows spaced evenly
    */
   async *windows(limitTokens = Infinity): AsyncGenerator<Batch, void, void> {
-    const all = this.#sources.flatMap((source) =>
-      Array.from({ length: source.count }, (_, window) => ({ source, window })),
-    )
+    const all = this.#sources.reduce((sum, source) => sum + source.count, 0)
     const most = Math.max(1, Math.floor(limitTokens / this.#context))
-    const count = Math.min(all.length, most)
+    const count = Math.min(all, most)
     for (let first = 0; first < count; first += this.#batch) {
       yield await this.#load((row) => {
         const i = first + row
-        return i < count ? all[Math.floor((i * all.length) / count)]! : null
+        return i < count ? this.#window(Math.floor((i * all) / count)) : null
       })
     }
+  }
+
+  #window(window: number): { source: Source; window: number } | null {
+    for (const source of this.#sources) {
+      if (window < source.count) return { source, window }
+      window -= source.count
+    }
+    return null
   }
 
   #training(index: number): Promise<Batch> {
@@ -142,14 +151,39 @@ export class PackedLoader implements BatchSource {
     return permute(index, n, [random.word(), random.word()])
   }
 
-  #places(examples: Uint32Array): Uint32Array {
-    return examples.map((example) => {
-      // The last token is only a target.
-      const places = this.file.length(example) - 1
-      if (places >= 1 && places <= this.#context) return places
-      const what = `example ${example} has ${places + 1} tokens`
-      throw new GptloomError('ERR_DATA', `${what}, expected 2 to ${this.#context + 1}`)
-    })
+  /**
+   * Packs so many examples at a time that memory does not grow with their number, but for 4 bytes each
+   * and 4 a window; more would not pack better.
+   */
+  #pack(examples: Uint32Array): Packing {
+    const members = new Uint32Array(examples.length)
+    const offsets: Uint32Array[] = []
+    let [count, padding] = [0, 0]
+    for (let first = 0; first < examples.length; first += AT_ONCE) {
+      const some = examples.subarray(first, first + AT_ONCE)
+      const packing = pack(some.map(this.#places), this.#context)
+      packing.members.forEach((member, i) => (members[first + i] = some[member]!))
+      offsets.push(packing.offsets.subarray(0, packing.count).map((offset) => first + offset))
+      count += packing.count
+      padding += packing.padding
+    }
+    const all = new Uint32Array(count + 1)
+    let at = 0
+    for (const some of offsets) {
+      all.set(some, at)
+      at += some.length
+    }
+    all[count] = examples.length
+    return { count, offsets: all, members, padding }
+  }
+
+  /** Places that an example takes. */
+  readonly #places = (example: number): number => {
+    // The last token is only a target.
+    const places = this.file.length(example) - 1
+    if (places >= 1 && places <= this.#context) return places
+    const what = `example ${example} has ${places + 1} tokens`
+    throw new GptloomError('ERR_DATA', `${what}, expected 2 to ${this.#context + 1}`)
   }
 
   /** Reads one batch; `choose` gives the window of each row, null for none. */
@@ -163,9 +197,9 @@ export class PackedLoader implements BatchSource {
       const chosen = choose(row)
       if (!chosen) return
       const { source, window } = chosen
-      const { offsets, members, examples } = source
+      const { offsets, members } = source
       const inside = members.subarray(offsets[window], offsets[window + 1])
-      const read = await Promise.all(Array.from(inside, (i) => this.file.read(examples[i]!)))
+      const read = await Promise.all(Array.from(inside, (i) => this.file.read(i)))
       let at = 0
       for (const { tokens: ids, learn } of read) {
         const begin = at

@@ -318,12 +318,16 @@ async function* examples(
         )
   const cleaner = new Cleaner({ scrub, duplicates: 'keep' })
   let count = 0
-  for await (const batch of readBatches(data, read)) {
-    for (const row of batch) {
-      if (count++ >= limit) return
-      const clean = await cleaner.clean(row)
-      yield 'example' in clean ? clean.example : undefined
+  try {
+    for await (const batch of readBatches(data, read)) {
+      for (const row of batch) {
+        if (count++ >= limit) return
+        const clean = await cleaner.clean(row)
+        yield 'example' in clean ? clean.example : undefined
+      }
     }
+  } finally {
+    cleaner.close()
   }
 }
 

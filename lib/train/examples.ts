@@ -31,7 +31,7 @@ import {
 } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { cacheEntry, copyPrepared } from './cache.js'
-import type { Corpus, Cut, Emit, Part, Source } from './corpus.js'
+import type { Corpus, Cut, Emit, Source } from './corpus.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
 import { presetTokenizer, sizeFor } from './vocabulary.js'
@@ -114,8 +114,8 @@ export class ExampleSource implements Source {
       const train = new PackedLoader(file, shares, { ...common, micros: settings.accumulate })
       const validation = new PackedLoader(file, [{ examples: examplesOf(file, 1) }], common)
       return {
-        train: Object.assign(train, sizes(file, 0)),
-        validation: Object.assign(validation, sizes(file, 1)),
+        train: Object.assign(train, file.learned(0)),
+        validation: Object.assign(validation, file.learned(1)),
         documents: file.count,
         ledger,
         padding: train.padding,
@@ -267,15 +267,9 @@ function sourcesOf({ data, weights }: Settings, shares: readonly Mixed[]): Corpu
 }
 
 function examplesOf(file: ExampleFile, part: number): Uint32Array {
-  return Uint32Array.from({ length: file.count }, (_, i) => i).filter((i) => file.part(i) === part)
-}
-
-function sizes(file: ExampleFile, part: number): Pick<Part, 'tokens' | 'bytes'> {
-  let [tokens, bytes] = [0, 0]
-  for (let i = 0; i < file.count; i++) {
-    if (file.part(i) !== part) continue
-    tokens += file.learnedTokens(i)
-    bytes += file.learnedBytes(i)
-  }
-  return { tokens, bytes }
+  let [count, at] = [0, 0]
+  for (let i = 0; i < file.count; i++) if (file.part(i) === part) count++
+  const examples = new Uint32Array(count)
+  for (let i = 0; i < file.count; i++) if (file.part(i) === part) examples[at++] = i
+  return examples
 }

@@ -114,14 +114,15 @@ test('every example can be traced back to its row, and its learned tokens are th
   const { file, sources, entries } = await prepare(toRows(examples))
   assert.is(file.count, 40)
   for (let i = 0; i < file.count; i++) {
-    const { source, line, row } = await file.origin(i)
+    const { origin: from, learnedBytes } = await file.entry(i)
+    const { source, line, row } = from
     assert.equal({ file: sources[source], line, row }, origin(row))
     assert.is(entries[row - 1]!.row, row)
     const { tokens, learn } = await file.read(i)
     const wanted = examples[row - 1]!
     const answer = wanted.kind === 'chat' ? wanted.messages[1]!.content : ''
     assert.is(tokenizer.decode(tokens.filter((_, t) => learn[t])), `${answer}<|im_end|>`)
-    assert.is(file.learnedBytes(i), Buffer.byteLength(answer))
+    assert.is(learnedBytes, Buffer.byteLength(answer))
   }
   await file.close()
 })
@@ -138,7 +139,7 @@ test('duplicates that are kept stand on one side of the split, and so do groups 
   const note = (key: string, part: number) =>
     sides.set(key, (sides.get(key) ?? new Set()).add(part))
   for (let i = 0; i < file.count; i++) {
-    const { row } = await file.origin(i)
+    const { row } = (await file.entry(i)).origin
     const example = examples[row - 1]!
     note(`row ${row}`, file.part(i))
     note(`text ${JSON.stringify({ ...example, group: undefined })}`, file.part(i))
