@@ -3,12 +3,8 @@ import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import { Template } from '@huggingface/jinja'
 import { gpt2Tokenizer } from '../../lib/tokenizer/index.js'
-import {
-  chatTemplate,
-  chatml,
-  encodeSegments,
-  plainTemplate,
-} from '../../lib/tokenizer/template.js'
+import { chatTemplate } from '../../lib/tokenizer/jinja.js'
+import { chatml, encodeSegments, plainTemplate } from '../../lib/tokenizer/template.js'
 import type { ChatMessage, ChatTemplate, Segment } from '../../lib/tokenizer/template.js'
 
 const END = '<|endoftext|>'
@@ -121,6 +117,124 @@ test("a model's own template: its masks, its end of a turn, its prompt", async (
     '<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nCapital of France?<|im_end|>\n' +
       '<|im_start|>assistant\n',
   )
+})
+
+/** Templates in the manner of those that models come with. */
+const manners: Record<string, string> = {
+  'headers, trimmed':
+    "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n\n' + m['content'] | trim " +
+    "+ '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n\n' }}{% endif %}",
+  'the system within the first turn, and alternating roles':
+    "{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}" +
+    "{% set rest = messages[1:] %}{% else %}{% set first = '' %}{% set rest = messages %}{% endif %}" +
+    "{% for m in rest %}{% if (m['role'] == 'assistant') != (loop.index0 % 2 == 1) %}" +
+    "{{ raise_exception('roles must alternate') }}{% endif %}{% if m['role'] == 'assistant' %}" +
+    "{{ ' ' + m['content'].strip() + eos_token }}{% else %}{{ '[INST] ' }}{% if loop.index0 == 0 %}" +
+    "{{ first }}{% endif %}{{ m['content'].strip() + ' [/INST]' }}{% endif %}{% endfor %}",
+  'thoughts only in the last answer':
+    "{% for m in messages %}{% set said = m['content'] %}{% if m['role'] == 'assistant' %}" +
+    "{% if not loop.last and '</think>' in said %}{% set said = said.split('</think>')[-1] %}{% endif %}" +
+    "{% endif %}{{ '<|im_start|>' + m['role'] + '\n' + said + '<|im_end|>\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+  'a remark in every third answer':
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% if m['role'] == 'assistant' and " +
+    "loop.index0 % 3 == 0 %}{{ '(third) ' }}{% endif %}{{ m['content'] + '<|im_end|>\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+  'what was said in capitals':
+    "{% for m in messages %}{{ '<|im_start|>' + m['content'] | upper + '<|im_end|>' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '<|im_start|>' }}{% endif %}",
+}
+manners.own = own
+
+/** What is learned by the definition: each answer by two renderings of what leads to it. */
+function byDefinition(source: string, messages: readonly ChatMessage[]): string {
+  const engine = new Template(source)
+  const render = (count: number, prompt: boolean) =>
+    engine.render({
+      messages: messages.slice(0, count),
+      add_generation_prompt: prompt,
+      bos_token: '',
+      eos_token: END,
+    })
+  const whole = render(messages.length, false)
+  let all = ''
+  for (const [i, { role, learn = true }] of messages.entries()) {
+    if (role !== 'assistant' || !learn) continue
+    const [before, after] = [render(i, true), render(i + 1, false)]
+    if (!after.startsWith(before) || !whole.startsWith(after)) return 'refused'
+    all += after.slice(before.length).replace(/(?<=<\|(?:im_end|endoftext)\|>)\s+$/, '')
+  }
+  return all
+}
+
+test('long conversations: the same is learned as by rendering up to every answer', () => {
+  const said = fc.oneof(
+    fc.constantFrom(
+      '',
+      ' ',
+      'Yes.',
+      ' no ',
+      'Hm</think>Yes.',
+      'So</think>No.',
+      '[INST]',
+      'ß',
+      '\n',
+      '\u{e000}',
+    ),
+    fc.string(),
+  )
+  const turns = fc.array(fc.tuple(said, said, fc.boolean()), { maxLength: 7 })
+  let [same, refused] = [0, 0]
+  for (const [name, source] of Object.entries(manners))
+    fc.assert(
+      fc.property(turns, fc.option(said), (turns, first) => {
+        const messages: ChatMessage[] = turns.flatMap(([asked, answer, learn]) => [
+          { role: 'user', content: asked },
+          { role: 'assistant', content: answer, learn },
+        ])
+        if (first !== null) messages.unshift({ role: 'system', content: first })
+        if (messages.length === 0) return
+        const template = chatTemplate(source, vocabulary)
+        let got: string
+        try {
+          got = learned(template.render(messages))
+        } catch (error) {
+          assert.match((error as Error).message, /changes what came before/)
+          got = 'refused'
+        }
+        assert.is(got, byDefinition(source, messages), name)
+        got === 'refused' ? refused++ : same++
+      }),
+      { numRuns: 100 },
+    )
+  assert.ok(same > 300 && refused > 2, `${same} the same, ${refused} refused`)
+})
+
+test('a conversation of 400 turns takes a few renderings, not two for each answer', () => {
+  const messages: ChatMessage[] = Array.from({ length: 800 }, (_, i) => {
+    return { role: i % 2 ? 'assistant' : 'user', content: `message ${i} ` }
+  })
+  const original = Template.prototype.render
+  let renderings = 0
+  Template.prototype.render = function (items) {
+    renderings++
+    return original.call(this, items)
+  }
+  try {
+    for (const source of [own, chatml.source + '{# own #}', Object.values(manners)[1]!]) {
+      const template = chatTemplate(source, vocabulary)
+      renderings = 0
+      const expected = messages.filter((_, i) => i % 2).map(({ content }) => content.trim())
+      const words = learned(template.render(messages)).split(/\s*<\|\w+\|>\s*/)
+      assert.equal(
+        words.slice(0, -1).map((word) => word.trim()),
+        expected,
+      )
+      assert.ok(renderings <= 10, `${renderings} renderings`)
+    }
+  } finally {
+    Template.prototype.render = original
+  }
 })
 
 test('templates that cannot be used say so', async () => {
