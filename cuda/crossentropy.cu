@@ -2,7 +2,8 @@
 //
 // Maths: m = max x, S = sum exp(x - m); loss = log S + m - x[target]; dx = exp(x - m) / S - [i =
 //   target], the gradient of the sum of losses. A row with a negative target is ignored: its loss
-//   and gradient are 0.
+//   and gradient are 0. With label smoothing e the target keeps 1 - e, and e / V goes to each:
+//   loss = log S + (1 - e) (m - x[target]) + e mean (m - x), and both are taken off dx.
 // Layout: rows of V elements of any alignment: 16 bytes a lane, in whole sectors of 32, between a
 //   head and a tail of single elements; dlogits lies against 16 bytes as logits does, or is written
 //   element by element.
@@ -101,7 +102,7 @@ __device__ inline float exponential(float x) {
 template <class T, int threads>
 __device__ void crossentropy(const CrossentropyTask& task) {
   extern __shared__ uint4 kept[];
-  __shared__ float maxima[threads / 32], totals[threads / 32];
+  __shared__ float maxima[threads / 32], totals[threads / 32], depths[threads / 32];
   const int64_t i = blockIdx.x;
   if (task.count && task.offset + i >= *task.count) return;
   const int64_t row = task.index ? task.index[task.offset + i] : i;
@@ -132,17 +133,30 @@ __device__ void crossentropy(const CrossentropyTask& task) {
     for (int j = 0; j < width.value; j++) sum += exponential(values[j] - top);
   });
   sum = block_sum(sum, totals);
-  if (threadIdx.x == 0) task.losses[row] = logf(sum) + (top - at_target);
+  const float keep = 1 - task.smoothing, spread = task.spread;
+  float depth = 0;
+  if (task.smoothing > 0) {
+    elements.each([&](const auto& values, int, auto width) {
+#pragma unroll
+      for (int j = 0; j < width.value; j++) depth += top - values[j];
+    });
+    depth = block_sum(depth, depths);
+  }
+  if (threadIdx.x == 0) {
+    task.losses[row] = logf(sum) + keep * (top - at_target) + spread * depth;
+  }
   if (!dx) return;
   const float scale = 1 / sum;
   const bool alike = (reinterpret_cast<uintptr_t>(x) - reinterpret_cast<uintptr_t>(dx)) % 16 == 0;
   elements.each([&](const auto& values, int first, auto width) {
     float gradient[width.value];
 #pragma unroll
-    for (int j = 0; j < width.value; j++) gradient[j] = exponential(values[j] - top) * scale;
+    for (int j = 0; j < width.value; j++) {
+      gradient[j] = fmaf(exponential(values[j] - top), scale, -spread);
+    }
     if (target >= first && target < first + width.value) {
 #pragma unroll
-      for (int j = 0; j < width.value; j++) gradient[j] -= first + j == target ? 1.0f : 0.0f;
+      for (int j = 0; j < width.value; j++) gradient[j] -= first + j == target ? keep : 0.0f;
     }
     if (alike) {
       store(dx + first, gradient);

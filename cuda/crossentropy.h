@@ -21,6 +21,7 @@ struct CrossentropyTask {
   int32_t V;
   int32_t offset;  // with index: the first of these rows
   int32_t kept;    // times 16 bytes that each thread keeps in shared memory besides
+  float smoothing, spread;  // label smoothing, and that over V
 };
 
 }  // namespace gptloom::cuda

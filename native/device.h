@@ -103,9 +103,10 @@ class Device {
   virtual void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
                                 int64_t past) = 0;
 
-  virtual void crossentropy(Array losses, Array dlogits, Array logits, Array targets) = 0;
+  virtual void crossentropy(Array losses, Array dlogits, Array logits, Array targets,
+                            float smoothing) = 0;
   virtual void linear_crossentropy(Array losses, Array dx, Array dweight, Array x, Array weight,
-                                   Array targets) = 0;
+                                   Array targets, float smoothing) = 0;
 
   // One step over all tensors; see native/cpu/ops.h for the arithmetic. A bfloat16 parameter has a
   // float32 master, which holds the exact weights; for others that is left out.

@@ -172,7 +172,7 @@ function softmax(x: Numbers): Float64Array {
 }
 
 /** The sum over rows of log(sum of exp(logits)) - logits[target], where the target is not negative. */
-export function crossEntropy(logits: Numbers, targets: Numbers): number {
+export function crossEntropy(logits: Numbers, targets: Numbers, smoothing = 0): number {
   const V = logits.length / targets.length
   let loss = 0
   for (let row = 0; row < targets.length; row++) {
@@ -181,16 +181,24 @@ export function crossEntropy(logits: Numbers, targets: Numbers): number {
     for (let v = 0; v < V; v++) most = Math.max(most, logits[row * V + v]!)
     let sum = 0
     for (let v = 0; v < V; v++) sum += Math.exp(logits[row * V + v]! - most)
-    loss += Math.log(sum) + most - logits[row * V + targets[row]!]!
+    const cost = (v: number) => Math.log(sum) + most - logits[row * V + v]!
+    loss += (1 - smoothing) * cost(targets[row]!)
+    for (let v = 0; smoothing > 0 && v < V; v++) loss += (smoothing / V) * cost(v)
   }
   return loss
 }
 
 /** crossEntropy(x weight^T, targets). */
-export function linearCrossEntropy(x: Numbers, weight: Numbers, targets: Numbers): number {
+export function linearCrossEntropy(
+  x: Numbers,
+  weight: Numbers,
+  targets: Numbers,
+  smoothing = 0,
+): number {
   const M = targets.length
   const K = x.length / M
-  return crossEntropy(matmul(x, weight, { M, N: weight.length / K, K, transposeB: true }), targets)
+  const logits = matmul(x, weight, { M, N: weight.length / K, K, transposeB: true })
+  return crossEntropy(logits, targets, smoothing)
 }
 
 export function sum(x: Numbers): number {

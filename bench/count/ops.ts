@@ -235,7 +235,7 @@ function crossentropy(dtype: Dtype): CountedOp {
       const [dx, dweight] = [make.full([rows, 32]), make.full([V, 32], 'float32')]
       const [losses, targets] = [make.full([rows], 'float32'), make.integers([rows], V)]
       const { native } = make.device
-      return () => native.linearCrossentropy(losses, dx, dweight, x, weight, targets)
+      return () => native.linearCrossentropy(losses, dx, dweight, x, weight, targets, 0)
     },
   }
 }

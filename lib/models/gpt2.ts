@@ -23,6 +23,8 @@ export interface ForwardOptions {
    * Default 0.
    */
   noise?: number
+  /** Of loss(): label smoothing, see crossEntropy(). Default 0. */
+  smoothing?: number
   /** Keep only each block's input and compute the rest again in the backward pass. Default false. */
   recompute?: boolean
 }
@@ -227,7 +229,7 @@ export class GPT2 extends Module {
    * @returns [1]
    */
   loss(tokens: Tensor, targets: Tensor, options: ForwardOptions = {}): Tensor {
-    return linearCrossEntropy(this.forward(tokens, options), this.#head, targets)
+    return linearCrossEntropy(this.forward(tokens, options), this.#head, targets, options)
   }
 
   /** Logits [..., V] from hidden states [..., C]. */

@@ -117,8 +117,16 @@ export interface NativeDevice {
     accumulate: boolean,
   ): void
   attentionCached(out: T, kCache: T, vCache: T, qkv: T, heads: number, past: number): void
-  crossentropy(losses: T, dlogits: Optional, logits: T, targets: T): void
-  linearCrossentropy(losses: T, dx: Optional, dweight: Optional, x: T, weight: T, targets: T): void
+  crossentropy(losses: T, dlogits: Optional, logits: T, targets: T, smoothing: number): void
+  linearCrossentropy(
+    losses: T,
+    dx: Optional,
+    dweight: Optional,
+    x: T,
+    weight: T,
+    targets: T,
+    smoothing: number,
+  ): void
   adamw(
     params: T[],
     gradients: T[],

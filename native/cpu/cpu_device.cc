@@ -238,21 +238,22 @@ class CpuDevice final : public Device {
          {out, k_cache, qkv});
   }
 
-  void crossentropy(Array losses, Array dlogits, Array logits, Array targets) override {
+  void crossentropy(Array losses, Array dlogits, Array logits, Array targets,
+                    float smoothing) override {
     push("crossentropy",
          [=] {
            cpu::crossentropy(context_, losses.f32(), dlogits.f32(), logits.f32(), targets.i32(),
-                             losses.count(), logits.shape[-1]);
+                             losses.count(), logits.shape[-1], smoothing);
          },
          {logits, targets});
   }
   void linear_crossentropy(Array losses, Array dx, Array dweight, Array x, Array weight,
-                           Array targets) override {
+                           Array targets, float smoothing) override {
     push("linear crossentropy",
          [=] {
            cpu::linear_crossentropy(context_, losses.f32(), dx.f32(), dweight.f32(), x.f32(),
                                     weight.f32(), targets.i32(), losses.count(), weight.shape[1],
-                                    weight.shape[0]);
+                                    weight.shape[0], smoothing);
          },
          {x, weight, targets});
   }

@@ -1,5 +1,6 @@
 // Maths: loss = log sum exp(x) - x[target] for each row, and the gradient of the sum of losses,
-//   softmax(x) less one at the target.
+//   softmax(x) less one at the target; with label smoothing e, instead of x[target] and that one,
+//   (1 - e) of them and e times the mean of the row.
 // Plan: crossentropy: a row is a task. linear_crossentropy: the rows that have a target are taken a
 //   chunk at a time; logits = x weight^T, the rows in place, dx = dlogits weight, dweight +=
 //   dlogits^T x. Chunks are of equal size, as many rows as keep the logits within 64 MB, but 128 if
@@ -42,12 +43,13 @@ void split_rows(Context& context, int64_t rows, int64_t V, F&& f) {
 // x[M, K], weight[N, K] and logits[M, N] of `shape`; dweight is added to unless this is the first.
 void chunk(Context& context, float* losses, float* dx, float* dweight, float* logits,
            const float* x, const float* weight, const int32_t* targets, const Matmul& shape,
-           bool first) {
+           float smoothing, bool first) {
   const int64_t rows = shape.M, V = shape.N, C = shape.K;
   Matmul product{rows, V, C};
   product.transpose_b = true;
   matmul(context, logits, x, weight, product);
-  crossentropy(context, losses, dx || dweight ? logits : nullptr, logits, targets, rows, V);
+  crossentropy(context, losses, dx || dweight ? logits : nullptr, logits, targets, rows, V,
+               smoothing);
   if (dx) matmul(context, dx, logits, weight, Matmul{rows, C, V});
   if (!dweight) return;
   product = Matmul{V, C, rows};
@@ -59,13 +61,14 @@ void chunk(Context& context, float* losses, float* dx, float* dweight, float* lo
 }  // namespace
 
 void crossentropy(Context& context, float* losses, float* dlogits, const float* logits,
-                  const int32_t* targets, int64_t N, int64_t V) {
+                  const int32_t* targets, int64_t N, int64_t V, float smoothing) {
   check_targets(targets, N, V);
   split_rows(context, N, V, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       float* gradient = dlogits ? dlogits + i * V : nullptr;
       if (targets[i] >= 0) {
-        losses[i] = context.kernels.crossentropy.row(gradient, logits + i * V, targets[i], V);
+        losses[i] = context.kernels.crossentropy.row(gradient, logits + i * V, targets[i], V,
+                                                     smoothing);
       } else {
         losses[i] = 0;
         if (gradient) std::fill(gradient, gradient + V, 0.0f);
@@ -76,7 +79,7 @@ void crossentropy(Context& context, float* losses, float* dlogits, const float* 
 
 void linear_crossentropy(Context& context, float* losses, float* dx, float* dweight, const float* x,
                          const float* weight, const int32_t* targets, int64_t N, int64_t C,
-                         int64_t V) {
+                         int64_t V, float smoothing) {
   check_targets(targets, N, V);
   std::vector<int64_t> rows;  // those with a target
   for (int64_t i = 0; i < N; i++) {
@@ -103,7 +106,7 @@ void linear_crossentropy(Context& context, float* losses, float* dx, float* dwei
     const Matmul shape{std::min(most, count - begin), V, C};
     if (!gather) {
       chunk(context, losses + begin, dx ? dx + begin * C : nullptr, dweight, logits, x + begin * C,
-            weight, targets + begin, shape, begin == 0);
+            weight, targets + begin, shape, smoothing, begin == 0);
       continue;
     }
     const size_t bytes = static_cast<size_t>(C) * sizeof(float);
@@ -113,7 +116,7 @@ void linear_crossentropy(Context& context, float* losses, float* dx, float* dwei
       some_targets[i] = targets[row];
     }
     chunk(context, some_losses, dx ? some_dx.data() : nullptr, dweight, logits, some_x, weight,
-          some_targets.data(), shape, begin == 0);
+          some_targets.data(), shape, smoothing, begin == 0);
     for (int64_t i = 0; i < shape.M; i++) {
       const int64_t row = rows[begin + i];
       losses[row] = some_losses[i];

@@ -39,7 +39,7 @@ struct AttentionKernels {
 struct CrossEntropyKernels {
   // The loss of one row of V logits; its gradient to dlogits, unless null, which may be logits
   // itself.
-  float (*row)(float* dlogits, const float* logits, int32_t target, int64_t V);
+  float (*row)(float* dlogits, const float* logits, int32_t target, int64_t V, float smoothing);
 };
 
 struct ElementwiseKernels {

@@ -115,15 +115,15 @@ void attention_cached(Context&, float* out, float* k_cache, float* v_cache, cons
 
 // losses[N] = -log softmax(logits[N, V])[target]; 0 where target < 0 (ignored). Throws ERR_INDEX
 // for target >= V. dlogits[N, V] (null: not wanted; may alias logits) is the gradient of the SUM of
-// losses.
+// losses. `smoothing` of a target's weight is spread over all V (label smoothing).
 void crossentropy(Context&, float* losses, float* dlogits, const float* logits,
-                  const int32_t* targets, int64_t N, int64_t V);
+                  const int32_t* targets, int64_t N, int64_t V, float smoothing = 0);
 // The same with logits = x[N, C] weight[V, C]^T, formed for some rows at a time and never held
 // whole: forward and backward in one pass. dx[N, C] and dweight[V, C] (either may be null) are
 // gradients of the SUM of losses, overwritten.
 void linear_crossentropy(Context&, float* losses, float* dx, float* dweight, const float* x,
                          const float* weight, const int32_t* targets, int64_t N, int64_t C,
-                         int64_t V);
+                         int64_t V, float smoothing = 0);
 
 // ---- reduce.cc
 // ----------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ void rows_of(Context& context, Dtype dtype, CrossentropyTask task, int64_t rows,
   const int64_t behind = std::max<int64_t>(0, divide_up(packets, threads) - held);
   task.kept = static_cast<int32_t>(std::min(behind, room / (threads * 16)));
   task.stride = stride;
+  task.spread = task.smoothing / static_cast<float>(task.V);
   task.failure = context.failure();
   context.launch(threads == 128 ? wide ? "crossentropy_128_bf16" : "crossentropy_128_f32"
                  : wide         ? "crossentropy_512_bf16"
@@ -39,7 +40,8 @@ void rows_of(Context& context, Dtype dtype, CrossentropyTask task, int64_t rows,
 
 }  // namespace
 
-void crossentropy(Context& context, Array losses, Array dlogits, Array logits, Array targets) {
+void crossentropy(Context& context, Array losses, Array dlogits, Array logits, Array targets,
+                  float smoothing) {
   const int64_t V = logits.shape[-1];
   CrossentropyTask task{};
   task.losses = losses.f32();
@@ -47,11 +49,12 @@ void crossentropy(Context& context, Array losses, Array dlogits, Array logits, A
   task.logits = logits.data;
   task.targets = targets.i32();
   task.V = static_cast<int32_t>(V);
+  task.smoothing = smoothing;
   rows_of(context, logits.dtype, task, losses.count(), V);
 }
 
 void linear_crossentropy(Context& context, Array losses, Array dx, Array dweight, Array x,
-                         Array weight, Array targets) {
+                         Array weight, Array targets, float smoothing) {
   const int64_t V = weight.shape[0], C = weight.shape[1], N = losses.count();
   const Dtype dtype = x.dtype;
   const size_t size = dtype_size(dtype);
@@ -105,6 +108,7 @@ void linear_crossentropy(Context& context, Array losses, Array dx, Array dweight
     task.count = count.data();
     task.V = static_cast<int32_t>(V);
     task.offset = offset;
+    task.smoothing = smoothing;
     rows_of(context, dtype, task, rows, logits_stride);
 
     if (dx) {

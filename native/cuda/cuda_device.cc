@@ -164,14 +164,15 @@ class CudaDevice final : public Device {
          [=](Context& c) { cuda::attention_cached(c, out, k_cache, v_cache, qkv, heads, past); });
   }
 
-  void crossentropy(Array losses, Array dlogits, Array logits, Array targets) override {
+  void crossentropy(Array losses, Array dlogits, Array logits, Array targets,
+                    float smoothing) override {
     push("crossentropy", {logits, targets},
-         [=](Context& c) { cuda::crossentropy(c, losses, dlogits, logits, targets); });
+         [=](Context& c) { cuda::crossentropy(c, losses, dlogits, logits, targets, smoothing); });
   }
   void linear_crossentropy(Array losses, Array dx, Array dweight, Array x, Array weight,
-                           Array targets) override {
+                           Array targets, float smoothing) override {
     push("linear crossentropy", {x, weight, targets}, [=](Context& c) {
-      cuda::linear_crossentropy(c, losses, dx, dweight, x, weight, targets);
+      cuda::linear_crossentropy(c, losses, dx, dweight, x, weight, targets, smoothing);
     });
   }
 

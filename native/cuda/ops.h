@@ -65,9 +65,10 @@ void attention_cached(Context&, Array out, Array k_cache, Array v_cache, Array q
                       int64_t past);
 
 // ---- crossentropy.cc ----
-void crossentropy(Context&, Array losses, Array dlogits, Array logits, Array targets);
+void crossentropy(Context&, Array losses, Array dlogits, Array logits, Array targets,
+                  float smoothing);
 void linear_crossentropy(Context&, Array losses, Array dx, Array dweight, Array x, Array weight,
-                         Array targets);
+                         Array targets, float smoothing);
 
 // ---- adamw.cc ----
 struct AdamwTensor {

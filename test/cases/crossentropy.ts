@@ -11,6 +11,7 @@ export interface CrossEntropyInstance {
   ignored?: number
   /** Deviation of the logits. */
   deviation?: number
+  smoothing?: number
 }
 
 function targetsOf(rows: number[], V: number, ignored: number, random: Random): Input {
@@ -30,13 +31,18 @@ export const crossEntropyCase: OpCase<CrossEntropyInstance> = {
     { rows: [33], V: 31, deviation: 60 },
     { rows: [5], V: 7, ignored: 1 },
     { rows: [2, 4], V: 5003 },
+    { rows: [31], V: 33, ignored: 0.2, smoothing: 0.1 },
+    { rows: [3], V: 1, smoothing: 0.3 },
+    { rows: [2], V: 2003, deviation: 20, smoothing: 0.5 },
   ],
   inputs: ({ rows, V, ignored = 0, deviation }, random) => ({
     logits: random.normal([...rows, V], deviation),
     targets: targetsOf(rows, V, ignored, random),
   }),
-  run: ({ logits, targets }) => [crossEntropy(logits!, targets!)],
-  oracle: ({ logits, targets }) => [[oracle.crossEntropy(logits!, targets!)]],
+  run: ({ logits, targets }, options) => [crossEntropy(logits!, targets!, options)],
+  oracle: ({ logits, targets }, { smoothing }) => [
+    [oracle.crossEntropy(logits!, targets!, smoothing)],
+  ],
   tolerance: ({ rows }) => ({ atol: 2e-6 * Math.sqrt(product(rows)), rtol: 1e-5 }),
   cost({ rows, V }) {
     return { bytes: 4 * product(rows) * V, flops: 4 * product(rows) * V }
@@ -49,6 +55,7 @@ export interface LinearCrossEntropyInstance {
   C: number
   V: number
   ignored?: number
+  smoothing?: number
 }
 
 export const linearCrossEntropyCase: OpCase<LinearCrossEntropyInstance> = {
@@ -60,14 +67,17 @@ export const linearCrossEntropyCase: OpCase<LinearCrossEntropyInstance> = {
     { rows: [5], C: 3, V: 7, ignored: 1 },
     { rows: [300], C: 5, V: 33 }, // several groups of rows
     { rows: [2, 3], C: 8, V: 2003 },
+    { rows: [3, 11], C: 17, V: 127, ignored: 0.4, smoothing: 0.1 },
   ],
   inputs: ({ rows, C, V, ignored = 0 }, random) => ({
     x: random.normal([...rows, C]),
     weight: random.normal([V, C], 2 / Math.sqrt(C)),
     targets: targetsOf(rows, V, ignored, random),
   }),
-  run: ({ x, weight, targets }) => [linearCrossEntropy(x!, weight!, targets!)],
-  oracle: ({ x, weight, targets }) => [[oracle.linearCrossEntropy(x!, weight!, targets!)]],
+  run: ({ x, weight, targets }, options) => [linearCrossEntropy(x!, weight!, targets!, options)],
+  oracle: ({ x, weight, targets }, { smoothing }) => [
+    [oracle.linearCrossEntropy(x!, weight!, targets!, smoothing)],
+  ],
   tolerance: ({ rows, C, V }) => ({
     atol: 1e-6 * (4 + Math.sqrt(Math.max(product(rows), C, V))),
     rtol: 1e-5,

@@ -9,6 +9,7 @@ import type { Preset } from '../../lib/models/index.js'
 import { AdamW } from '../../lib/optim/index.js'
 import { Tape, cpu, scope, keep } from '../../lib/tensor/index.js'
 import type { Device } from '../../lib/tensor/index.js'
+import { crossEntropy } from '../oracle.js'
 
 const file = await openSafetensors(
   fileURLToPath(new URL('../fixtures/gpt2-golden.safetensors', import.meta.url)),
@@ -171,6 +172,46 @@ test('presets have the published sizes', () => {
     const config = resolveModel(preset as Preset, 50257)
     assert.is(parameterCount(config), size)
   }
+})
+
+test('label smoothing: the loss against the logits, in float64', async () => {
+  const device = cpu()
+  const model = build(device)
+  const upload = (name: string) => device.tensor(golden.get(name)!, [B, T])
+  const sum = async (smoothing: number) => {
+    using loss = scope(() => keep(model.loss(upload('tokens'), upload('targets'), { smoothing })))
+    return loss.item()
+  }
+  using logits = scope(() => keep(model.logits(model.forward(upload('tokens')))))
+  const exact = Float64Array.from(await logits.data())
+  for (const smoothing of [0, 0.1, 0.5]) {
+    const expected = crossEntropy(exact, Float64Array.from(targets), smoothing)
+    close([await sum(smoothing)], [expected], `smoothing ${smoothing}`, 1e-4, 1e-6)
+  }
+  model.dispose()
+})
+
+test('NEFTune: noise of its own for each step, within alpha / sqrt(T C), in training alone', async () => {
+  const device = cpu()
+  const model = build(device)
+  const tokens = () => device.tensor(golden.get('tokens')!, [B, T])
+  const hidden = async (noise: number, step?: number) => {
+    const dropout = step === undefined ? undefined : { seed: 1, step }
+    using x = scope(() => keep(model.forward(tokens(), { noise, dropout })))
+    return (await x.data()) as Float32Array
+  }
+  const plain = await hidden(0)
+  const furthest = (a: Float32Array, b: Float32Array) =>
+    a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0)
+  assert.is(furthest(await hidden(5), plain), 0, 'no step, no noise')
+  const [first, again, second] = [await hidden(5, 0), await hidden(5, 0), await hidden(5, 1)]
+  assert.is(furthest(first, again), 0)
+  assert.ok(furthest(first, plain) > 1e-3 && furthest(first, second) > 1e-3)
+  // So little noise goes through as a linear map: half as much moves half as far.
+  const [little, half] = [await hidden(1e-2, 0), await hidden(5e-3, 0)]
+  const ratio = furthest(little, plain) / furthest(half, plain)
+  assert.ok(Math.abs(ratio - 2) < 0.05, String(ratio))
+  model.dispose()
 })
 
 test.run()

@@ -10,7 +10,7 @@ namespace {
 
 // losses[N], then the gradient [N, V] of their sum
 std::vector<double> reference(const double* logits, const std::vector<int32_t>& targets,
-                              int64_t V) {
+                              int64_t V, double smoothing = 0) {
   const int64_t N = static_cast<int64_t>(targets.size());
   std::vector<double> result(N + N * V);
   for (int64_t i = 0; i < N; i++, logits += V) {
@@ -18,9 +18,13 @@ std::vector<double> reference(const double* logits, const std::vector<int32_t>& 
     const double top = *std::max_element(logits, logits + V);
     double sum = 0;
     for (int64_t j = 0; j < V; j++) sum += std::exp(logits[j] - top);
-    result[i] = std::log(sum) + top - logits[targets[i]];
-    for (int64_t j = 0; j < V; j++) result[N + i * V + j] = std::exp(logits[j] - top) / sum;
-    result[N + i * V + targets[i]] -= 1;
+    result[i] = std::log(sum) + top - (1 - smoothing) * logits[targets[i]];
+    for (int64_t j = 0; j < V; j++) {
+      result[i] -= smoothing / static_cast<double>(V) * logits[j];
+      result[N + i * V + j] =
+          std::exp(logits[j] - top) / sum - smoothing / static_cast<double>(V);
+    }
+    result[N + i * V + targets[i]] -= 1 - smoothing;
   }
   return result;
 }
@@ -90,19 +94,21 @@ TEST(crossentropy_matches_reference) {
     const Floats logits(normals(N * V, 1, 4));
     const std::vector<double> exact = doubles(logits.vector());
     for (const bool ignored : {false, true}) {
+      const float smoothing = ignored ? 0.125f : 0;
       std::vector<int32_t> targets = integers(N, 2, 0, static_cast<int32_t>(V));
       if (ignored) targets = some_ignored(targets);
-      const std::vector<double> expected = reference(exact.data(), targets, V);
+      const std::vector<double> expected =
+          reference(exact.data(), targets, V, static_cast<double>(smoothing));
       for_each_result(
           N + N * V,
           [&, N = N, V = V](cpu::Context& context, float* out) {
-            cpu::crossentropy(context, out, out + N, logits, targets.data(), N, V);
+            cpu::crossentropy(context, out, out + N, logits, targets.data(), N, V, smoothing);
             // The same bits in place, and the same losses without a gradient.
             Floats copy(logits), losses(N);
-            cpu::crossentropy(context, losses, copy, copy, targets.data(), N, V);
+            cpu::crossentropy(context, losses, copy, copy, targets.data(), N, V, smoothing);
             same_bits(losses, out, N, "losses in place");
             same_bits(copy, out + N, N * V, "gradient in place");
-            cpu::crossentropy(context, losses, nullptr, logits, targets.data(), N, V);
+            cpu::crossentropy(context, losses, nullptr, logits, targets.data(), N, V, smoothing);
             same_bits(losses, out, N, "losses alone");
           },
           [&, N = N, V = V](const float* out) {

@@ -1,7 +1,16 @@
+import { checkNumber } from '../../errors.js'
 import type { Dtype, Tensor } from '../tensor.js'
 import { recording } from '../tape.js'
 import type { Gradients, Tape } from '../tape.js'
 import { expectRows, expectTensor, nativeOf } from './check.js'
+
+export interface CrossEntropyOptions {
+  /**
+   * Label smoothing (Szegedy et al. 2016): of each target's weight of 1 this much is spread evenly over
+   * the vocabulary. From 0 to below 1. Default 0.
+   */
+  smoothing?: number
+}
 
 /**
  * The sum over rows of -log softmax(logits)[target], in nats. A negative target is ignored. For a mean,
@@ -12,14 +21,25 @@ import { expectRows, expectTensor, nativeOf } from './check.js'
  * @returns [1]
  * @throws at the next await, GptloomError ERR_INDEX when a target is not below V
  */
-export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
+export function crossEntropy(
+  logits: Tensor,
+  targets: Tensor,
+  { smoothing = 0 }: CrossEntropyOptions = {},
+): Tensor {
+  checkNumber('smoothing', smoothing, 0, 0.99)
   expectRows('logits', logits, 'V')
   expectTensor('targets', targets, logits.shape.slice(0, -1), 'int32')
   const { device } = logits
   const tape = recording(logits)
   const losses = device.empty(targets.shape)
   const dlogits = tape && device.empty(logits.shape, logits.dtype)
-  device.native.crossentropy(losses.native, nativeOf(dlogits), logits.native, targets.native)
+  device.native.crossentropy(
+    losses.native,
+    nativeOf(dlogits),
+    logits.native,
+    targets.native,
+    smoothing,
+  )
   const output = total(losses)
   tape?.record({
     op: 'crossentropy',
@@ -38,7 +58,13 @@ export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
  * @param targets int32 of x's leading dimensions; a negative one is ignored
  * @returns [1], the sum of losses in nats
  */
-export function linearCrossEntropy(x: Tensor, weight: Tensor, targets: Tensor): Tensor {
+export function linearCrossEntropy(
+  x: Tensor,
+  weight: Tensor,
+  targets: Tensor,
+  { smoothing = 0 }: CrossEntropyOptions = {},
+): Tensor {
+  checkNumber('smoothing', smoothing, 0, 0.99)
   expectRows('x', x, 'C')
   expectTensor('weight', weight, ['V', x.shape.at(-1)!], x.dtype)
   expectTensor('targets', targets, x.shape.slice(0, -1), 'int32')
@@ -55,6 +81,7 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, targets: Tensor): 
     x.native,
     weight.native,
     targets.native,
+    smoothing,
   )
   const output = total(losses)
   tape?.record({

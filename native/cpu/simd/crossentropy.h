@@ -1,9 +1,10 @@
 // Softmax cross-entropy of one row.
 //
 // Maths: m = max x, S = sum exp(x - m); loss = log S + m - x[target]; dx = exp(x - m) / S - [i =
-//   target].
+//   target]. With label smoothing e (Szegedy et al. 2016) the target keeps 1 - e, and e / V goes to
+//   each: loss = log S + m - (1 - e) x[target] - e mean x, and both are taken off dx.
 // Plan: three passes over a row that stays in L2 (two without a gradient): the maximum, the
-//   exponentials and their sum, the division.
+//   exponentials and their sum, the division. Smoothing takes one more, for the mean.
 // Numbers: pieces of 1024 exponentials are summed in float on four vectors, the pieces in double: S
 //   within 1e-7 relative for any V. A NaN among the logits reaches S, whatever the maximum made of
 //   it, and so the loss.
@@ -62,27 +63,49 @@ inline double exp_sum(float* p, const float* x, int64_t n, float top) {
   return total;
 }
 
-inline void multiply(float* x, int64_t n, float factor) {
-  const Vec by = Vec::set(factor);
+// The sum of top - x.
+inline double depth_sum(const float* x, int64_t n, float top) {
+  const Vec shift = Vec::set(top);
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += 1024) {
+    const int64_t end = std::min(n, begin + 1024);
+    Vec sum[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
+    int64_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      GPTLOOM_UNROLL
+      for (int j = 0; j < 4; j++) sum[j] = sum[j] + (shift - Vec::load(x + i + j * Vec::width));
+    }
+    total += static_cast<double>(reduce_add((sum[0] + sum[1]) + (sum[2] + sum[3])));
+    for (; i < end; i++) total += static_cast<double>(top - x[i]);
+  }
+  return total;
+}
+
+// x * factor - less
+inline void multiply(float* x, int64_t n, float factor, float less) {
+  const Vec by = Vec::set(factor), minus = Vec::set(less);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     GPTLOOM_UNROLL
     for (int j = 0; j < 4; j++) {
-      (Vec::load(x + i + j * Vec::width) * by).store(x + i + j * Vec::width);
+      (Vec::load(x + i + j * Vec::width) * by - minus).store(x + i + j * Vec::width);
     }
   }
-  for (; i < n; i++) x[i] *= factor;
+  for (; i < n; i++) x[i] = x[i] * factor - less;
 }
 
-inline float row(float* dlogits, const float* logits, int32_t target, int64_t V) {
+inline float row(float* dlogits, const float* logits, int32_t target, int64_t V, float smoothing) {
   const float top = row_max(logits, V), chosen = logits[target];
+  const double keep = 1 - static_cast<double>(smoothing);
+  const double mean = smoothing > 0 ? depth_sum(logits, V, top) / static_cast<double>(V) : 0;
   const double total = exp_sum(dlogits, logits, V, top);
   if (dlogits) {
-    multiply(dlogits, V, static_cast<float>(1 / total));
-    dlogits[target] -= 1;
+    multiply(dlogits, V, static_cast<float>(1 / total), smoothing / static_cast<float>(V));
+    dlogits[target] -= static_cast<float>(keep);
   }
   return static_cast<float>(std::log(total) +
-                            (static_cast<double>(top) - static_cast<double>(chosen)));
+                            keep * (static_cast<double>(top) - static_cast<double>(chosen)) +
+                            static_cast<double>(smoothing) * mean);
 }
 
 }  // namespace crossentropy
