@@ -44,6 +44,7 @@ export type {
   LoraOptions,
   PrepareEvent,
   SampleEvent,
+  SpikeEvent,
   StartEvent,
   StepEvent,
   TrainEvent,

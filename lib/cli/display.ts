@@ -3,6 +3,7 @@
 import type {
   EvaluationEvent,
   SampleEvent,
+  SpikeEvent,
   StartEvent,
   StepEvent,
   TrainEvent,
@@ -144,10 +145,20 @@ function stepLine(event: StepEvent, validation: number | undefined): string {
 /** What stays on the screen of an event. */
 function lines(event: TrainEvent, output: string): string {
   if (event.type === 'notice') return `${harmless(event.message)}\n`
+  if (event.type === 'spike') return spike(event)
   if (event.type === 'start') return start(event)
   if (event.type === 'evaluation') return evaluation(event)
   if (event.type === 'sample') return sample(event)
   return event.type === 'done' ? reportTable(event.report, output) : ''
+}
+
+function spike({ step, loss, action, rate, from }: SpikeEvent): string {
+  const done = {
+    skip: 'it was skipped',
+    restore: `the weights are those of step ${from} again`,
+    lower: `it was skipped, and the learning rate is ${rate} of what it would be`,
+  }
+  return `step ${step}  the loss was ${loss}: ${done[action]}\n`
 }
 
 function start(event: StartEvent): string {

@@ -72,6 +72,11 @@ const tuning: Flag[] = [
     parse: list,
   },
   numeric('neftune', 'alpha of the noise on embeddings while training (0)'),
+  numeric(
+    'label-smoothing',
+    'share of each target that goes to all tokens while training (0)',
+    'labelSmoothing',
+  ),
 ]
 
 const data: Flag[] = [
@@ -116,7 +121,7 @@ const course: Flag[] = [
   {
     name: 'on-spike',
     value: '<what>',
-    help: 'of a step whose loss is no number or far too high: ignore, skip or stop (ignore)',
+    help: 'of a step whose loss is no number or far too high: ignore, skip, restore, lower, stop (ignore)',
     sets: 'onSpike',
   },
   numeric('batch', "sequences in a micro-batch (about 4096 tokens' worth)"),
@@ -151,6 +156,11 @@ const watching: Flag[] = [
     parse: orAll,
   },
   numeric('checkpoint-every', 'steps between checkpoints, 0 for the end only', 'checkpointEvery'),
+  numeric(
+    'keep-checkpoints',
+    'how many of the newest are kept, beside that of the best evaluation (2)',
+    'keepCheckpoints',
+  ),
   numeric('sample-every', 'steps between samples of text, 0 for none', 'sampleEvery'),
   { name: 'sample-prompt', value: '<text>', help: 'what samples start with', sets: 'samplePrompt' },
   numeric('sample-tokens', 'the most tokens in a sample (64)', 'sampleTokens'),

@@ -6,7 +6,7 @@ import { checkInteger } from '../errors.js'
 import { guarded, writeFileAtomic } from '../files.js'
 import { GPT2 } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
-import type { Device, Tensor } from '../tensor/index.js'
+import type { Device, Tensor, Values } from '../tensor/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
 import { readBase } from './base.js'
 import type { BaseExtras, Weights } from './base.js'
@@ -15,23 +15,29 @@ import { parameterShapes } from './mapping.js'
 import { writeSafetensors } from './safetensors.js'
 import type { SafetensorsInput } from './safetensors.js'
 
-const WEIGHTS = 'model.safetensors'
+/** The file of a model's weights in its folder. */
+export const WEIGHTS = 'model.safetensors'
 // Files of the base model have no prefix; those with a head, as ours, have this one.
 const PREFIX = 'transformer.'
 
-/** Writes tensors as float32, each read from the device when its turn comes. Whole or not at all. */
+/** Where the values of tensors come from when they are written; the device itself, by default. */
+export type ReadTensor = (tensor: Tensor) => Promise<Values>
+
+const fromDevice: ReadTensor = (tensor) => tensor.data()
+
+/** Writes tensors as float32, each read when its turn comes. Whole or not at all. */
 export async function writeTensors(
   path: string,
   tensors: Iterable<readonly [string, Tensor]>,
-  metadata: Record<string, string> = {},
+  read: ReadTensor = fromDevice,
 ): Promise<void> {
   const inputs = Array.from(tensors, ([name, tensor]): SafetensorsInput => ({
     name,
     dtype: 'F32',
     shape: tensor.shape,
-    data: () => tensor.data(),
+    data: () => read(tensor),
   }))
-  await writeSafetensors(path, inputs, { format: 'pt', ...metadata })
+  await writeSafetensors(path, inputs, { format: 'pt' })
 }
 
 /** What a model folder says beyond its sizes. */
@@ -77,8 +83,15 @@ export async function writeDescription(
   for (const [name, text] of Object.entries(files)) await writeFileAtomic(join(folder, name), text)
 }
 
-/** Writes the weights alone, over earlier ones. */
-export async function writeWeights(folder: string, model: GPT2 | Weights): Promise<void> {
+/**
+ * Writes the weights alone, over earlier ones.
+ * @param metadata kept in the file beside them
+ */
+export async function writeWeights(
+  folder: string,
+  model: GPT2 | Weights,
+  metadata: Record<string, string> = {},
+): Promise<void> {
   const weights = weightsOf(model)
   const inputs: SafetensorsInput[] = []
   // GPT-2's layout has no way to say "no biases": zeros mean the same.
@@ -88,14 +101,14 @@ export async function writeWeights(folder: string, model: GPT2 | Weights): Promi
     const data = () => (zero ? new Float32Array(shape[0]!) : weights.read(name))
     inputs.push({ name: full, dtype: 'F32', shape, data })
   }
-  await writeSafetensors(join(folder, WEIGHTS), inputs, { format: 'pt' })
+  await writeSafetensors(join(folder, WEIGHTS), inputs, { format: 'pt', ...metadata })
 }
 
-/** A model's parameters, each read from the device when it is asked for. */
-export function weightsOf(model: GPT2 | Weights): Weights {
+/** A model's parameters, each read when it is asked for. */
+export function weightsOf(model: GPT2 | Weights, from: ReadTensor = fromDevice): Weights {
   if (!(model instanceof GPT2)) return model
   const parameters = new Map(model.namedParameters())
-  const read = async (name: string) => (await parameters.get(name)!.data()) as Float32Array
+  const read = async (name: string) => (await from(parameters.get(name)!)) as Float32Array
   return { config: model.config, read }
 }
 

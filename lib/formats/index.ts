@@ -5,6 +5,7 @@ export type { GgufFile, GgufValue } from './gguf.js'
 export { GGUF_TYPES, writeGguf, writeGgufAdapter } from './ggufmodel.js'
 export type { GgufOptions, GgufType } from './ggufmodel.js'
 export {
+  WEIGHTS,
   loadWeights,
   readModel,
   weightsOf,
@@ -13,11 +14,11 @@ export {
   writeTensors,
   writeWeights,
 } from './huggingface.js'
-export type { FolderOptions, ModelFolder } from './huggingface.js'
+export type { FolderOptions, ModelFolder, ReadTensor } from './huggingface.js'
 export { adapterOf, loadLora, readLora, writeLora } from './lora.js'
 export { modelfile } from './modelfile.js'
 export type { ModelfileOptions } from './modelfile.js'
-export { LORA_TARGETS, mergedWeights, readAdapter, writeAdapter } from './peft.js'
+export { ADAPTER, LORA_TARGETS, mergedWeights, readAdapter, writeAdapter } from './peft.js'
 export type { LoraAdapter, LoraMatrix, OpenAdapter } from './peft.js'
 export { openSafetensors, writeSafetensors } from './safetensors.js'
 export type { SafetensorsFile, SafetensorsInput } from './safetensors.js'

@@ -3,6 +3,7 @@ import { GptloomError, show } from '../errors.js'
 import { Lora, LoraLayer } from '../nn/index.js'
 import type { GPT2 } from '../models/index.js'
 import type { Tensor } from '../tensor/index.js'
+import type { ReadTensor } from './huggingface.js'
 import { readAdapter, writeAdapter } from './peft.js'
 import type { LoraAdapter } from './peft.js'
 
@@ -58,19 +59,25 @@ export async function loadLora(folder: string, lora: Lora): Promise<void> {
 /**
  * Writes an adapter in PEFT's layout.
  * @param base what it goes with: a name on a hub, or a path
+ * @param metadata kept in the file of the matrices
  */
 export async function writeLora(
   folder: string,
   lora: Lora,
   model: GPT2,
   base: string | null,
+  { from, metadata }: { from?: ReadTensor; metadata?: Record<string, string> } = {},
 ): Promise<void> {
-  await writeAdapter(folder, adapterOf(lora, base), model.config.layers)
+  await writeAdapter(folder, adapterOf(lora, base, from), model.config.layers, metadata)
 }
 
 /** An adapter as the writers of files want it. */
-export function adapterOf({ settings, layers }: Lora, base: string | null): LoraAdapter {
-  const read = (tensor: Tensor) => async () => (await tensor.data()) as Float32Array
+export function adapterOf(
+  { settings, layers }: Lora,
+  base: string | null,
+  from: ReadTensor = (tensor) => tensor.data(),
+): LoraAdapter {
+  const read = (tensor: Tensor) => async () => (await from(tensor)) as Float32Array
   const matrices = Array.from(layers, ([name, { a, b, scale }]) => {
     const [rank, inputs] = a.shape as [number, number]
     return { name, rank, inputs, outputs: b.shape[0]!, scale, a: read(a), b: read(b) }

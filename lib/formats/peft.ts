@@ -78,7 +78,8 @@ export interface OpenAdapter extends LoraAdapter {
 }
 
 const CONFIG = 'adapter_config.json'
-const WEIGHTS = 'adapter_model.safetensors'
+/** The file of an adapter's matrices in its folder. */
+export const ADAPTER = 'adapter_model.safetensors'
 const PREFIX = 'base_model.model.'
 
 /** The layers of GPT-2 that may have an adapter, in the order of a block. */
@@ -97,6 +98,7 @@ export async function writeAdapter(
   folder: string,
   adapter: LoraAdapter,
   layers: number,
+  metadata: Record<string, string> = {},
 ): Promise<void> {
   const { rank, alpha, dropout, rsLora, base, matrices } = adapter
   for (const { name } of matrices) {
@@ -134,7 +136,7 @@ export async function writeAdapter(
       data: b,
     },
   ])
-  await writeSafetensors(join(folder, WEIGHTS), tensors, { format: 'pt' })
+  await writeSafetensors(join(folder, ADAPTER), tensors, { format: 'pt', ...metadata })
 }
 
 // PEFT takes a target for every layer whose name ends with it, so that short names serve only where
@@ -157,7 +159,7 @@ export async function readAdapter(folder: string): Promise<OpenAdapter> {
   const path = join(folder, CONFIG)
   const config = checkAdapter(await readSmallJson(path), path)
   const older = join(folder, 'adapter_model.bin')
-  const weights = join(folder, WEIGHTS)
+  const weights = join(folder, ADAPTER)
   const source =
     !(await exists(weights)) && (await exists(older))
       ? await openPytorch(older)

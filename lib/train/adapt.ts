@@ -1,12 +1,33 @@
 // Which parameters a run learns, and how they are kept: a whole model, parts of one, or an adapter.
 import { join, resolve } from 'node:path'
-import { checkInteger, checkKeys, checkNumber, outOfRange, show, wrongType } from '../errors.js'
+import {
+  GptloomError,
+  checkInteger,
+  checkKeys,
+  checkNumber,
+  outOfRange,
+  show,
+  wrongType,
+} from '../errors.js'
 import { exists } from '../files.js'
-import { LORA_TARGETS, loadLora, loadWeights, writeLora, writeWeights } from '../formats/index.js'
+import { parseJson } from '../json.js'
+import {
+  ADAPTER,
+  LORA_TARGETS,
+  WEIGHTS,
+  loadLora,
+  loadWeights,
+  openSafetensors,
+  weightsOf,
+  writeLora,
+  writeWeights,
+} from '../formats/index.js'
+import type { ReadTensor } from '../formats/index.js'
 import type { GPT2, GPT2Config } from '../models/index.js'
 import { Lora } from '../nn/index.js'
 import type { LoraSettings, Module } from '../nn/index.js'
 import type { Tensor } from '../tensor/index.js'
+import type { Best } from './checkpoint.js'
 import type { Settings } from './options.js'
 
 export interface LoraOptions {
@@ -61,6 +82,7 @@ export function checkTuning(s: Settings): void {
   if (lora && freeze.length > 0)
     throw outOfRange('nothing beside lora, which freezes the whole base,', 'freeze', freeze)
   checkNumber('neftune', s.neftune, 0)
+  checkNumber('labelSmoothing', s.labelSmoothing, 0, 0.99)
 }
 
 /** The layers of a model that have an adapter, by name. */
@@ -119,8 +141,13 @@ export interface Learner {
   readonly lora?: Lora
   /** What the adapter goes with: a name on a hub, or a path. */
   readonly base?: string
-  /** Writes what was learned into the output folder, which can be loaded from there on. */
-  save(): Promise<void>
+  /**
+   * Writes what was learned into the output folder, which can be loaded from there on.
+   * @param best how good it is, if that was measured: kept in the same file, so that both are of one step
+   */
+  save(from: ReadTensor, best: Best | null): Promise<void>
+  /** What the last save() said of it; undefined where nobody did. */
+  saved(): Promise<Best | undefined>
   /** Takes what was saved. */
   load(): Promise<void>
 }
@@ -143,7 +170,8 @@ export async function openLearner(model: GPT2, settings: Settings, seed: number)
     return {
       kept: model,
       trainable: [...model.namedParameters()].filter(([, { requiresGrad }]) => requiresGrad),
-      save: () => writeWeights(output, model),
+      save: (from, best) => writeWeights(output, weightsOf(model, from), metadata(best)),
+      saved: () => savedIn(join(output, WEIGHTS)),
       load: () => loadWeights(output, model),
     }
   }
@@ -164,7 +192,32 @@ export async function openLearner(model: GPT2, settings: Settings, seed: number)
     trainable: [...adapter.namedParameters()],
     lora: adapter,
     base,
-    save: () => writeLora(folder, adapter, model, base),
+    save: (from, best) =>
+      writeLora(folder, adapter, model, base, { from, metadata: metadata(best) }),
+    saved: () => savedIn(join(folder, ADAPTER)),
     load: () => loadLora(folder, adapter),
+  }
+}
+
+const BEST = 'gptloom.best'
+
+function metadata(best: Best | null): Record<string, string> {
+  return best ? { [BEST]: JSON.stringify(best) } : {}
+}
+
+async function savedIn(path: string): Promise<Best | undefined> {
+  if (!(await exists(path))) return undefined
+  const file = await openSafetensors(path)
+  try {
+    const text = file.metadata[BEST]
+    if (text === undefined) return undefined
+    const { step, loss, interval } = (parseJson(Buffer.from(text), `${path} (${BEST})`) ??
+      {}) as Best
+    const isRange = Array.isArray(interval) && interval.every(Number.isFinite)
+    if (Number.isSafeInteger(step) && Number.isFinite(loss) && (isRange || interval === undefined))
+      return { step, loss, ...(interval && { interval }) }
+    throw new GptloomError('ERR_FORMAT', `${path}: ${BEST} is not what a run writes there`)
+  } finally {
+    await file.close()
   }
 }

@@ -8,6 +8,7 @@ export type TrainEvent =
   | PrepareEvent
   | StartEvent
   | StepEvent
+  | SpikeEvent
   | EvaluationEvent
   | SampleEvent
   | CheckpointEvent
@@ -83,6 +84,20 @@ export interface StepEvent {
   epoch: number
 }
 
+/** A loss that is not to be trusted, and what the guard has done: see the option onSpike. */
+export interface SpikeEvent {
+  type: 'spike'
+  /** The step that has moved nothing; or the one before an evaluation that gave no number. */
+  step: number
+  loss: number
+  gradientNorm: number
+  action: 'skip' | 'restore' | 'lower'
+  /** What all learning rates are multiplied by from here on. */
+  rate: number
+  /** With 'restore': the step of the checkpoint whose weights were taken. */
+  from?: number
+}
+
 export interface EvaluationEvent {
   type: 'evaluation'
   step: number
@@ -140,6 +155,10 @@ export interface TrainReport {
   utilisation: number
   /** The most memory that the process held, in bytes. */
   peakMemory: number
+  /** Seconds for which training stood still because of what was saved, in this process. */
+  stalled: number
+  /** What the guard against spikes has done: see the option onSpike. */
+  guard: { skipped: number; restored: number; rate: number }
   /** The bound that ended the run before its last step. */
   stopped?: 'tokens' | 'time' | 'patience'
   parameters: number

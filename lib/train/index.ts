@@ -7,6 +7,7 @@ export type {
   EvaluationEvent,
   PrepareEvent,
   SampleEvent,
+  SpikeEvent,
   StartEvent,
   StepEvent,
   TrainEvent,

@@ -19,7 +19,7 @@ import { loadTokenizer } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { loraSize, openLearner } from './adapt.js'
 import type { Learner } from './adapt.js'
-import { loadCheckpoint } from './checkpoint.js'
+import { freshProgress, loadCheckpoint } from './checkpoint.js'
 import type { Progress } from './checkpoint.js'
 import { TextSource } from './corpus.js'
 import type { Corpus, Emit, Source } from './corpus.js'
@@ -28,6 +28,7 @@ import type { StartEvent, TrainEvent } from './events.js'
 import { ExampleSource } from './examples.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
+import { Saver } from './saver.js'
 import { dataFiles, openOutput, shapeOf, writeRun } from './output.js'
 import type { Output } from './output.js'
 
@@ -56,9 +57,8 @@ export interface Job {
   deadline: number
   /** The bound that ended the run before its last step. */
   stopped?: 'tokens' | 'time' | 'patience'
-  /** Steps skipped one after another, and the last of them. */
-  skipped: number
-  skippedLast: number
+  /** Writes what is to be kept. */
+  saver: Saver
   /** Lets other runs write to the output folder. Never throws. */
   release: () => Promise<void>
 }
@@ -96,7 +96,9 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
     const optimizer = new AdamW(learner.trainable, { learningRate: peak, betas, weightDecay })
     const progress: Progress = output.earlier
       ? await loadCheckpoint(output.earlier.checkpoint, learner.kept, optimizer)
-      : { step: 0, tokens: 0, firstLoss: null, last: null, best: null, recent: [] }
+      : freshProgress()
+    // Weights that were saved after that checkpoint, before the process was killed.
+    progress.best = (output.earlier && (await learner.saved())) ?? progress.best
     await device.idle()
     const template = source.template(tokenizer)
     if (!output.earlier) {
@@ -149,7 +151,7 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       template,
       data,
     }
-    const state = { peak, progress, deadline, skipped: 0, skippedLast: 0 }
+    const state = { peak, progress, deadline, saver: new Saver() }
     return { ...made, corpus, rate, ...state, release: output.release }
   } catch (error) {
     // What was opened last is closed first.

@@ -1,11 +1,12 @@
-import { AbortError, GptloomError } from '../errors.js'
+import { AbortError } from '../errors.js'
 import type { Batch } from '../data/index.js'
 import { Tape } from '../tensor/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { generateTokens } from '../generate/index.js'
-import { newestCheckpoint, saveCheckpoint } from './checkpoint.js'
 import { meanLoss } from './evaluate.js'
+import { diverged, isSpike, onBadStep, restore } from './guard.js'
 import type { Job } from './job.js'
+import { save } from './save.js'
 
 /**
  * Trains until the last step. Each step is: batches forward and backward, one step of the optimizer,
@@ -19,6 +20,7 @@ export async function trainLoop(job: Job): Promise<void> {
   if (progress.step === 0) await begin(job)
   const clock = new Clock(steps)
   while (!isOver(job) && !aborted(job)) {
+    job.saver.check()
     await trainStep(job, clock)
     await clock.pausedFor(afterStep(job))
   }
@@ -26,6 +28,7 @@ export async function trainLoop(job: Job): Promise<void> {
   const unfinished = () => !isOver(job) || progress.last?.step !== progress.step
   if (unfinished() && !aborted(job)) await afterStep(job)
   if (unfinished()) await stop(job)
+  await job.saver.idle()
 }
 
 /** Whether the run has come to its last step, or to another bound, which the job then names. */
@@ -50,7 +53,8 @@ function aborted({ settings }: Job): boolean {
 
 // The weights are written at once, so that whatever happens the output folder can be loaded.
 async function begin(job: Job): Promise<void> {
-  await job.learner.save()
+  const checkpoint = job.settings.onSpike === 'restore' // there must be something to go back to
+  await save(job, { weights: true, checkpoint })
   await evaluate(job)
 }
 
@@ -58,10 +62,10 @@ async function afterStep(job: Job): Promise<void> {
   const { settings, progress } = job
   const due = (every: number) => isOver(job) || (every > 0 && progress.step % every === 0)
   if (aborted(job)) return
-  if (due(settings.evaluateEvery)) await evaluate(job)
-  if (aborted(job)) return
-  if (settings.sampleEvery > 0 && due(settings.sampleEvery)) await sample(job)
-  if (due(settings.checkpointEvery)) await checkpoint(job)
+  const weights = due(settings.evaluateEvery) && (await evaluate(job))
+  const checkpoint = !aborted(job) && due(settings.checkpointEvery)
+  if (weights || checkpoint) await save(job, { weights, checkpoint })
+  if (!aborted(job) && settings.sampleEvery > 0 && due(settings.sampleEvery)) await sample(job)
 }
 
 async function trainStep(job: Job, clock: Clock): Promise<void> {
@@ -86,7 +90,7 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
     running = forwardBackward(job, next, micro)
   }
   // Gradients are of sums of losses: one division by all targets of the step makes them those of the mean.
-  const learningRate = job.rate(step)
+  const learningRate = job.rate(step) * progress.guard.rate
   // A guarded step waits for its loss before the weights move.
   if (settings.onSpike !== 'ignore') await settle()
   const spike = settings.onSpike !== 'ignore' && isSpike(sum / targets, progress.recent)
@@ -99,11 +103,12 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   learner.kept.zeroGrad()
   const loss = sum / targets
   const moved = !spike && Number.isFinite(loss) && Number.isFinite(gradientNorm)
-  if (!moved) await skip(job, loss, gradientNorm, spike)
-
+  // Where the gradients were no numbers the optimizer has counted the step, and moved nothing.
+  if (spike) optimizer.steps++
   progress.step++
   progress.tokens += targets
   if (moved) progress.recent = [...progress.recent, loss].slice(-50)
+  if (!moved) await onBadStep(job, loss, gradientNorm)
   const { tokensPerSecond, secondsLeft } = clock.tick(progress.step, targets)
   emit({
     type: 'step',
@@ -119,35 +124,10 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   })
 }
 
-// So many steps that are skipped one after another are no accident.
-const SKIPS = 10
-
-/** Whether a loss is no number, or far above those of the last steps. */
-export function isSpike(loss: number, recent: readonly number[]): boolean {
-  if (!Number.isFinite(loss)) return true
-  if (recent.length < 20) return false
-  const mean = recent.reduce((a, b) => a + b, 0) / recent.length
-  const variance = recent.reduce((sum, x) => sum + (x - mean) ** 2, 0) / recent.length
-  return loss > mean + 6 * Math.sqrt(variance) && loss > 1.1 * mean
-}
-
-/** Goes on with the weights as they were before the step, where that is asked for. */
-async function skip(job: Job, loss: number, norm: number, spike: boolean): Promise<void> {
-  const { progress, optimizer, settings, emit } = job
-  const step = progress.step + 1
-  // Where the gradients were no numbers the optimizer has counted the step, and moved nothing.
-  if (spike) optimizer.steps++
-  job.skipped = job.skippedLast === step - 1 ? job.skipped + 1 : 1
-  job.skippedLast = step
-  const what = `Step ${step} gave a loss of ${loss} (gradient norm ${norm})`
-  if (settings.onSpike !== 'skip' || job.skipped >= SKIPS) await diverged(job, what)
-  emit({ type: 'notice', message: `${what}: it was skipped` })
-}
-
 /** Enqueues a micro-batch: gradients are added up, and its sum of losses is returned. */
 function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: number): Tensor {
   const { settings, batch, seed, model, progress } = job
-  const { accumulate, recompute, neftune } = settings
+  const { accumulate, recompute, neftune, labelSmoothing: smoothing } = settings
   using tape = new Tape()
   const loss = tape.run(() => {
     const upload = (values: Int32Array) =>
@@ -156,6 +136,7 @@ function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: nu
       starts: starts && upload(starts),
       dropout: { seed, step: progress.step * accumulate + micro },
       noise: neftune,
+      smoothing,
       recompute,
     })
   })
@@ -164,23 +145,28 @@ function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: nu
   return loss
 }
 
-async function evaluate(job: Job): Promise<void> {
+/** Measures the validation loss, and tells whether it is the lowest after a step. */
+async function evaluate(job: Job): Promise<boolean> {
   const { settings, model, corpus, progress, emit } = job
   const { step } = progress
   const stop = () => aborted(job)
-  const { loss, interval } = await meanLoss(model, corpus.validation, settings.evaluateTokens, stop)
-  if (aborted(job)) return
+  const measure = () => meanLoss(model, corpus.validation, settings.evaluateTokens, stop)
+  let { loss, interval } = await measure()
+  if (!Number.isFinite(loss) && settings.onSpike === 'restore' && !aborted(job)) {
+    await restore(job, { loss, gradientNorm: NaN })
+    ;({ loss, interval } = await measure())
+  }
+  if (aborted(job)) return false
   if (!Number.isFinite(loss))
     await diverged(job, `After step ${step} the validation loss is ${loss}`)
   if (step === 0) progress.firstLoss = loss
   progress.last = { loss, step }
-  const best = loss < (progress.best?.loss ?? Infinity)
-  if (best && step > 0) {
-    progress.best = { loss, step, interval }
-    await job.learner.save()
-  }
+  // A run that was killed and resumed comes by its best step again.
+  const best = loss < (progress.best?.loss ?? Infinity) || step === progress.best?.step
+  if (best && step > 0) progress.best = { loss, step, ...(interval && { interval }) }
   const { bitsPerByte } = perByte(loss, corpus.validation)
   emit({ type: 'evaluation', step, loss, perplexity: Math.exp(loss), bitsPerByte, best })
+  return best && step > 0
 }
 
 /** A loss in nats a token, as bits a byte of the text. */
@@ -210,33 +196,16 @@ async function sample(job: Job): Promise<void> {
   emit({ type: 'sample', step: progress.step, prompt, text: text + decoder.end() })
 }
 
-async function checkpoint({ settings, learner, optimizer, progress, emit }: Job): Promise<void> {
-  const folder = await saveCheckpoint(settings.output, learner.kept, optimizer, progress)
-  emit({ type: 'checkpoint', step: progress.step, folder })
-}
-
 async function stop(job: Job): Promise<never> {
   const { progress, settings } = job
   const { output: folder, steps, signal } = settings
-  if (!progress.best) await job.learner.save()
-  await checkpoint(job)
+  await save(job, { weights: !progress.best, checkpoint: true })
+  await job.saver.idle()
   throw new AbortError(
     `Stopped after step ${progress.step} of ${steps}. The run is saved in ${folder}: resume it from there`,
     { folder, step: progress.step },
     { cause: signal?.reason },
   )
-}
-
-// The weights that led here are saved nowhere: from them the same step would fail again. What was saved
-// before is good.
-async function diverged({ progress, settings }: Job, what: string): Promise<never> {
-  const { output } = settings
-  const newest = await newestCheckpoint(output)
-  const of = progress.best ? ` (of step ${progress.best.step}, the best so far)` : ''
-  const kept = `${output} keeps the weights that were saved before${of}`
-  const again = newest ? `Resume (from ${newest})` : 'Start again'
-  const remedy = 'with a lower learning rate, a longer warm-up or clipping'
-  throw new GptloomError('ERR_DIVERGED', `${what}. ${kept}. ${again} ${remedy}`)
 }
 
 /** How fast the run is, over the last steps, without the time for evaluating and saving. */

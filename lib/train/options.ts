@@ -60,6 +60,12 @@ export interface TrainOptions {
   freeze?: readonly string[]
   /** NEFTune's alpha: noise on the embeddings while training (Jain et al. 2023), 5 say. Default 0. */
   neftune?: number
+  /**
+   * Label smoothing (Szegedy et al. 2016): of each target's weight this share is spread over the whole
+   * vocabulary while training; 0.1, say, against answers that are too sure of themselves. The losses of
+   * steps are then those of the smoothed targets; evaluations measure without. Default 0.
+   */
+  labelSmoothing?: number
   /** A preset's name, or sizes: { layers, heads, width, context ... }. Default 'micro'. */
   model?: Preset | ModelOptions
   /**
@@ -119,10 +125,12 @@ export interface TrainOptions {
   patience?: number
   /**
    * What to do about a step whose loss is no number, or more than 6 standard deviations above those
-   * before it: 'skip' leaves the weights as they are, 'stop' ends the run with ERR_DIVERGED. Default
-   * 'ignore', which stops only where it is no number.
+   * before it: 'skip' leaves the weights as they are; 'restore' takes those of the newest checkpoint,
+   * and goes on with the batches after the spike; 'lower' skips, and halves the learning rate from there
+   * on; 'stop' ends the run with ERR_DIVERGED. Ten such steps in a row end it in any case. Default
+   * 'ignore', which stops only where the loss is no number.
    */
-  onSpike?: 'ignore' | 'skip' | 'stop'
+  onSpike?: OnSpike
   /** Sequences in a micro-batch. Default: about 4096 tokens' worth. */
   batch?: number
   /** Micro-batches whose gradients are summed up for a step. Default 1. */
@@ -155,6 +163,11 @@ export interface TrainOptions {
   evaluateTokens?: number
   /** Steps between checkpoints to resume from; 0 for one at the end only. Default: evaluateEvery. */
   checkpointEvery?: number
+  /**
+   * How many of the newest checkpoints are kept, each of the size of the weights and twice that for the
+   * optimizer; that of the best evaluation is kept besides, where there is one. Default 2.
+   */
+  keepCheckpoints?: number
   /** Steps between samples of text; 0 for none. Default: evaluateEvery. */
   sampleEvery?: number
   /** What samples start with. Default: nothing. */
@@ -181,6 +194,9 @@ export interface TrainOptions {
   signal?: AbortSignal
 }
 
+const onSpikes = ['ignore', 'skip', 'restore', 'lower', 'stop'] as const
+export type OnSpike = (typeof onSpikes)[number]
+
 /** The names of all options, for messages about unknown ones. */
 export const optionNames = [
   'data',
@@ -192,6 +208,7 @@ export const optionNames = [
   'merge',
   'freeze',
   'neftune',
+  'labelSmoothing',
   'model',
   'tokenizer',
   'weights',
@@ -224,6 +241,7 @@ export const optionNames = [
   'evaluateEvery',
   'evaluateTokens',
   'checkpointEvery',
+  'keepCheckpoints',
   'sampleEvery',
   'samplePrompt',
   'sampleTokens',
@@ -286,6 +304,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     merge: options.merge ?? false,
     freeze: options.freeze ?? [],
     neftune: options.neftune ?? 0,
+    labelSmoothing: options.labelSmoothing ?? 0,
     tokenizer: options.tokenizer ?? 'auto',
     weights: options.weights,
     cache: options.cache,
@@ -314,6 +333,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     weightDecay: options.weightDecay ?? 0.1,
     clip: options.clip ?? 1,
     validation: options.validation,
+    keepCheckpoints: options.keepCheckpoints ?? 2,
     evaluateTokens: options.evaluateTokens ?? 32768,
     samplePrompt: options.samplePrompt ?? '',
     sampleTokens: options.sampleTokens ?? 64,
@@ -365,6 +385,7 @@ function check(s: Settings): void {
   if (s.validation !== undefined) checkNumber('validation', s.validation, 1e-6, 0.99)
   if (s.evaluateTokens !== Infinity) checkInteger('evaluateTokens', s.evaluateTokens)
   checkInteger('checkpointEvery', s.checkpointEvery, 0)
+  checkInteger('keepCheckpoints', s.keepCheckpoints)
   checkInteger('sampleEvery', s.sampleEvery, 0)
   if (typeof s.samplePrompt !== 'string')
     throw wrongType('a string', 'samplePrompt', s.samplePrompt)
@@ -430,7 +451,7 @@ function checkEnd(s: Settings, steps: number | undefined): void {
   if (s.maxTokens !== Infinity) checkInteger('maxTokens', s.maxTokens)
   if (s.maxTime !== Infinity) checkNumber('maxTime', s.maxTime, 0)
   if (s.patience !== Infinity) checkInteger('patience', s.patience)
-  checkOne('onSpike', s.onSpike, ['ignore', 'skip', 'stop'])
+  checkOne('onSpike', s.onSpike, onSpikes)
 }
 
 function checkWeights(weights: unknown, paths: readonly string[] | undefined): void {

@@ -98,6 +98,7 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     emit({ type: 'done', report })
     return { model, report }
   } catch (error) {
+    await job.saver.settle()
     optimizer.dispose()
     job.learner.lora?.dispose()
     job.model.dispose()
@@ -145,6 +146,7 @@ async function finished(job: Job): Promise<TrainReport | undefined> {
 
 async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {
   const { progress, model, corpus, seed, settings, data, learner, stopped } = job
+  const { guard } = progress
   const { loss: bestLoss, step: bestStep, interval } = progress.best!
   const tokensPerSecond = tokens / seconds
   const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)
@@ -165,6 +167,8 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     flopsPerSecond,
     utilisation: flopsPerSecond / (await peakFlops(model.device)),
     peakMemory: process.resourceUsage().maxRSS * 1024,
+    stalled: job.saver.stalled,
+    guard: { skipped: guard.skipped, restored: guard.restored, rate: guard.rate },
     ...(stopped && { stopped }),
     parameters: model.size,
     learned: learner.trainable.reduce((sum, [, { size }]) => sum + size, 0),

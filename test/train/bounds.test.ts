@@ -1,12 +1,12 @@
-// timeout: 30
+// timeout: 120
 // What ends a run before its last step, and what becomes of steps whose loss is not to be trusted.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { load, train } from '../../lib/index.js'
-import type { TrainEvent, TrainOptions } from '../../lib/index.js'
-import { isSpike } from '../../lib/train/loop.js'
+import type { SpikeEvent, TrainEvent, TrainOptions } from '../../lib/index.js'
+import { isSpike } from '../../lib/train/guard.js'
 import { eventsOf, failure, fresh, nano, weights } from './nano.js'
 
 const report = (events: TrainEvent[]) => events.find((event) => event.type === 'done')!.report
@@ -78,55 +78,90 @@ test('steps without a finite loss: skipped ones move nothing, too many end the r
   const wild: Partial<TrainOptions> = { learningRate: 1e30, warmup: 0, clip: 0, steps: 30 }
   const stopped = await failure(train(nano({ ...wild, evaluateEvery: 30 })))
   assert.is(stopped.code, 'ERR_DIVERGED')
-  const notices: string[] = []
+  const skips: SpikeEvent[] = []
   const options = nano({ ...wild, onSpike: 'skip', evaluateEvery: 30 })
   const run = train(options)
   const error = await failure(
     (async () => {
-      for await (const event of run) if (event.type === 'notice') notices.push(event.message)
+      for await (const event of run) if (event.type === 'spike') skips.push(event)
     })(),
   )
   assert.is(error.code, 'ERR_DIVERGED')
-  assert.is(notices.length, 9)
-  assert.match(notices[0]!, /^Step \d+ gave a loss of .*: it was skipped$/)
+  assert.is(skips.length, 9)
+  assert.ok(skips.every(({ action, rate }) => action === 'skip' && rate === 1))
   assert.ok(existsSync(join(options.output, 'model.safetensors')))
 })
 
-test('a batch unlike all others is skipped, and a run resumed behind it has the same bits', async () => {
+/** A text whose middle is unlike the rest, and a run that comes by it well after its beginning. */
+function oddRun(): Partial<TrainOptions> {
   const path = fresh('odd.txt')
   const odd = Array.from({ length: 60 }, (_, i) =>
     String.fromCharCode(33 + ((i * i * 7) % 90)),
   ).join('')
   writeFileSync(path, 'ab'.repeat(900) + odd + 'ab'.repeat(900))
-  const common = {
-    data: path,
-    batch: 1,
-    steps: 110,
-    seed: 2,
-    learningRate: 1e-2,
-    evaluateEvery: 110,
-  }
-  const whole = nano({ ...common, onSpike: 'skip' })
-  const events = await eventsOf(train(whole))
-  const skipped = events.flatMap((event) =>
-    event.type === 'notice' ? [Number(/^Step (\d+) /.exec(event.message)![1])] : [],
-  )
-  assert.ok(skipped.length > 0 && skipped[0]! < 100, String(skipped))
-  const norms = events.flatMap((event) => (event.type === 'step' ? [event.gradientNorm] : []))
-  for (const [i, norm] of norms.entries()) assert.is(Number.isNaN(norm), skipped.includes(i + 1))
-  const broken = nano({ ...common, onSpike: 'skip' })
-  const controller = new AbortController()
-  const run = train({ ...broken, signal: controller.signal })
-  for await (const event of run)
-    if (event.type === 'step' && event.step === skipped[0]! + 3) {
-      controller.abort()
-      break
+  const rates = { learningRate: 1e-2, evaluateEvery: 110, checkpointEvery: 10 }
+  return { data: path, batch: 1, steps: 110, seed: 2, keepCheckpoints: 20, ...rates }
+}
+
+const odd = oddRun()
+
+for (const onSpike of ['skip', 'restore', 'lower'] as const) {
+  test(`a batch unlike all others (${onSpike}); stopped or killed behind it: the same bits`, async () => {
+    const whole = nano({ ...odd, onSpike })
+    const events = await eventsOf(train(whole))
+    const spikes = events.flatMap((event) => (event.type === 'spike' ? [event] : []))
+    const skipped = spikes.map(({ step }) => step)
+    assert.ok(skipped.length > 0 && skipped[0]! < 100, String(skipped))
+    const steps = events.flatMap((event) => (event.type === 'step' ? [event] : []))
+    for (const { step, gradientNorm } of steps)
+      assert.is(Number.isNaN(gradientNorm), skipped.includes(step))
+    const { guard } = report(events)
+    const restored = onSpike === 'restore' ? spikes.length : 0
+    const rate = onSpike === 'lower' ? 0.5 ** spikes.length : 1
+    assert.equal(guard, { skipped: spikes.length, restored, rate })
+    const [first] = spikes
+    assert.is(first!.action, onSpike)
+    assert.is(first!.rate, onSpike === 'lower' ? 0.5 : 1)
+    if (onSpike === 'restore') assert.is(first!.from, Math.floor((first!.step - 1) / 10) * 10)
+
+    const broken = nano({ ...odd, onSpike })
+    const controller = new AbortController()
+    const run = train({ ...broken, signal: controller.signal })
+    const stopAt = skipped[0]! + (skipped[0]! % 10 > 6 ? 1 : 3)
+    for await (const event of run)
+      if (event.type === 'step' && event.step === stopAt) {
+        controller.abort()
+        break
+      }
+    assert.is((await failure(run)).name, 'AbortError')
+    // Without the checkpoint that stopping has made it is as if the run had been killed.
+    const checkpoints = join(broken.output, 'checkpoints')
+    const names = readdirSync(checkpoints)
+    const killed = nano({ ...broken, output: fresh() })
+    cpSync(broken.output, killed.output, { recursive: true })
+    rmSync(join(killed.output, 'checkpoints', names.at(-1)!), { recursive: true })
+    for (const options of [broken, killed]) {
+      const again = await eventsOf(train({ ...options, resume: true }))
+      assert.ok(weights(options.output).equals(weights(whole.output)))
+      assert.equal(report(again).guard, guard)
     }
-  assert.is((await failure(run)).name, 'AbortError')
-  await eventsOf(train({ ...broken, resume: true }))
-  assert.ok(weights(broken.output).equals(weights(whole.output)))
-  const ends = await failure(train(nano({ ...common, onSpike: 'stop' })))
-  assert.match(ends.message, new RegExp(`^Step ${skipped[0]} gave a loss of `))
+  })
+}
+
+test('the weights that a spike leads back to are those of the checkpoint', async () => {
+  const whole = nano({ ...odd, onSpike: 'restore' })
+  const events = await eventsOf(train(whole))
+  const spike = events.find((event) => event.type === 'spike')!
+  // Saved for the first time after that very step: by then it is what it began with.
+  const still = nano({ ...odd, onSpike: 'restore', checkpointEvery: spike.step })
+  await eventsOf(train(still))
+  const state = (output: string, step: number) =>
+    readFileSync(
+      join(output, 'checkpoints', `step-${String(step).padStart(8, '0')}`, 'model.safetensors'),
+    )
+  assert.ok(state(still.output, spike.step).equals(state(still.output, 0)))
+  const ends = await failure(train(nano({ ...odd, onSpike: 'stop' })))
+  assert.match(ends.message, new RegExp(`^Step ${spike.step} gave a loss of `))
 })
 
 test('a guarded run without spikes is the unguarded one, and may be resumed', async () => {

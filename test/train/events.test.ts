@@ -20,22 +20,25 @@ test('a run tells what happens, in order, and gives a model and a report', async
   const events = await eventsOf(run)
   const { model, report } = await run
 
-  const order = events.map(({ type }) => type).filter((type) => type !== 'prepare')
+  // A checkpoint is written while the run goes on.
+  const order = events
+    .map(({ type }) => type)
+    .filter((type) => type !== 'prepare' && type !== 'checkpoint')
   assert.is(
     events.findIndex(({ type }) => type !== 'prepare'),
-    events.length - order.length,
+    events.length - order.length - 2,
   )
+  const saved = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []))
+  assert.equal(saved, [4, 8])
   const steps = (n: number) => Array<string>(n).fill('step')
   assert.equal(order, [
     'start',
     'evaluation',
     ...steps(4),
     'evaluation',
-    'checkpoint',
     ...steps(4),
     'evaluation',
     'sample',
-    'checkpoint',
     'done',
   ])
   const begin = events.find((event): event is StartEvent => event.type === 'start')!

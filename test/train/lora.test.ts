@@ -90,7 +90,8 @@ test('the model of a run is the one that its folder gives', async () => {
 })
 
 test('stopped and resumed: the bits of a run without a break', async () => {
-  const common = { steps: 14, evaluateEvery: 5, checkpointEvery: 3, seed: 5, neftune: 5 }
+  const noise = { neftune: 5, labelSmoothing: 0.1 }
+  const common = { steps: 14, evaluateEvery: 5, checkpointEvery: 3, seed: 5, ...noise }
   const whole = tuned(common)
   ;(await train(whole)).model.dispose()
   const broken = tuned(common)
@@ -103,9 +104,9 @@ test('stopped and resumed: the bits of a run without a break', async () => {
     }
   assert.is((await failure(run)).name, 'AbortError')
   const kept = readdirSync(join(broken.output, 'checkpoints'))
-  assert.equal(kept, ['step-00000007'])
+  assert.equal(kept, ['step-00000006', 'step-00000007'])
   const size = readFileSync(
-    join(broken.output, 'checkpoints', kept[0]!, 'model.safetensors'),
+    join(broken.output, 'checkpoints', kept[1]!, 'model.safetensors'),
   ).length
   assert.ok(size < readFileSync(join(base, 'model.safetensors')).length, 'the adapter alone')
   ;(await train({ ...broken, resume: true })).model.dispose()
@@ -274,6 +275,7 @@ test('what cannot go together is refused at once', () => {
   throws({ base, lora: true, freeze: ['wte'] }, /for freeze/)
   throws({ freeze: 'wte' }, /a list of names for freeze/)
   throws({ neftune: -1 }, /for neftune, received -1/)
+  throws({ labelSmoothing: 1 }, /for labelSmoothing, received 1/)
 })
 
 test('targets by the ends of their names', async () => {

@@ -19,6 +19,7 @@ const base: Partial<TrainOptions> = {
   data,
   steps: 12,
   evaluateEvery: 4,
+  keepCheckpoints: 1,
   seed: 5,
   model: { dropout: 0.1 },
 }
@@ -259,9 +260,9 @@ test('what a killed run left behind is removed', async () => {
       recursive: true,
     },
   )
-  await train({ ...options, resume: true })
+  await train({ ...options, resume: true, steps: 13 })
   assert.equal(strays(options.output), [])
-  assert.equal(readdirSync(join(options.output, 'checkpoints')), ['step-00000012'])
+  assert.equal(readdirSync(join(options.output, 'checkpoints')), ['step-00000013'])
 })
 
 test('a killed preparation, or a run without a checkpoint yet, is begun again', async () => {
@@ -309,6 +310,69 @@ test('damaged checkpoints are refused, naming the file', async () => {
     /training\.json.*model\.context/,
   )
   await damage('data/text.json', '{}', /text\.json does not describe/)
+})
+
+test('the newest checkpoints are kept, and that of the best step', async () => {
+  // A rate that ruins the model once it is past its warm-up.
+  const wild = { learningRate: 3, warmup: 11, minLearningRate: 0, clip: 0 }
+  const options = nano({ ...wild, steps: 14, evaluateEvery: 2, keepCheckpoints: 3 })
+  const { report } = await train(options)
+  assert.ok(report.bestStep > 0 && report.bestStep < 8, `best at ${report.bestStep}`)
+  const expected = [report.bestStep, 10, 12, 14].map((n) => `step-${String(n).padStart(8, '0')}`)
+  assert.equal(readdirSync(join(options.output, 'checkpoints')), expected)
+  // Each is whole: with the newer ones gone, the run goes on from the best.
+  for (const name of expected.slice(1))
+    rmSync(join(options.output, 'checkpoints', name), { recursive: true })
+  const again = await train({ ...options, steps: report.bestStep + 1, resume: true })
+  assert.is(again.report.steps, report.bestStep + 1)
+  assert.throws(() => train(nano({ keepCheckpoints: 0 })), /for keepCheckpoints, received 0/)
+})
+
+test('killed between the best weights and the checkpoint, resumed with other evaluations', async () => {
+  // The same rates whatever the number of steps.
+  const rates = { schedule: 'constant', warmup: 0 } as const
+  const options = nano({ ...base, ...rates, evaluateEvery: 4, checkpointEvery: 5 })
+  const { saved } = (await abortAt(options, (event) => event.type === 'step' && event.step === 5))
+    .error as unknown as { saved: { step: number } }
+  const checkpoints = join(options.output, 'checkpoints')
+  const before = fresh()
+  cpSync(checkpoints, before, { recursive: true })
+  // On to the best weights of step 8; the checkpoints are those from before, as after a kill.
+  await abortAt({ ...options, resume: true }, ({ type }) => type === 'evaluation')
+  rmSync(checkpoints, { recursive: true })
+  cpSync(before, checkpoints, { recursive: true })
+  assert.ok(saved.step < 8)
+  const { report, model } = await train({ ...options, resume: true, steps: 9, evaluateEvery: 9 })
+  const losses = (await eventsOf(train({ ...options, output: fresh(), evaluateEvery: 1 }))).flatMap(
+    (event) => (event.type === 'evaluation' ? [event] : []),
+  )
+  assert.is(report.bestLoss, losses.find(({ step }) => step === report.bestStep)!.loss)
+  assert.is(report.bestLoss, Math.min(losses[8]!.loss, losses[9]!.loss))
+  using kept = await load(options.output)
+  assert.equal(await kept.network.state(), await model.network.state())
+})
+
+test('a state of a newer version is refused with the remedy; one of an older version is read', async () => {
+  const options = nano(base)
+  cpSync(whole.output, options.output, { recursive: true })
+  const path = join(options.output, 'checkpoints/step-00000012/state.json')
+  const {
+    guard: _,
+    format,
+    ...older
+  } = JSON.parse(readFileSync(path, 'utf8')) as {
+    guard: object
+    format: number
+  }
+  writeFileSync(path, JSON.stringify({ ...older, format: format + 1 }))
+  const error = await failure(train({ ...options, resume: true, steps: 13 }))
+  assert.is(error.code, 'ERR_FORMAT')
+  assert.match(
+    error.message,
+    /state\.json has format 3, and this version reads up to 2: use a newer/,
+  )
+  writeFileSync(path, JSON.stringify(older))
+  assert.is((await train({ ...options, resume: true, steps: 13 })).report.steps, 13)
 })
 
 test.run()
