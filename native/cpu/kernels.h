@@ -81,6 +81,7 @@ struct MatmulNarrow {
   const float* b;
   int64_t b_stride;
   int64_t rows, columns, depth;
+  int64_t block;  // of K: its blocks are summed apart
   float* out;
   int64_t stride;  // of out, pre and residual
   bool accumulate = false;

@@ -38,6 +38,9 @@ int64_t even_part(int64_t n, int64_t most, int64_t unit) {
   return round_up(divide_up(n, divide_up(n, most)), unit);
 }
 
+// The length of the K blocks, which follows from K alone: sums do not depend on the other sizes.
+int64_t block_of(int64_t K) { return even_part(std::max<int64_t>(K, 1), kDepth, 8); }
+
 struct Tiles {
   int64_t rows, columns;  // of the output, handed to one thread
   int64_t packed;         // columns of b packed at once
@@ -79,7 +82,7 @@ class Blocked {
 
   void run() {
     const int64_t K = std::max<int64_t>(spec_.K, 1);
-    depth_ = even_part(K, kDepth, 8);
+    depth_ = block_of(K);
     const int64_t rows = even_part(spec_.M, kPackedRows, kernels_.tile_rows);
     const int64_t blocks = std::max<int64_t>(kPackedA / (rows * depth_), 1);
     const int64_t span = even_part(K, blocks * depth_, depth_);
@@ -196,6 +199,7 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
                       M,
                       end - begin,
                       K,
+                      block_of(K),
                       out + begin,
                       N};
     part.accumulate = spec.accumulate;

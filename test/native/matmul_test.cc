@@ -1,6 +1,7 @@
 // Matrix products against float64 loops: every transpose form, ending and size around the edges of
 // the register tile, the packed tiles and the K blocks, for each instruction set and number of
 // threads.
+#include <algorithm>
 #include <cmath>
 
 #include "test.h"
@@ -83,6 +84,38 @@ TEST(matmul_few_rows) {
   for (int64_t M = 1; M <= 9; M++) check_forms({M, 130, 83});
   check_forms({1, 1100, 40});
   check_forms({5, 700, 9});
+}
+
+TEST(matmul_rows_do_not_depend_on_each_other) {
+  // A generation, which reads row by row, gives the bits of a forward pass over all rows.
+  constexpr int64_t M = 40;
+  for (const Shape& shape : {Shape{M, 67, 45}, {M, 130, 769}, {M, 20, 3072}}) {
+    const Floats a(normals(shape.M * shape.K, 11)), b(normals(shape.K * shape.N, 12));
+    const Floats bias(normals(shape.N, 13)), residual(normals(shape.M * shape.N, 14));
+    for (int form = 0; form < 4; form++) {
+      cpu::Matmul spec{shape.M, shape.N, shape.K};
+      spec.transpose_b = form & 1;
+      spec.gelu = form & 2;
+      spec.bias = bias.data();
+      for_each_context([&](cpu::Context& context) {
+        std::vector<float> all(static_cast<size_t>(M * shape.N));
+        spec.M = M;
+        spec.residual = residual.data();
+        cpu::matmul(context, all.data(), a, b, spec);
+        for (int64_t rows : {1, 2, 3, 7, 8, 9, 31}) {
+          std::vector<float> some(static_cast<size_t>(rows * shape.N));
+          spec.M = rows;
+          const int64_t at = M - rows;
+          spec.residual = residual.data() + at * shape.N;
+          cpu::matmul(context, some.data(), a.data() + at * shape.K, b, spec);
+          if (!std::equal(some.begin(), some.end(), all.begin() + at * shape.N)) {
+            fail(format("%d rows differ: N %d K %d form %d", static_cast<int>(rows),
+                        static_cast<int>(shape.N), static_cast<int>(shape.K), form));
+          }
+        }
+      });
+    }
+  }
 }
 
 TEST(matmul_several_k_blocks_and_tiles) {

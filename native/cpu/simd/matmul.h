@@ -8,8 +8,8 @@
 //   Edges run the same loop with fewer rows or vectors; the last vector of a row is loaded and
 //   stored in part.
 // Numbers: every element is one chain of multiply-adds in order of k within a block of K, whatever
-//   the tile; blocks are added in order. narrow_transposed sums `width` chains, then a fixed tree
-//   over lanes.
+//   the tile; blocks are added in order. So are those of few rows: a row's result does not depend on
+//   how many are computed with it.
 #pragma once
 
 namespace gptloom::cpu {
@@ -289,85 +289,96 @@ void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth
   }
 }
 
-template <int R>
-void narrow_rows_of(const MatmulNarrow& s) {
-  constexpr int D = 8, most = 512;
-  float sums[R * most];
-  for (int64_t j = 0; j < s.columns; j += most) {
-    const int64_t columns = std::min<int64_t>(s.columns - j, most);
-    std::fill_n(sums, R * most, 0.0f);
-    const float* b = s.b + j;
-    int64_t k = 0;
-    for (; k + D <= s.depth; k += D) {
-      narrow_step<R, D>(sums, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+// total += sums over R rows; the first block's sums are made in total itself.
+void narrow_add(float* total, const float* sums, int64_t stride, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t c = 0; c < columns; c += W) {
+      float* const at = total + i * stride + c;
+      (Vec::load(sums + i * stride + c) + Vec::load(at)).store(at);
     }
-    for (; k < s.depth; k++) {
-      narrow_step<R, 1>(sums, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
-    }
-    narrow_finish(s, j, sums, most, columns);
   }
 }
 
-// sums[R, C] = a[R, depth] b[C, depth]^T, along depth.
-template <int R, int C>
-void dot_step(float* sums, int64_t sums_stride, const float* a, const float* b, int64_t b_stride,
-              int64_t depth) {
-  Vec acc[R][C];
-  GPTLOOM_UNROLL
-  for (int i = 0; i < R; i++) {
-    GPTLOOM_UNROLL
-    for (int j = 0; j < C; j++) acc[i][j] = Vec::zero();
+template <int R>
+void narrow_rows_of(const MatmulNarrow& s) {
+  constexpr int D = 8, most = 512;
+  float total[R * most], sums[R * most];
+  for (int64_t j = 0; j < s.columns; j += most) {
+    const int64_t columns = std::min<int64_t>(s.columns - j, most);
+    std::fill_n(total, R * most, 0.0f);
+    const float* b = s.b + j;
+    for (int64_t k = 0; k < s.depth;) {
+      const int64_t end = std::min(k + s.block, s.depth);
+      float* const into = k == 0 ? total : sums;
+      if (k > 0) std::fill_n(sums, R * most, 0.0f);
+      for (; k + D <= end; k += D) {
+        narrow_step<R, D>(into, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+      }
+      for (; k < end; k++) {
+        narrow_step<R, 1>(into, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+      }
+      if (into == sums) narrow_add(total, sums, most, R, columns);
+    }
+    narrow_finish(s, j, total, most, columns);
   }
+}
+
+// sums[R, W] = a[R, length] b[columns, length]^T, columns being at most W. Squares of b are
+// transposed in registers, so that each sum is one chain along k; the next rows are asked for early,
+// since as many streams as there are lanes are more than the processor follows by itself.
+template <int R>
+void chain_step(float* sums, int64_t sums_stride, const float* a, int64_t depth, const float* b,
+                int64_t b_stride, int columns, int64_t length) {
+  Vec acc[R], x[W];
+  GPTLOOM_UNROLL
+  for (int i = 0; i < R; i++) acc[i] = Vec::zero();
   int64_t k = 0;
-  for (; k + W <= depth; k += W) {
-    Vec x[C];
+  for (; columns == W && k + W <= length; k += W) {
     GPTLOOM_UNROLL
-    for (int j = 0; j < C; j++) {
-      if (R > 1) GPTLOOM_PREFETCH(b + (C + j) * b_stride + k);
+    for (int j = 0; j < W; j++) {
+      GPTLOOM_PREFETCH(b + (W + j) * b_stride + k);
       x[j] = Vec::load(b + j * b_stride + k);
     }
+    transpose(x);
     GPTLOOM_UNROLL
-    for (int i = 0; i < R; i++) {
-      const Vec y = Vec::load(a + i * depth + k);
+    for (int d = 0; d < W; d++) {
       GPTLOOM_UNROLL
-      for (int j = 0; j < C; j++) acc[i][j] = fma(y, x[j], acc[i][j]);
+      for (int i = 0; i < R; i++) acc[i] = fma(Vec::set(a[i * depth + k + d]), x[d], acc[i]);
     }
   }
-  if (k < depth) {
-    const int n = static_cast<int>(depth - k);
-    GPTLOOM_UNROLL
-    for (int i = 0; i < R; i++) {
-      const Vec y = Vec::load_part(a + i * depth + k, n);
+  for (; k < length; k += W) {
+    const int n = static_cast<int>(std::min<int64_t>(length - k, W));
+    for (int j = 0; j < W; j++) {
+      x[j] = j < columns ? Vec::load_part(b + j * b_stride + k, n) : Vec::zero();
+    }
+    transpose(x);
+    for (int d = 0; d < n; d++) {
       GPTLOOM_UNROLL
-      for (int j = 0; j < C; j++) {
-        acc[i][j] = fma(y, Vec::load_part(b + j * b_stride + k, n), acc[i][j]);
-      }
+      for (int i = 0; i < R; i++) acc[i] = fma(Vec::set(a[i * depth + k + d]), x[d], acc[i]);
     }
   }
   GPTLOOM_UNROLL
-  for (int i = 0; i < R; i++) {
-    GPTLOOM_UNROLL
-    for (int j = 0; j < C; j++) sums[i * sums_stride + j] = reduce_add(acc[i][j]);
-  }
+  for (int i = 0; i < R; i++) acc[i].store(sums + i * sums_stride);
 }
 
 template <int R>
 void narrow_transposed_of(const MatmulNarrow& s) {
-  // Enough rows of b at once to hide the latency of the multiply-adds, as many as registers hold.
-  constexpr int C = std::min(std::max(MR * NV / R, 1), 8);
   constexpr int most = 64;
-  float sums[R * most];
+  float total[R * most], sums[R * most];
   for (int64_t j = 0; j < s.columns; j += most) {
     const int64_t columns = std::min<int64_t>(s.columns - j, most);
-    const float* b = s.b + j * s.b_stride;
-    int64_t c = 0;
-    for (; c + C <= columns; c += C) {
-      dot_step<R, C>(sums + c, most, s.a, b + c * s.b_stride, s.b_stride, s.depth);
+    std::fill_n(total, R * most, 0.0f);
+    for (int64_t c = 0; c < columns; c += W) {
+      const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
+      const float* b = s.b + (j + c) * s.b_stride;
+      for (int64_t k = 0; k < s.depth; k += s.block) {
+        float* const into = k == 0 ? total : sums;
+        chain_step<R>(into + c, most, s.a + k, s.depth, b + k, s.b_stride, n,
+                      std::min(s.block, s.depth - k));
+        if (into == sums) narrow_add(total + c, sums + c, most, R, W);
+      }
     }
-    for (; c < columns; c++) {
-      dot_step<R, 1>(sums + c, most, s.a, b + c * s.b_stride, s.b_stride, s.depth);
-    }
-    narrow_finish(s, j, sums, most, columns);
+    narrow_finish(s, j, total, most, columns);
   }
 }
 
