@@ -1,6 +1,5 @@
 // What a model makes of rows that it has not learned, alone or beside another model.
 import {
-  AbortError,
   GptloomError,
   checkInteger,
   checkKeys,
@@ -8,26 +7,17 @@ import {
   outOfRange,
   wrongType,
 } from '../errors.js'
-import {
-  Cleaner,
-  checkOptions,
-  exampleScrubber,
-  longPolicies,
-  readBatches,
-  renderExample,
-} from '../data/index.js'
+import { Cleaner, checkOptions, exampleScrubber, longPolicies, readBatches } from '../data/index.js'
 import type { Columns, Data, Example, LongPolicy, ReadOptions } from '../data/index.js'
 import { LanguageModel } from '../generate/index.js'
 import type { GenerateOptions } from '../generate/index.js'
 import { Scrubber } from '../privacy/index.js'
 import type { ScrubOptions } from '../privacy/index.js'
-import { END_OF_TEXT, chatTemplate, plainTemplate } from '../tokenizer/index.js'
-import type { ChatMessage, Rendered } from '../tokenizer/index.js'
 import { answerMetrics } from './answers.js'
 import { Bootstrap } from './bootstrap.js'
-import type { Compared, Figure, Measure, Verdict } from './bootstrap.js'
-import { rowLoss } from './losses.js'
-import type { RowLoss } from './losses.js'
+import type { Compared, Figure, Verdict } from './bootstrap.js'
+import { Measuring, whole } from './subject.js'
+import type { Subject } from './subject.js'
 
 /** A figure of one's own for an answer; the more the better. Rows are averaged. */
 export type AnswerFunction = (
@@ -129,23 +119,12 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const settings = check(model, options)
-  const ours = new Subject(model, settings)
-  const theirs = settings.base && new Subject(settings.base, settings)
-  let [rows, left] = [0, 0]
+  const measuring = new Measuring(model, settings)
   for await (const example of examples(data, settings)) {
-    if (settings.signal?.aborted) throw aborted(settings.signal)
-    const sides = example ? [ours.render(example), theirs?.render(example)] : []
-    if (!example || sides.some((parts) => parts?.length === 0)) left++
-    else {
-      rows++
-      const [a, b] = [await ours.measure(sides[0]!), await theirs?.measure(sides[1]!)]
-      const apart =
-        !b || (a.length === b.length && a.every(({ bytes }, i) => bytes === b[i]!.bytes))
-      await ours.add(example, apart ? a : [whole(a)])
-      if (b) await theirs?.add(example, apart ? b : [whole(b)])
-    }
-    settings.onProgress?.({ rows: rows + left })
+    await measuring.take(example)
   }
+  await measuring.flush()
+  const { ours, theirs, rows, left } = measuring
   if (rows === 0) {
     throw new GptloomError(
       'ERR_DATA',
@@ -182,128 +161,6 @@ function compared(ours: Subject, theirs: Subject, bootstrap: Bootstrap): Evaluat
   return { parts, verdict: figures.bitsPerByte.verdict, figures }
 }
 
-/** A model, and what was found of it so far: row by row. */
-class Subject {
-  /** Of rows, and of each part of a row that was split. */
-  readonly losses: RowLoss[] = []
-  /** For each metric, what rows with an answer add, by where their losses begin. */
-  readonly #answers = new Map<string, Map<number, number[]>>()
-  readonly #model: LanguageModel
-
-  constructor(
-    { network, tokenizer, template }: LanguageModel,
-    private readonly settings: Settings,
-  ) {
-    const asked =
-      settings.template === undefined
-        ? (template ?? plainTemplate)
-        : chatTemplate(settings.template, {
-            special: [...tokenizer.special.keys()],
-            endOfText: tokenizer.endOfText === undefined ? undefined : END_OF_TEXT,
-          })
-    this.#model = new LanguageModel(network, tokenizer, asked)
-  }
-
-  get answered(): number {
-    return this.#answers.get('exactMatch')?.size ?? 0
-  }
-
-  render(example: Example): Rendered[] {
-    const { tokenizer, template, config } = this.#model
-    const { learn, long } = this.settings
-    const { context } = config
-    return renderExample(example, { tokenizer, template: template!, context, long, learn }).parts
-  }
-
-  async measure(parts: readonly Rendered[]): Promise<RowLoss[]> {
-    const losses: RowLoss[] = []
-    for (const part of parts) losses.push(await rowLoss(this.#model, part))
-    return losses
-  }
-
-  async add(example: Example, losses: readonly RowLoss[]): Promise<void> {
-    const question = this.settings.generate && questionOf(example)
-    if (question) await this.#answer(example, question)
-    this.losses.push(...losses)
-  }
-
-  async #answer(example: Example, { prompt, reference }: Question): Promise<void> {
-    const { generate, metrics, signal } = this.settings
-    const options = { temperature: 0, overflow: 'shift' as const, ...generate, signal }
-    const pieces =
-      typeof prompt === 'string'
-        ? this.#model.generate(prompt, options)
-        : this.#model.chat(prompt, options)
-    let answer = ''
-    for await (const piece of pieces) answer += piece
-    for (const [name, { row }] of Object.entries(answerMetrics))
-      this.#add(name, row(answer, reference))
-    for (const [name, metric] of Object.entries(metrics)) {
-      const value = await metric(answer, reference, example)
-      if (!Number.isFinite(value)) throw wrongType('a number', `what ${name}() returns`, value)
-      this.#add(name, [value, 1])
-    }
-  }
-
-  #add(name: string, row: number[]): void {
-    const rows = this.#answers.get(name) ?? new Map<number, number[]>()
-    this.#answers.set(name, rows.set(this.losses.length, row))
-  }
-
-  /** @param among of the rows, those that count */
-  measures(among?: readonly boolean[]): Record<string, Measure> {
-    const counts = (i: number) => among?.[i] ?? true
-    const losses = this.losses.filter((_, i) => counts(i))
-    const ratio = ([part, whole]: readonly number[]) => part! / whole!
-    const perToken = losses.map(({ nats, tokens }) => [nats, tokens])
-    const measures: Record<string, Measure> = {
-      loss: { better: 'lower', rows: perToken, of: ratio },
-      perplexity: { better: 'lower', rows: perToken, of: (sums) => Math.exp(ratio(sums)) },
-      bitsPerByte: {
-        better: 'lower',
-        rows: losses.map(({ nats, bytes }) => [nats / Math.LN2, bytes]),
-        of: ratio,
-      },
-      accuracy: {
-        better: 'higher',
-        rows: losses.map(({ correct, tokens }) => [correct, tokens]),
-        of: ratio,
-      },
-    }
-    const known: Record<string, Pick<Measure, 'of'>> = answerMetrics
-    for (const [name, all] of this.#answers) {
-      const rows = [...all].filter(([i]) => counts(i)).map(([, row]) => row)
-      // Of JSON there may be none.
-      const any = rows.some((row) => row[1]! > 0 || name === 'bleu')
-      if (any) measures[name] = { better: 'higher', rows, of: known[name]?.of ?? ratio }
-    }
-    return measures
-  }
-}
-
-function whole(losses: readonly RowLoss[]): RowLoss {
-  const sum: RowLoss = { nats: 0, tokens: 0, correct: 0, bytes: 0 }
-  for (const loss of losses)
-    for (const key of ['nats', 'tokens', 'correct', 'bytes'] as const) sum[key] += loss[key]
-  return sum
-}
-
-interface Question {
-  prompt: string | readonly ChatMessage[]
-  reference: string
-}
-
-/** What the model is asked, and what it should say; undefined for a text. */
-function questionOf(example: Example): Question | undefined {
-  if (example.kind === 'completion')
-    return { prompt: example.prompt, reference: example.completion.trim() }
-  if (example.kind !== 'chat') return undefined
-  const { messages } = example
-  const last = messages.findLastIndex(({ role }) => role === 'assistant')
-  if (last < 1) return undefined
-  return { prompt: messages.slice(0, last), reference: messages[last]!.content }
-}
-
 /** Rows as they would be learned from; undefined for each that cannot be. */
 async function* examples(
   data: Data,
@@ -331,7 +188,8 @@ async function* examples(
   }
 }
 
-interface Settings extends EvaluateOptions {
+/** What evaluate() was asked, checked. */
+export interface Settings extends EvaluateOptions {
   generate: GenerateOptions | undefined
   metrics: Record<string, AnswerFunction>
   limit: number
@@ -381,8 +239,4 @@ function check(model: LanguageModel, options: EvaluateOptions): Settings {
 
 function mapped<A, B>(record: Record<string, A>, change: (value: A) => B): Record<string, B> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]))
-}
-
-function aborted(signal: AbortSignal): AbortError {
-  return new AbortError('The evaluation was aborted', undefined, { cause: signal.reason })
 }

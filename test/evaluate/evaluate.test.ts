@@ -4,12 +4,13 @@ import * as assert from 'uvu/assert'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rowLosses } from '../../lib/evaluate/losses.js'
 import { LanguageModel, evaluate } from '../../lib/index.js'
 import type { EvaluateOptions } from '../../lib/index.js'
 import { GPT2, resolveModel } from '../../lib/models/index.js'
 import { cpu } from '../../lib/tensor/index.js'
 import { chatml, encodeSegments, plainTemplate, trainTokenizer } from '../../lib/tokenizer/index.js'
-import type { ChatTemplate } from '../../lib/tokenizer/index.js'
+import type { ChatTemplate, Rendered } from '../../lib/tokenizer/index.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'gptloom-evaluate-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -70,6 +71,27 @@ test('the learned tokens of conversations alone are measured', async () => {
   for (const { value, low, high } of Object.values(figures))
     assert.ok(low <= value && value <= high)
   assert.equal(Object.keys(figures), ['loss', 'perplexity', 'bitsPerByte', 'accuracy'])
+})
+
+test('rows that are read together are to the bit the rows alone', async () => {
+  // More tokens than are read at once, of many lengths, some over the width of a vector.
+  const rows = Array.from({ length: 90 }, (_, i): Rendered => {
+    const length = 2 + ((i * 7) % 47)
+    const tokens = Int32Array.from({ length }, (_, t) => (i * 31 + t * 17) % tokenizer.size)
+    return {
+      tokens,
+      learn: Uint8Array.from({ length }, (_, t) => Number(i % 3 === 0 || t % i > 0)),
+    }
+  })
+  const wide = new LanguageModel(
+    new GPT2(resolveModel({ layers: 2, heads: 3, width: 48, context: 48 }, 331), cpu(), 5),
+    tokenizer,
+  )
+  let batches = 0
+  const together = await rowLosses(wide, rows, () => batches++)
+  assert.ok(batches > 1 && batches < 10, `${batches} batches`)
+  for (const [i, row] of rows.entries())
+    assert.equal(together[i], (await rowLosses(wide, [row]))[0])
 })
 
 test('a text longer than the context is measured in parts, whole', async () => {
