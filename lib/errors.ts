@@ -53,13 +53,24 @@ export class AbortError extends Error {
 
 /** Formats a received value for a message: short, on one line, never throwing. */
 export function show(value: unknown): string {
+  return shown(value, 2)
+}
+
+// Lists in lists are shown to a depth: one that a hostile file describes may hold itself, or the same
+// list many times.
+function shown(value: unknown, depth: number): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > 60 ? value.slice(0, 57) + '...' : value)
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (Array.isArray(value))
-    return `[${value.slice(0, 8).map(show).join(', ')}${value.length > 8 ? ', ...' : ''}]`
-  if (typeof value === 'object' && value !== null)
-    return `an instance of ${value.constructor?.name ?? 'Object'}`
+  if (Array.isArray(value)) {
+    if (depth === 0) return '[...]'
+    const items = value.slice(0, 8).map((item) => shown(item, depth - 1))
+    return `[${items.join(', ')}${value.length > 8 ? ', ...' : ''}]`
+  }
+  if (typeof value === 'object' && value !== null) {
+    const name: unknown = value.constructor?.name
+    return `an instance of ${typeof name === 'string' ? name : 'Object'}`
+  }
   return String(value)
 }
 
