@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { FEWEST, checkData, exampleScrubber, longPolicies } from '../data/index.js'
+import { FEWEST, LeftIn, checkData, exampleScrubber, longPolicies } from '../data/index.js'
 import type { CheckOptions, CheckReport, LedgerEntry } from '../data/index.js'
 import type { AbortError } from '../errors.js'
 import { outOfRange } from '../errors.js'
@@ -149,6 +149,7 @@ async function look({ positionals, values }: Parsed, signal: AbortSignal): Promi
   const printed = new Map<string, number>()
   let shown = 0
   const scrubber = new Scrubber()
+  const left = new LeftIn()
   const report = await checkData(positionals.length === 1 ? positionals[0]! : positionals, {
     // checkData() itself checks what was typed: long, learn, duplicates, overwrite.
     ...(options as CheckOptions),
@@ -156,7 +157,7 @@ async function look({ positionals, values }: Parsed, signal: AbortSignal): Promi
     template,
     context,
     ...(privacy !== false && {
-      scrub: exampleScrubber(scrubber, privacy === true ? 'all' : 'chats'),
+      scrub: exampleScrubber(scrubber, privacy === true ? 'all' : 'chats', left),
       scrubText: (text) => scrubber.scrub(text).text,
     }),
     read: {
@@ -181,7 +182,10 @@ async function look({ positionals, values }: Parsed, signal: AbortSignal): Promi
     },
   })
   if (json) process.stdout.write(JSON.stringify(report) + '\n')
-  else process.stdout.write(await reportText(report, context, { fix, ledger, printed }))
+  else
+    process.stdout.write(
+      await reportText(report, context, { fix, ledger, printed, left: String(left) }),
+    )
   return report.ledger.kept > 0 ? 0 : 1
 }
 
@@ -246,7 +250,7 @@ function coloured(tokenizer: Tokenizer, tokens: Int32Array, learn: Uint8Array): 
 async function reportText(
   report: CheckReport,
   context: number,
-  options: { fix: unknown; ledger: unknown; printed: Map<string, number> },
+  options: { fix: unknown; ledger: unknown; printed: Map<string, number>; left: string },
 ): Promise<string> {
   const { ledger, kinds, tokens, learned, lengths, remarks } = report
   const hidden = [...options.printed].filter(([key, n]) => key !== 'duplicate' && n > PRINTED)
@@ -256,6 +260,9 @@ async function reportText(
   const { least, median, p95, most } = lengths
   const rows: [string, string][] = [
     ...ledgerRows(ledger),
+    ...(options.left
+      ? [['left in', `${options.left}, in plain text (--privacy takes it out)`] as [string, string]]
+      : []),
     ['examples', `${count(ledger.examples)}: ${kindText.join(', ') || 'none'}`],
     [
       'tokens',

@@ -8,13 +8,12 @@ import { Input, fileChunks } from './formats/input.js'
 import type { Chunks } from './formats/input.js'
 import { notice, slackNotice } from './formats/notice.js'
 import type { Notice } from './formats/notice.js'
-import { asProblem, readBytes } from './formats/open.js'
+import { asProblem, readBytes, shapeRows } from './formats/open.js'
 import { MAX_ROW, checkOptions, checkSignal } from './formats/options.js'
 import type { ReadOptions } from './formats/options.js'
 import { FileProblem, problem } from './formats/problem.js'
 import { Rows } from './formats/reader.js'
-import { shapeOf } from './formats/shapes.js'
-import type { RowFormat } from './formats/shapes.js'
+import type { Raw } from './formats/reader.js'
 import { readSlack } from './helpdesk/slack.js'
 import type { Row } from './record.js'
 
@@ -195,10 +194,13 @@ async function* readRecords(
     return
   }
   options.onNotice?.(notice(file, detected))
-  const shape = shapeOf(detected.format as RowFormat, detected.columns)
-  let batch: Row[] = []
-  for await (const value of all) {
-    batch.push(rows.raw({ line: 0, record: { value } }, shape))
+  yield* shapeRows(inBatches(all), detected, rows, options.agents)
+}
+
+async function* inBatches(values: AsyncIterable<unknown>): AsyncGenerator<Raw[]> {
+  let batch: Raw[] = []
+  for await (const value of values) {
+    batch.push({ line: 0, record: { value } })
     if (batch.length < BATCH) continue
     yield batch
     batch = []

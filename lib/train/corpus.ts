@@ -1,8 +1,9 @@
 // What a run learns from, whatever it was made of: text, or examples.
-import { Loader, openPrepared, prepareText } from '../data/index.js'
+import { LeftIn, Loader, openPrepared, openText, prepareText } from '../data/index.js'
 import type { BatchSource, LedgerSummary, Prepared, TokenRange } from '../data/index.js'
 import { AbortError } from '../errors.js'
 import type { GPT2Config } from '../models/index.js'
+import { Scrubber, TextScrubber } from '../privacy/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import type { TrainEvent } from './events.js'
 import type { Settings } from './options.js'
@@ -101,7 +102,8 @@ export class TextSource implements Source {
   async #prepare(tokenizer: Tokenizer, context: number, validation: number): Promise<Prepared> {
     const { folder, emit } = this
     if (this.resumed) return openPrepared(folder)
-    const { data, signal } = this.settings
+    const { data, signal, privacy } = this.settings
+    if (privacy === undefined) await this.#lookForPersonalData(data as string | readonly string[])
     const onProgress = ({ bytes, totalBytes }: { bytes: number; totalBytes: number }) => {
       emit({ type: 'prepare', phase: 'encode', progress: totalBytes ? bytes / totalBytes : 1 })
     }
@@ -115,4 +117,35 @@ export class TextSource implements Source {
       throw new AbortError(what, undefined, { cause: error.cause })
     }
   }
+
+  /** Plain text is learned as it is; what of people is in it is said. */
+  async #lookForPersonalData(paths: string | readonly string[]): Promise<void> {
+    const { emit } = this
+    const { signal } = this.settings
+    const left = new LeftIn()
+    const source = await openText(paths)
+    let read = 0
+    for await (const { text } of source) {
+      const finder = new TextScrubber(new Scrubber({ operator: 'keep' }), false)
+      for await (const piece of text) {
+        if (signal?.aborted)
+          throw new AbortError('Stopped while the text was read', undefined, {
+            cause: signal.reason,
+          })
+        left.add((await finder.push(piece))?.findings ?? [])
+        read += piece.length
+        emit({ type: 'prepare', phase: 'read', progress: Math.min(1, read / source.bytes) })
+      }
+      left.add((await finder.push('', true))?.findings ?? [])
+    }
+    noteLeft(left, emit)
+  }
+}
+
+/** Says what personal data is learned along with plain text. */
+export function noteLeft(left: LeftIn, emit: Emit): void {
+  const found = String(left)
+  if (!found) return
+  const remedy = '`privacy: true` (--privacy) takes it out, and `gptloom scrub IN OUT` shows it'
+  emit({ type: 'notice', message: `left in plain text: ${found}; ${remedy}` })
 }

@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import {
   ExampleFile,
+  LeftIn,
   PackedLoader,
   RECORD,
   Spool,
@@ -31,6 +32,7 @@ import {
 } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { cacheEntry, copyPrepared } from './cache.js'
+import { noteLeft } from './corpus.js'
 import type { Corpus, Cut, Emit, Source } from './corpus.js'
 import { pathsOf } from './options.js'
 import type { Settings } from './options.js'
@@ -210,7 +212,8 @@ export class ExampleSource implements Source {
     const { data, format, columns, agents, duplicates, signal } = settings
     await guarded(folder, 'create', mkdir(folder, { recursive: true }))
     const spool = (this.#spool = await Spool.create(folder))
-    const rules = { ...scrubOf(settings), duplicates }
+    const left = new LeftIn()
+    const rules = { ...scrubOf(settings, left), duplicates }
     const options = {
       ...(format !== undefined && { format }),
       ...(columns !== undefined && { columns }),
@@ -228,7 +231,10 @@ export class ExampleSource implements Source {
       const what = 'Stopped while the data was read'
       throw new AbortError(what, undefined, { cause: error.cause })
     }
-    if (spool.clean > 0) return spool
+    if (spool.clean > 0) {
+      noteLeft(left, emit)
+      return spool
+    }
     throw new GptloomError(
       'ERR_DATA',
       `There is nothing to learn from: none of ${spool.total} rows can be used. ` +
@@ -251,10 +257,10 @@ export class ExampleSource implements Source {
 }
 
 /** Personal data is taken out of conversations unless the settings say otherwise. */
-function scrubOf({ privacy }: Settings): Pick<CleanOptions, 'scrub' | 'scrubText'> {
+function scrubOf({ privacy }: Settings, left: LeftIn): Pick<CleanOptions, 'scrub' | 'scrubText'> {
   if (privacy === false) return {}
   const scrubber = new Scrubber(typeof privacy === 'object' ? privacy : {})
-  const scrub = exampleScrubber(scrubber, privacy === undefined ? 'chats' : 'all')
+  const scrub = exampleScrubber(scrubber, privacy === undefined ? 'chats' : 'all', left)
   // What is said about broken rows is for people: a placeholder will do, whatever the rules.
   const plain = new Scrubber()
   return { scrub, scrubText: (text) => plain.scrub(text).text }

@@ -241,6 +241,29 @@ test('privacy reaches plain text and pairs, and what is said of broken rows', as
   assert.is(model.template, undefined, 'no conversation was learned')
 })
 
+test('what plain text still holds of people is said before it is learned', async () => {
+  const path = fresh('notes.txt')
+  const line = (i: number) => `Line ${i} of Anna says nothing. Mail a${i}@example.org.\n`
+  // Longer than what is searched at once: what lies on the border is counted once.
+  writeFileSync(path, Array.from({ length: 15_000 }, (_, i) => line(i)).join('') + '10.20.30.40')
+  const texts = fresh('texts.jsonl')
+  const rows = Array.from({ length: 60 }, (_, i) => ({ text: `${line(i)} It is about ${i * i}.` }))
+  writeFileSync(texts, rows.map((row) => JSON.stringify(row) + '\n').join(''))
+  const said = async (change: Partial<TrainOptions>) => {
+    const common = { steps: 1, tokenizer: { kind: 'bpe', size: 300 } } as const
+    const events = await eventsOf(train(chats({ ...common, ...change })))
+    return events.flatMap((event) =>
+      event.type === 'notice' && event.message.includes('plain text:') ? [event.message] : [],
+    )
+  }
+  const [notice, ...others] = await said({ data: path })
+  assert.match(notice!, /^left in plain text: 15000 email, 1 ip; .*gptloom scrub IN OUT/)
+  assert.equal(others, [])
+  assert.match((await said({ data: texts })).join(), /left in plain text: 60 email; /)
+  assert.equal(await said({ data: path, privacy: false }), [])
+  assert.equal(await said({ data: texts, privacy: true }), [])
+})
+
 test('a resumed run refuses other ways to shape the data, and begun anew it forgets old data', async () => {
   const options = chats({ steps: 2, learn: 'all' })
   await train(options)

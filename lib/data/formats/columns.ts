@@ -18,6 +18,8 @@ export const MEANINGS = [
   'chosen',
   'rejected',
   'text',
+  'thread',
+  'role',
   'group',
   'time',
 ] as const
@@ -37,6 +39,7 @@ const NEEDS: readonly (readonly [format: RowFormat, meanings: readonly Meaning[]
   ['preference', ['chosen', 'rejected']],
   ['alpaca', ['instruction', 'output']],
   ['completion', ['prompt', 'completion']],
+  ['turns', ['thread', 'role', 'text']],
   ['text', ['text']],
 ]
 
@@ -79,7 +82,45 @@ const PAIRS: readonly (readonly [prompt: readonly string[], completion: readonly
     ['label', 'category', 'intent', 'class', 'sentiment', 'topic', 'tag'],
   ],
 ]
-const TEXTS = ['text', 'content', 'body', 'document', 'message', 'review', 'article', 'markdown']
+/** What a message belongs to, and who wrote it. */
+const THREADS = [
+  'thread',
+  'conversation_id',
+  'thread_id',
+  'chat_id',
+  'dialog_id',
+  'dialogue_id',
+  'session_id',
+  'ticket_id',
+  'case_id',
+  'conversation',
+  'ticket',
+]
+const ROLES = [
+  'role',
+  'speaker',
+  'sender',
+  'author',
+  'from',
+  'sender_type',
+  'author_type',
+  'author_role',
+  'direction',
+  'sender_name',
+  'author_name',
+]
+const TEXTS = [
+  'text',
+  'content',
+  'body',
+  'message',
+  'message_text',
+  'utterance',
+  'document',
+  'review',
+  'article',
+  'markdown',
+]
 
 /**
  * Guesses what columns mean from their names, whatever their case.
@@ -114,8 +155,17 @@ export function guessColumns(
     set('input', ['input', 'context'])
   }
   let format = formatOf(Object.keys(columns))
+  const has = (list: readonly string[]) => list.some((name) => named.has(name))
+  if (!format && has(THREADS) && has(ROLES) && has(TEXTS)) {
+    for (const [meaning, names] of [
+      ['thread', THREADS],
+      ['role', ROLES],
+      ['text', TEXTS],
+    ] as const)
+      set(meaning, names)
+    format = 'turns'
+  }
   if (!format) {
-    const has = (list: readonly string[]) => list.some((name) => named.has(name))
     const pair = PAIRS.find(([prompts, completions]) => has(prompts) && has(completions))
     if (pair) {
       set('prompt', pair[0])
@@ -133,6 +183,7 @@ const USED: Record<RowFormat, readonly Meaning[]> = {
   alpaca: ['instruction', 'input', 'output', 'system', 'history'],
   completion: ['prompt', 'completion', 'system'],
   text: ['text'],
+  turns: ['thread', 'role', 'text'],
   zendesk: [],
   intercom: [],
   freshdesk: [],

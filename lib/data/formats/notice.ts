@@ -28,6 +28,7 @@ const MEANINGS: Readonly<Record<RowFormat, string>> = {
   alpaca: 'instructions (Alpaca)',
   sharegpt: 'conversations (ShareGPT)',
   text: 'texts',
+  turns: 'one message a row',
   zendesk: 'Zendesk tickets',
   intercom: 'Intercom conversations',
   freshdesk: 'Freshdesk tickets',

@@ -2,6 +2,7 @@
 import { GptloomError } from '../../errors.js'
 import { readMbox } from '../helpdesk/mbox.js'
 import type { ThreadRow } from '../helpdesk/mbox.js'
+import { readTurns } from '../helpdesk/turns.js'
 import { readWhatsApp } from '../helpdesk/whatsapp.js'
 import type { Problem, Row } from '../record.js'
 import { readTable } from './csv.js'
@@ -83,15 +84,15 @@ async function* readDetected(
   const wanted = columns && Object.values(columns).map(String)
   switch (container) {
     case 'jsonl':
-      return yield* shapeRows(readJsonl(input, limit), detected, rows)
+      return yield* shapeRows(readJsonl(input, limit), detected, rows, agents)
     case 'json':
-      return yield* shapeRows(readJson(input, limit, list), detected, rows)
+      return yield* shapeRows(readJson(input, limit, list), detected, rows, agents)
     case 'csv':
     case 'tsv':
-      return yield* shapeRows(readTable(input, { delimiter, limit, names }), detected, rows)
+      return yield* shapeRows(readTable(input, { delimiter, limit, names }), detected, rows, agents)
     case 'parquet':
       await input.close()
-      return yield* shapeRows(readParquet(file, wanted), detected, rows)
+      return yield* shapeRows(readParquet(file, wanted), detected, rows, agents)
     case 'mbox':
       return yield* giveRows(readMbox(input, { limit, agents }), rows)
     case 'whatsapp': {
@@ -103,12 +104,15 @@ async function* readDetected(
   }
 }
 
-async function* shapeRows(
+/** Records as rows of their meaning. */
+export async function* shapeRows(
   batches: AsyncIterable<Raw[]>,
   { format, columns }: Detected,
   rows: Rows,
+  agents?: readonly string[],
 ): AsyncGenerator<Row[]> {
-  const shape = shapeOf(format as RowFormat, columns)
+  if (format === 'turns') return yield* giveRows(readTurns(batches, columns, agents), rows)
+  const shape = shapeOf(format as Exclude<RowFormat, 'turns'>, columns)
   for await (const batch of batches) yield batch.map((raw) => rows.raw(raw, shape))
 }
 

@@ -22,12 +22,17 @@ const READERS = {
 } satisfies Record<string, (record: Fields) => Example | Problem>
 
 /** What a row means, whatever file it stands in. */
-export type RowFormat = keyof typeof READERS
+export type RowFormat = SingleFormat | 'turns'
+/** Of formats whose rows stand for themselves. */
+type SingleFormat = keyof typeof READERS
 
-export const ROW_FORMATS = Object.keys(READERS) as RowFormat[]
+export const ROW_FORMATS: readonly RowFormat[] = [
+  ...(Object.keys(READERS) as SingleFormat[]),
+  'turns',
+]
 
 /** Turns records of a format into examples. `columns` says which names stand for which. */
-export function shapeOf(format: RowFormat, columns?: Columns): Shape {
+export function shapeOf(format: SingleFormat, columns?: Columns): Shape {
   const read = READERS[format]
   return (record) => {
     if (typeof record === 'string' && format === 'text') return readText(record)
@@ -52,13 +57,14 @@ export function guessRows(names: readonly string[]): RowGuess | undefined {
   )
   if (has('comments') && isTicket) return { format: 'zendesk' }
   if (isTicket && (has('conversations') || has('notes'))) return { format: 'freshdesk' }
-  if (has('conversation') && !has('messages')) return { format: 'sharegpt' }
+  if (has('conversation') && !has('messages') && guessColumns(names)?.format !== 'turns')
+    return { format: 'sharegpt' }
   if (has('preferred_output', 'non_preferred_output')) return { format: 'preference' }
   const format = formatOf(names)
-  return format && !isLabelled(names) ? { format } : guessColumns(names)
+  return format && !isTextOfMore(names) ? { format } : guessColumns(names)
 }
 
-/** Texts with a label are guessed to be prompts, with the label as what is to be learned. */
-function isLabelled(names: readonly string[]): boolean {
-  return formatOf(names) === 'text' && guessColumns(names)?.format === 'completion'
+/** Texts with a label are guessed to be prompts, those that belong to a conversation its messages. */
+function isTextOfMore(names: readonly string[]): boolean {
+  return formatOf(names) === 'text' && guessColumns(names)?.format !== 'text'
 }

@@ -1,10 +1,10 @@
 // Threads of support: who said what becomes a conversation of user and assistant.
-import type { Chat, Example, Problem } from '../record.js'
+import type { Chat, Example, Problem, Role } from '../record.js'
 import { problem } from '../formats/problem.js'
 
 /** What somebody said. */
 export interface Turn {
-  role: 'user' | 'assistant'
+  role: Role
   text: string
 }
 

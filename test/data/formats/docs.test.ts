@@ -27,6 +27,7 @@ const examples: [heading: string, format: string, messages: number][] = [
   ['Conversations: ShareGPT', 'sharegpt', 2],
   ['Texts', 'text', 0],
   ['CSV, TSV', 'completion', 0],
+  ['One message a row', 'turns', 2],
   ['Zendesk', 'zendesk', 2],
   ['Intercom', 'intercom', 2],
   ['Freshdesk', 'freshdesk', 2],
@@ -38,7 +39,7 @@ for (const [heading, format, count] of examples) {
     let detected = ''
     const bytes = Buffer.from(block(heading))
     const rows = await collect(pieces(bytes, 64), {
-      ...(heading.startsWith('CSV') && { format: 'csv' }),
+      ...(/^CSV|^One message/.test(heading) && { format: 'csv' }),
       onNotice: (notice) => (detected = notice.format),
     })
     assert.is(detected, format)

@@ -226,4 +226,91 @@ test('what is gathered is bounded: the least recently touched goes first', () =>
   assert.equal([...gathered.take()], [])
 })
 
+test('one message a row: CSV, rows between each other, in the order of their times', async () => {
+  const csv = [
+    'conversation_id;created_at;sender;body;customer_id',
+    '7;2026-02-03 10:00;Customer;Is it open?;c1',
+    '8;2026-02-03 10:01;customer;"It leaks;',
+    'at the lid.";c2',
+    '7;2026-02-03 10:09;Agent;And on Sundays from 10.;c1',
+    '7;2026-02-03 10:05;Agent;Yes, until 18:00.;c1',
+    '8;2026-02-03 10:06;agent;We send you a new one.;c2',
+    '9;2026-02-03 10:07;customer;;c3',
+    ';2026-02-03 10:07;customer;Hello?;c3',
+    '10;2026-02-03 10:08;agent;Anything else?;c4',
+  ].join('\n')
+  let said = ''
+  const rows = await collectText(csv, { onNotice: ({ message }) => (said = message) })
+  assert.match(
+    said,
+    'one message a row; thread = conversation_id, role = sender, text = body, group = customer_id, ' +
+      'time = created_at (guessed)',
+  )
+  assert.equal(chats(rows), [
+    'content',
+    'missing-key',
+    ['u: Is it open?', 'a: Yes, until 18:00.\n\nAnd on Sundays from 10.'],
+    ['u: It leaks;\nat the lid.', 'a: We send you a new one.'],
+    'no-user',
+  ])
+  assert.equal(
+    rows.map(({ origin }) => origin.line),
+    [8, 9, 2, 3, 10],
+  )
+  const first = await example(csv.replace(/^.*customer;;.*\n^;.*\n/m, ''))
+  assert.is(first.group, 'c1')
+  assert.is(first.time, Date.UTC(2026, 1, 3, 10))
+})
+
+test('one message a row: JSON lines, names instead of roles, named agents, own columns', async () => {
+  const said = (thread: unknown, author: string, text: unknown) => ({ thread, author, text })
+  const all = [
+    said(1, 'Ana', 'My kettle leaks.'),
+    said(1, 'Ben', 'Where?'),
+    said(1, 'Ana', 'At the lid.'),
+    said(1, 'support', 'We send a new one.'),
+    said('2', 'Ben', 'Your parcel is here.'),
+    said('2', 'Ana', 'Thank you.'),
+    said('2', 'Ben', 5),
+    said('__proto__', 'constructor', 'Hi'),
+    said('__proto__', 'toString', 'Hello'),
+  ]
+  assert.equal(chats(await collect(all)), [
+    'content',
+    ['u: My kettle leaks.', 'a: Where?', 'u: At the lid.', 'a: We send a new one.'],
+    ['u: Your parcel is here.', 'a: Thank you.'],
+    ['u: Hi', 'a: Hello'],
+  ])
+  const named = await collectText(all.map(line).join('\n'), {
+    agents: ['Ben', 'support'],
+  })
+  assert.equal(chats(named).slice(2, 4), [
+    ['a: Your parcel is here.', 'u: Thank you.'],
+    'no-assistant',
+  ])
+  const own = [
+    { nr: 1, who: 'system', said: 'Be kind.' },
+    { nr: 1, who: 'user', said: 'Hi' },
+    { nr: 1, who: 'assistant', said: 'Hello!' },
+  ]
+  const columns = { thread: 'nr', role: 'who', text: 'said' }
+  assert.equal(chats(await collect(own, { columns })), [['s: Be kind.', 'u: Hi', 'a: Hello!']])
+})
+
+test('one message a row: what waits is bounded, and a conversation that is cut keeps its group', async () => {
+  async function* many() {
+    for (let i = 0; i < 3000; i++) {
+      const text = `${i} ${'x'.repeat(20_000)}`
+      yield {
+        conversation_id: i % 3 ? i - (i % 3) + 1 : 'long',
+        role: i % 3 < 2 ? 'user' : 'agent',
+        text,
+      }
+    }
+  }
+  const rows = await collect(many())
+  const groups = rows.flatMap((row) => ('example' in row ? [row.example.group] : []))
+  assert.is(groups.filter((group) => group !== 'long').length, 1000)
+})
+
 test.run()
