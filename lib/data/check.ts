@@ -7,6 +7,7 @@ import { END_OF_TEXT, chatTemplate, gpt2Tokenizer, templateNames } from '../toke
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { cleanRows } from './clean.js'
 import type { CleanOptions, CleanRow, Scrub } from './clean.js'
+import { targets } from './examples.js'
 import { checkSignal } from './formats/options.js'
 import { Ledger } from './ledger.js'
 import type { LedgerEntry, LedgerSummary } from './ledger.js'
@@ -228,7 +229,7 @@ class Figures {
       this.#remarks[remark] = (this.#remarks[remark] ?? 0) + 1
     for (const { tokens, learn } of parts) {
       this.#tokens += tokens.length
-      this.#learned += learn.subarray(1).reduce((sum, bit) => sum + bit, 0)
+      this.#learned += targets(learn)
       this.#lengths[tokens.length]!++
       this.onExample?.(origin, tokens, learn)
     }

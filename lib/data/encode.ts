@@ -159,9 +159,9 @@ class Encoder {
     if (example.kind === 'chat') this.chats++
     for (const [i, part] of parts.entries()) {
       const { line, row } = origin
-      const learnedBytes = this.#byteLength(part, true)
-      this.bytes += this.#byteLength(part, false)
-      await this.writer.add({ ...part, origin: { source, line, row }, learnedBytes })
+      const { all, learned } = this.#byteLengths(part)
+      this.bytes += all
+      await this.writer.add({ ...part, origin: { source, line, row }, learnedBytes: learned })
       // What one row was split into stays together, and so does what repeats it.
       const of = i > 0 ? first : like === undefined ? -1 : this.#firsts.get(like) - 1
       const { group, time } = example
@@ -175,16 +175,19 @@ class Encoder {
     this.#firsts.close()
   }
 
-  #byteLength({ tokens, learn }: Rendered, learned: boolean): number {
+  /** Bytes of text that tokens stand for: all of them, and those that are learned. */
+  #byteLengths({ tokens, learn }: Rendered): { all: number; learned: number } {
     const { tokenizer } = this.options
-    let sum = 0
-    for (const [i, token] of tokens.entries()) {
+    const lengths = this.#lengths
+    let [all, learned] = [0, 0]
+    for (let i = 0; i < tokens.length; i++) {
+      const token = tokens[i]!
+      if (lengths[token] === -1) lengths[token] = tokenizer.decodeBytes([token]).length
+      all += lengths[token]!
       // The first token is never a target.
-      if (learned && (i === 0 || !learn[i])) continue
-      if (this.#lengths[token] === -1) this.#lengths[token] = tokenizer.decodeBytes([token]).length
-      sum += this.#lengths[token]!
+      if (i > 0 && learn[i]) learned += lengths[token]!
     }
-    return sum
+    return { all, learned }
   }
 }
 

@@ -19,6 +19,13 @@ import { TokenFile, TokenWriter } from './tokens.js'
  */
 const ENTRY = 40
 
+/** Learned tokens that are targets: the first one never is. */
+export function targets(learn: Uint8Array): number {
+  let sum = 0
+  for (let i = 1; i < learn.length; i++) sum += learn[i]!
+  return sum
+}
+
 /** Where an example came from: a source by its number, and the line and row there. */
 export interface ExampleOrigin {
   source: number
@@ -80,16 +87,12 @@ export class ExampleWriter {
     entry.writeBigUInt64LE(BigInt(origin.line), at + 16)
     entry.writeUInt32LE(origin.row, at + 24)
     entry.writeUInt32LE(origin.source, at + 28)
-    // The first token is never a target.
-    entry.writeUInt32LE(
-      learn.subarray(1).reduce((sum, bit) => sum + bit, 0),
-      at + 32,
-    )
+    entry.writeUInt32LE(targets(learn), at + 32)
     this.#entry += ENTRY
     if (this.#entry === entry.length) await this.#flushEntries()
     await this.tokens.write(tokens)
-    for (const learned of learn) {
-      if (learned) this.#bits[this.#bit >> 3]! |= 1 << (this.#bit & 7)
+    for (let i = 0; i < learn.length; i++) {
+      if (learn[i]) this.#bits[this.#bit >> 3]! |= 1 << (this.#bit & 7)
       if (++this.#bit === 8 * PIECE) await this.#flushBits()
     }
     this.count++
