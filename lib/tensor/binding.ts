@@ -1,5 +1,7 @@
 // The native addon, typed by hand. This is the only file that knows how it is found and what it exports.
+import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { GptloomError } from '../errors.js'
 
@@ -43,6 +45,9 @@ export interface NativeDevice {
   /** Starts what has been enqueued, without waiting. */
   flush(): void
   close(): void
+
+  /** Runs a kernel of another addon; see native/gptloom.h. */
+  call(kernel: object, tensors: T[], params: Uint8Array): void
 
   fill(out: T, value: number): void
   copy(out: T, x: T): void
@@ -187,6 +192,8 @@ interface Addon {
     new (kind: 'cpu', threads: number): NativeDevice
     new (kind: 'cuda', ordinal: number, options: CudaOptions): NativeDevice
   }
+  /** The name of a kernel of another addon. */
+  kernel(kernel: object): string
   cpu(): CpuInfo
   cuda(): CudaInfo
 }
@@ -211,9 +218,22 @@ export function addon(): Addon {
       'ERR_ADDON',
       `The native addon of gptloom cannot be loaded for ${process.platform}-${process.arch}, ` +
         `Node ${process.versions.node}: ${(error as Error).message.split('\n')[0]}. ` +
-        'Where no prebuilt binary fits, build it with `npm rebuild gptloom` (it takes a C++17 compiler, ' +
-        'make and Python)',
+        `The package holds binaries for ${prebuilt()}. Where none fits, build it with ` +
+        '`npm rebuild gptloom`, which takes a C++17 compiler, make and Python',
       { cause: error },
     )
   }
+}
+
+/** The platforms whose binaries were installed, such as `linux-x64 (glibc)`. */
+function prebuilt(): string {
+  const folder = path.join(root, 'prebuilds')
+  const entries = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
+  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  const platforms = names.sort().flatMap((name) => {
+    const files = readdirSync(path.join(folder, name)).filter((file) => file.endsWith('.node'))
+    const libc = files.flatMap((file) => /\.(glibc|musl)\.node$/.exec(file)?.[1] ?? [])
+    return files.length ? [libc.length ? `${name} (${libc.join(', ')})` : name] : []
+  })
+  return platforms.join(', ') || 'no platform'
 }

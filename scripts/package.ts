@@ -1,0 +1,99 @@
+// Makes build/package/: the tarball that is published, checksums of what it holds, its bill of materials.
+//
+//   npm run prebuilds && npm run build:image && npm run package
+//
+//   --dev    takes what binaries and kernels there are; without it, those of a release must all be there
+//
+// The tarball is packed from a copy of what is shipped, so that nothing else of the checkout comes in.
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const to = path.join(root, 'build', 'package')
+const stage = path.join(to, 'stage')
+const MOST = 15e6
+const platforms = ['linux-x64', 'linux-arm64']
+
+interface Manifest {
+  name: string
+  version: string
+  files: string[]
+}
+
+/** What npm prints; on Windows npm is a script, which takes a shell. */
+function npm(args: string[], cwd: string): string {
+  const shell = process.platform === 'win32'
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', shell, maxBuffer: 64 << 20 })
+}
+
+/** Why these are not the binaries and kernels of a release. */
+function missing(): string[] {
+  const lacks = platforms
+    .filter((platform) => !existsSync(path.join(root, 'prebuilds', platform)))
+    .map((platform) => `the addon of ${platform}: npm run prebuilds`)
+  const manifest = path.join(root, 'prebuilds', 'cuda', 'manifest.json')
+  const image = existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : undefined
+  if (!image?.machineCode?.length) lacks.push('the kernels with machine code: npm run build:image')
+  return lacks
+}
+
+function files(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => name.replaceAll('\\', '/'))
+    .filter((name) => statSync(path.join(folder, name)).isFile())
+    .sort()
+}
+
+function pack(): void {
+  rmSync(to, { recursive: true, force: true })
+  mkdirSync(stage, { recursive: true })
+  const text = readFileSync(path.join(root, 'package.json'), 'utf8')
+  const manifest = JSON.parse(text) as Manifest
+  for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files]) {
+    if (name === 'dist' || !existsSync(path.join(root, name))) continue
+    cpSync(path.join(root, name), path.join(stage, name), { recursive: true })
+  }
+  // Compiled here: what an older build has left in dist stays out, and so do maps to sources.
+  const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const options = ['--outDir', path.join(stage, 'dist'), '--sourceMap', 'false']
+  execFileSync(process.execPath, [tsc, '-p', root, ...options], { stdio: 'inherit' })
+  npm(['pack', '--ignore-scripts', '--silent', '--pack-destination', to], stage)
+  const tarball = `${manifest.name}-${manifest.version}.tgz`
+  const { size } = statSync(path.join(to, tarball))
+  if (size > MOST) throw new Error(`${tarball} has ${size} bytes, at most ${MOST} are wanted`)
+
+  const binaries = files(path.join(stage, 'prebuilds')).map((name) => `stage/prebuilds/${name}`)
+  const sums = [tarball, ...binaries].map((name) => {
+    const hash = createHash('sha256').update(readFileSync(path.join(to, name)))
+    return `${hash.digest('hex')}  ${name.replace('stage/', '')}\n`
+  })
+  writeFileSync(path.join(to, 'SHA256SUMS'), sums.join(''))
+  const bill = npm(['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--omit', 'peer'], root)
+  writeFileSync(path.join(to, 'sbom.cdx.json'), bill)
+  rmSync(stage, { recursive: true, force: true })
+  console.log(`build/package/${tarball}: ${(size / 1e6).toFixed(1)} MB, with`)
+  for (const name of binaries) console.log(`  ${name.replace('stage/', '')}`)
+}
+
+try {
+  const dev = process.argv.includes('--dev')
+  const lacks = dev ? [] : missing()
+  if (lacks.length)
+    throw new Error(`A release needs\n${lacks.map((lack) => `  ${lack}`).join('\n')}`)
+  pack()
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 1
+}
