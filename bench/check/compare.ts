@@ -4,7 +4,7 @@ import { GPT2, resolveModel } from '../../lib/models/index.js'
 import { AdamW } from '../../lib/optim/index.js'
 import { Tape, cpu } from '../../lib/tensor/index.js'
 import type { Device, Dtype } from '../../lib/tensor/index.js'
-import { Random } from '../../test/cases/case.js'
+import { Random } from '../../lib/testing/index.js'
 
 export interface Comparison {
   what: string

@@ -2,8 +2,8 @@
 import { Tape, scope } from '../../lib/tensor/index.js'
 import type { Device, Dtype, Tensor } from '../../lib/tensor/index.js'
 import { cases } from '../../test/cases/index.js'
-import { Random } from '../../test/cases/case.js'
-import type { Input } from '../../test/cases/case.js'
+import { Random } from '../../lib/testing/index.js'
+import type { Input } from '../../lib/testing/index.js'
 import type { Case } from './clock.js'
 
 export interface Work {

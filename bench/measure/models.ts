@@ -6,7 +6,7 @@ import type { ModelOptions } from '../../lib/models/index.js'
 import { AdamW } from '../../lib/optim/index.js'
 import { Tape } from '../../lib/tensor/index.js'
 import type { Device, Dtype } from '../../lib/tensor/index.js'
-import { Random } from '../../test/cases/case.js'
+import { Random } from '../../lib/testing/index.js'
 import type { Opener, WorkCase } from './kernels.js'
 
 /** A case of many tokens a run. */

@@ -1,7 +1,7 @@
 // The optimizer's step is an op of the device without a wrapper in lib/tensor: lib/optim calls it.
 import { cast } from '../../lib/tensor/index.js'
 import * as oracle from '../oracle.js'
-import type { OpCase } from './case.js'
+import type { OpCase } from '../../lib/testing/index.js'
 
 export interface AdamwInstance {
   /** Sizes of the parameters. */

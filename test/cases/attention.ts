@@ -1,6 +1,6 @@
 import { attention, attentionCached } from '../../lib/tensor/index.js'
 import * as oracle from '../oracle.js'
-import type { OpCase } from './case.js'
+import type { OpCase } from '../../lib/testing/index.js'
 
 export interface AttentionInstance {
   B: number

@@ -1,7 +1,7 @@
 import { crossEntropy, linearCrossEntropy } from '../../lib/tensor/index.js'
 import * as oracle from '../oracle.js'
-import type { Input, OpCase, Random } from './case.js'
-import { product } from './case.js'
+import { product } from '../../lib/testing/index.js'
+import type { Input, OpCase, Random } from '../../lib/testing/index.js'
 
 export interface CrossEntropyInstance {
   /** Leading dimensions of the logits. */

@@ -1,6 +1,6 @@
 import { adamwCase } from './adamw.js'
 import { attentionCachedCase, attentionCase } from './attention.js'
-import type { OpCase } from './case.js'
+import type { OpCase } from '../../lib/testing/index.js'
 import { crossEntropyCase, linearCrossEntropyCase } from './crossentropy.js'
 import { addCase, dropoutCase, geluCase } from './elementwise.js'
 import { embeddingCase } from './embedding.js'

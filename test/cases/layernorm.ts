@@ -1,7 +1,7 @@
 import { layerNorm } from '../../lib/tensor/index.js'
 import * as oracle from '../oracle.js'
-import type { OpCase } from './case.js'
-import { product } from './case.js'
+import { product } from '../../lib/testing/index.js'
+import type { OpCase } from '../../lib/testing/index.js'
 
 export interface LayerNormInstance {
   /** Leading dimensions of x. */

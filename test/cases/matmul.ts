@@ -1,6 +1,6 @@
 import { matmul } from '../../lib/tensor/index.js'
 import * as oracle from '../oracle.js'
-import type { Input, OpCase } from './case.js'
+import type { Input, OpCase } from '../../lib/testing/index.js'
 
 export interface MatmulInstance {
   /** Leading dimensions of a; their product is M. */

@@ -1,6 +1,6 @@
 // Sums and norms: ops of the device without a wrapper in lib/tensor.
 import * as oracle from '../oracle.js'
-import type { OpCase } from './case.js'
+import type { OpCase } from '../../lib/testing/index.js'
 
 export interface ReduceInstance {
   sizes: number[]

@@ -28,8 +28,8 @@ import {
 } from '../../lib/tensor/index.js'
 import type { Dtype, Tensor } from '../../lib/tensor/index.js'
 import { openCuda, skipsCuda } from './cuda.js'
-import { failure, sameBits } from './compare.js'
-import { toBfloat16 } from './opcheck.js'
+import { sameBits, toBfloat16 } from '../../lib/testing/index.js'
+import { failure } from './devices.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // A thread does not inherit --import tsx on every version of Node.

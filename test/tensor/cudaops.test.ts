@@ -6,7 +6,8 @@
 import { test } from 'uvu'
 import { cases } from '../cases/index.js'
 import { openCuda, skipsCuda } from './cuda.js'
-import { checkCase, checkNoRows, hasBfloat16 } from './opcheck.js'
+import { checkCase, hasBfloat16 } from '../../lib/testing/index.js'
+import { checkNoRows } from './norows.js'
 
 if (skipsCuda()) {
   test('nothing without a GPU', () => {})

@@ -14,7 +14,8 @@ import {
 import type { Device } from '../../lib/tensor/index.js'
 import { addon } from '../../lib/tensor/binding.js'
 import * as oracle from '../oracle.js'
-import { close, failure, sameBits } from './compare.js'
+import { close, sameBits } from '../../lib/testing/index.js'
+import { failure } from './devices.js'
 
 const device = cpu()
 

@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tape, attention, cpu, dropout } from '../../lib/tensor/index.js'
-import { close, disposeAll, sameBits } from './compare.js'
+import { close, disposeAll, sameBits } from '../../lib/testing/index.js'
 
 const device = cpu()
 const n = 200_000

@@ -17,10 +17,17 @@ import {
   recompute,
 } from '../../lib/tensor/index.js'
 import type { Device, Tensor, Values } from '../../lib/tensor/index.js'
-import { Random } from '../cases/case.js'
-import type { Input, Numbers, Tensors } from '../cases/case.js'
+import {
+  Random,
+  close,
+  disposeAll,
+  gradientsOf,
+  sameBits,
+  upload,
+} from '../../lib/testing/index.js'
+import type { Input, Numbers, Tensors } from '../../lib/testing/index.js'
+import { devices } from './devices.js'
 import * as oracle from '../oracle.js'
-import { close, devices, disposeAll, gradientsOf, sameBits, upload } from './compare.js'
 
 const [B, T, H, D, V] = [2, 9, 2, 5, 13]
 const C = H * D

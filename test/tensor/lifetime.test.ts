@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { add, cpu, matmul } from '../../lib/tensor/index.js'
-import { failure } from './compare.js'
+import { failure } from './devices.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const library = new URL('../../lib/tensor/index.ts', import.meta.url).href

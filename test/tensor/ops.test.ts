@@ -3,10 +3,22 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tape } from '../../lib/tensor/index.js'
-import { Random } from '../cases/case.js'
+import {
+  Random,
+  checkCase,
+  close,
+  differences,
+  disposeAll,
+  gradientsOf,
+  isParameter,
+  pick,
+  sameBits,
+  sampled,
+  upload,
+} from '../../lib/testing/index.js'
+import { devices } from './devices.js'
+import { checkNoRows } from './norows.js'
 import { cases } from '../cases/index.js'
-import { close, devices, disposeAll, gradientsOf, sameBits, upload } from './compare.js'
-import { checkCase, checkNoRows, differences, isParameter, pick, sampled } from './opcheck.js'
 
 for (const opCase of cases) {
   for (const instance of opCase.instances) {

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Tape, add, cpu, keep, scope } from '../../lib/tensor/index.js'
 import type { Tensor } from '../../lib/tensor/index.js'
-import { failure } from './compare.js'
+import { failure } from './devices.js'
 
 const device = cpu()
 const made = () => device.zeros([3])

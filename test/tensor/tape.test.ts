@@ -13,7 +13,7 @@ import {
   recompute,
 } from '../../lib/tensor/index.js'
 import type { Tensor } from '../../lib/tensor/index.js'
-import { failure } from './compare.js'
+import { failure } from './devices.js'
 
 const device = cpu()
 

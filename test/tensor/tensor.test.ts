@@ -14,7 +14,8 @@ import {
   matmul,
 } from '../../lib/tensor/index.js'
 import type { Tensor } from '../../lib/tensor/index.js'
-import { failure, sameBits } from './compare.js'
+import { sameBits } from '../../lib/testing/index.js'
+import { failure } from './devices.js'
 
 const device = cpu()
 const floats = (...shape: number[]) => device.zeros(shape)

@@ -1,6 +1,4 @@
-// What an op case is. One case drives three things: every device against the float64 oracle, the
-// gradient against finite differences of the oracle, and the kernel bench.
-import type { Dtype, Tensor } from '../../lib/tensor/index.js'
+import type { Dtype, Tensor } from '../tensor/index.js'
 
 export interface Input {
   shape: number[]
@@ -19,6 +17,10 @@ export interface Tolerance {
   rtol: number
 }
 
+/**
+ * How an op is tested: checkCase() holds its outputs on every device against a reference in float64, and
+ * its gradients against finite differences of that. I is what sets one instance apart from another.
+ */
 export interface OpCase<I> {
   /** The op's name in lib/tensor. */
   name: string

@@ -1,9 +1,5 @@
-import { cpu } from '../../lib/tensor/index.js'
-import type { Device, Tensor, Values } from '../../lib/tensor/index.js'
-import type { Input, Tolerance } from '../cases/case.js'
-
-/** The devices that must agree to the bit: as many threads as there are, 1 and 3. */
-export const devices: Device[] = [cpu(), cpu({ threads: 1 }), cpu({ threads: 3 })]
+import type { Device, Tensor, Values } from '../tensor/index.js'
+import type { Input, Tolerance } from './case.js'
 
 /** Throws unless every |actual - expected| <= atol + rtol |expected|. A NaN asks for a NaN. */
 export function close(
@@ -67,16 +63,4 @@ export async function gradientsOf(
 
 export function disposeAll(tensors: Record<string, Tensor> | Tensor[]): void {
   for (const tensor of Object.values(tensors)) tensor.dispose()
-}
-
-/** What throws, rejects or does not: the error, or undefined. */
-export async function failure(
-  body: () => unknown,
-): Promise<(Error & { code?: string }) | undefined> {
-  try {
-    await body()
-  } catch (error) {
-    return error as Error
-  }
-  return undefined
 }
