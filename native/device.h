@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "array.h"
+#include "gptloom.h"
 
 namespace gptloom {
 
@@ -61,6 +62,10 @@ class Device {
   // Drops what has not started, waits for what has, and returns with no thread of this device left
   // running.
   virtual void close() = 0;
+
+  // A kernel that somebody else has written; see gptloom.h.
+  virtual void call(const gptloom_kernel* kernel, std::vector<Array> arrays,
+                    std::vector<uint8_t> params) = 0;
 
   virtual void fill(Array out, float value) = 0;
   virtual void copy(Array out, Array x) = 0;

@@ -1,3 +1,5 @@
+export { Attention, MLP, Sequential } from './blocks.js'
+export type { Layer } from './blocks.js'
 export { Embedding, LayerNorm, Linear } from './layers.js'
 export type { Init, LinearOptions } from './layers.js'
 export { Lora, LoraLayer, scaleOf } from './lora.js'

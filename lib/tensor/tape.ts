@@ -220,6 +220,11 @@ function needsGradient(x: Tensor): boolean {
   return x.requiresGrad || x.tape !== null
 }
 
+/** Runs body without recording its ops. */
+export function unrecorded<R>(body: () => R): R {
+  return recordingOn(null, body)
+}
+
 /** The tape that an op on these inputs must be recorded on; null when nobody will want its gradient. */
 export function recording(...inputs: (Tensor | null | undefined)[]): Tape | null {
   return active && inputs.some((x) => x && needsGradient(x)) ? active : null

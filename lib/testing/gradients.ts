@@ -13,12 +13,13 @@ export interface GradientOptions extends Partial<Tolerance> {
 }
 
 /**
- * Holds the gradients of an op, or of any function of tensors, against central differences of that function:
- * (f(x + h) - f(x - h)) / 2 h, for f the outputs weighted by random numbers. The op computes in float32, so this
- * finds a wrong formula and not a lost digit; an OpCase with a reference in float64 does.
+ * Holds the gradients of an op, or of any function of tensors, against central differences of that
+ * function: (f(x + h) - f(x - h)) / 2 h, for f the outputs weighted by random numbers. The op
+ * computes in float32, so this finds a wrong formula and not a lost digit; an OpCase with a
+ * reference in float64 does.
  * @param body computes the output; called many times
- * @param inputs by name; gradients are checked for those of floats that are not constant, all elements of small
- *   ones and some of large ones
+ * @param inputs by name; gradients are checked for those of floats that are not constant, all
+ *   elements of small ones and some of large ones
  * @param options.atol, options.rtol default 1e-2 each
  * @throws Error naming the input and the element that is furthest off
  */

@@ -1,6 +1,7 @@
 /**
- * How gptloom tests its ops, for those who write their own: cases held against a reference in float64,
- * gradients against finite differences, devices against each other. Failures are thrown, so any test runner will do.
+ * How gptloom tests its ops, for those who write their own: cases held against a reference in
+ * float64, gradients against finite differences, devices against each other. Failures are thrown,
+ * so any test runner will do.
  *
  * @packageDocumentation
  */

@@ -68,6 +68,14 @@ class CpuDevice final : public Device {
 
   void close() override { queue_.close(); }
 
+  void call(const gptloom_kernel* kernel, std::vector<Array> arrays,
+            std::vector<uint8_t> params) override {
+    auto describe = [kernel, arrays, this] { return call_text(kernel->name, arrays) + " on " + name(); };
+    queue_.push([this, kernel, arrays = std::move(arrays),
+                 params = std::move(params)] { foreign(context_, *kernel, arrays, params); },
+                std::move(describe));
+  }
+
   void fill(Array out, float value) override {
     push("fill", [=] { cpu::fill(context_, out.f32(), value, out.count()); }, {out});
   }

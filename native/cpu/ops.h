@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "array.h"
 #include "cpu/context.h"
+#include "gptloom.h"
 
 namespace gptloom::cpu {
 
@@ -161,5 +163,12 @@ struct Adamw {
   int64_t step;                                              // counted from 1
 };
 void adamw(Context&, const std::vector<AdamwTensor>& tensors, const float* norm, const Adamw& spec);
+
+// ---- foreign.cc
+// ---------------------------------------------------------------------------------------------
+
+// A kernel from outside. Throws what it says is wrong.
+void foreign(Context&, const gptloom_kernel& kernel, const std::vector<Array>& arrays,
+             const std::vector<uint8_t>& params);
 
 }  // namespace gptloom::cpu

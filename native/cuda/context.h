@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "array.h"
+#include "gptloom.h"
 
 namespace gptloom::cuda {
 
@@ -35,6 +36,11 @@ class Context {
     const size_t* size = sizes;
     launch(kernel, grid, threads, shared, first, size, sizeof...(Args));
   }
+
+  // Queues a launch of somebody else's kernel, from the image that it comes with.
+  virtual void launch_foreign(const gptloom_kernel& from, const char* kernel, Grid grid,
+                              unsigned threads, unsigned shared, const void* const* args,
+                              const size_t* sizes, size_t count) = 0;
 
   // Fills with a byte, in order.
   virtual void memset(void* data, uint8_t value, size_t bytes) = 0;

@@ -63,6 +63,15 @@ class CudaDevice final : public Device {
   }
   void close() override;
 
+  void call(const gptloom_kernel* kernel, std::vector<Array> arrays,
+            std::vector<uint8_t> params) override {
+    auto op = std::make_shared<const Op>(Op{kernel->name, arrays});
+    auto work = [kernel, arrays = std::move(arrays), params = std::move(params)](Context& c) {
+      foreign(c, *kernel, arrays, params);
+    };
+    enqueue([this, op, work = std::move(work)] { stream_->run(op, work); });
+  }
+
   void fill(Array out, float value) override {
     push("fill", {out}, [=](Context& c) { cuda::fill(c, out, value); });
   }

@@ -29,6 +29,7 @@ std::vector<size_t> parameters_of(const Driver& driver, CUfunction function) {
 
 Modules::~Modules() {
   for (const auto& [family, module] : modules_) gpu_.driver().ModuleUnload(module);
+  for (const auto& [image, module] : foreign_) gpu_.driver().ModuleUnload(module);
 }
 
 CUmodule Modules::load(const std::string& family) {
@@ -65,29 +66,65 @@ CUmodule Modules::load(const std::string& family) {
 }
 
 Kernel& Modules::find(const std::string& name, unsigned shared) {
-  auto found = kernels_.find(name);
-  if (found == kernels_.end()) {
-    const std::string family = name.substr(0, name.find('_'));
-    const CUmodule module = load(family);
-    CUfunction function = nullptr;
-    if (gpu_.driver().ModuleGetFunction(&function, module, name.c_str()) != kSuccess) {
-      throw Error("ERR_KERNELS", "The kernel image " + folder_ + "/" + family +
-                                     ".fatbin has no kernel " + name +
-                                     ": it is of another version of gptloom" + kBuild);
-    }
-    int fixed = 0;
-    gpu_.driver().FuncGetAttribute(&fixed, kFunctionSharedSize, function);
-    Kernel kernel{name, function, kSharedByDefault - static_cast<unsigned>(fixed),
-                  parameters_of(gpu_.driver(), function)};
-    found = kernels_.emplace(name, std::move(kernel)).first;
+  const auto found = kernels_.find(name);
+  if (found != kernels_.end()) return prepare(found->second, shared);
+  const std::string family = name.substr(0, name.find('_'));
+  CUfunction function = nullptr;
+  if (gpu_.driver().ModuleGetFunction(&function, load(family), name.c_str()) != kSuccess) {
+    throw Error("ERR_KERNELS", "The kernel image " + folder_ + "/" + family +
+                                   ".fatbin has no kernel " + name +
+                                   ": it is of another version of gptloom" + kBuild);
   }
-  Kernel& kernel = found->second;
-  if (shared > kernel.shared) {
-    gpu_.check(gpu_.driver().FuncSetAttribute(kernel.function, kFunctionMaxDynamicShared,
-                                              static_cast<int>(shared)),
-               "giving " + std::to_string(shared) + " bytes of shared memory to " + name);
-    kernel.shared = shared;
+  return prepare(add(name, name, function), shared);
+}
+
+CUmodule Modules::load_foreign(const gptloom_kernel& from) {
+  const auto found = foreign_.find(from.image);
+  if (found != foreign_.end()) return found->second;
+  char log[4096] = "";
+  int options[] = {kJitErrorLog, kJitErrorLogBytes};
+  void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
+  CUmodule module = nullptr;
+  const CUresult result =
+      gpu_.driver().ModuleLoadDataEx(&module, from.image, 2, options, values);
+  if (result != kSuccess) {
+    throw Error("ERR_KERNELS", "The driver cannot load the image of " + std::string(from.name) +
+                                   " for " + gpu_.name() + ": " + gpu_.driver().explain(result) +
+                                   (*log ? ". " + std::string(log) : ""));
   }
+  return foreign_[from.image] = module;
+}
+
+Kernel& Modules::find_foreign(const gptloom_kernel& from, const std::string& name,
+                              unsigned shared) {
+  const CUmodule module = load_foreign(from);
+  // No kernel of ours has such a name.
+  const std::string key = std::to_string(reinterpret_cast<uintptr_t>(from.image)) + ":" + name;
+  const auto found = kernels_.find(key);
+  if (found != kernels_.end()) return prepare(found->second, shared);
+  CUfunction function = nullptr;
+  if (gpu_.driver().ModuleGetFunction(&function, module, name.c_str()) != kSuccess) {
+    throw Error("ERR_KERNELS", "The image of " + std::string(from.name) + " has no kernel " + name +
+                                   ": is it extern \"C\"?");
+  }
+  return prepare(add(key, name, function), shared);
+}
+
+Kernel& Modules::add(const std::string& key, const std::string& name, CUfunction function) {
+  int fixed = 0;
+  gpu_.driver().FuncGetAttribute(&fixed, kFunctionSharedSize, function);
+  Kernel kernel{name, function, kSharedByDefault - static_cast<unsigned>(fixed),
+                parameters_of(gpu_.driver(), function)};
+  return kernels_.emplace(key, std::move(kernel)).first->second;
+}
+
+// Large shared memory has to be asked for.
+Kernel& Modules::prepare(Kernel& kernel, unsigned shared) {
+  if (shared <= kernel.shared) return kernel;
+  gpu_.check(gpu_.driver().FuncSetAttribute(kernel.function, kFunctionMaxDynamicShared,
+                                            static_cast<int>(shared)),
+             "giving " + std::to_string(shared) + " bytes of shared memory to " + kernel.name);
+  kernel.shared = shared;
   return kernel;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/gpu.h"
+#include "gptloom.h"
 
 namespace gptloom::cuda {
 
@@ -27,13 +28,19 @@ class Modules {
   // A kernel that may use `shared` bytes of dynamic shared memory. Throws Error("ERR_KERNELS") when
   // the image is missing, does not fit the GPU, or has no such kernel.
   Kernel& find(const std::string& name, unsigned shared);
+  // The same, in the image that somebody else's kernel comes with.
+  Kernel& find_foreign(const gptloom_kernel& from, const std::string& name, unsigned shared);
 
  private:
   CUmodule load(const std::string& family);
+  CUmodule load_foreign(const gptloom_kernel& from);
+  Kernel& add(const std::string& key, const std::string& name, CUfunction function);
+  Kernel& prepare(Kernel& kernel, unsigned shared);
 
   Gpu& gpu_;
   std::string folder_;
   std::map<std::string, CUmodule> modules_;
+  std::map<const void*, CUmodule> foreign_;  // by their image
   std::unordered_map<std::string, Kernel> kernels_;
 };
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda/context.h"
+#include "gptloom.h"
 
 namespace gptloom::cuda {
 
@@ -83,5 +84,9 @@ struct Adamw {
   int64_t step;                                                          // counted from 1
 };
 void adamw(Context&, const std::vector<AdamwTensor>& tensors, Array norm, const Adamw& spec);
+
+// A kernel from outside. Throws what it says is wrong.
+void foreign(Context&, const gptloom_kernel& kernel, const std::vector<Array>& arrays,
+             const std::vector<uint8_t>& params);
 
 }  // namespace gptloom::cuda

@@ -92,6 +92,24 @@ void Stream::launch(const char* name, Grid grid, unsigned threads, unsigned shar
                                    " of the kernel image takes other arguments than this version "
                                    "of gptloom gives it: build the image anew");
   }
+  collect(kernel, grid, threads, shared, args, sizes, count);
+}
+
+void Stream::launch_foreign(const gptloom_kernel& from, const char* name, Grid grid,
+                            unsigned threads, unsigned shared, const void* const* args,
+                            const size_t* sizes, size_t count) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  const Kernel& kernel = modules_.find_foreign(from, name, shared);
+  if (!kernel.parameters.empty() &&
+      kernel.parameters != std::vector<size_t>(sizes, sizes + count)) {
+    throw Error("ERR_KERNELS", std::string(from.name) + ": its kernel " + name +
+                                   " takes other arguments than it is launched with");
+  }
+  collect(kernel, grid, threads, shared, args, sizes, count);
+}
+
+void Stream::collect(const Kernel& kernel, Grid grid, unsigned threads, unsigned shared,
+                     const void* const* args, const size_t* sizes, size_t count) {
   if (chunk_.full()) flush();
   chunk_.add({&kernel, grid, threads, shared, 0, static_cast<uint32_t>(count), 0, 0, 0, op_}, args,
              sizes);

@@ -57,6 +57,9 @@ class Stream final : public Context {
   void trim();
   Allocator& scratch() { return scratch_; }
 
+  void launch_foreign(const gptloom_kernel& from, const char* kernel, Grid grid, unsigned threads,
+                      unsigned shared, const void* const* args, const size_t* sizes,
+                      size_t count) override;
   void memset(void* data, uint8_t value, size_t bytes) override;
   void* take(size_t bytes) override;
   void give_back(void* block, size_t bytes) override { scratch_.release(block, bytes); }
@@ -70,6 +73,8 @@ class Stream final : public Context {
  private:
   void launch(const char* kernel, Grid grid, unsigned threads, unsigned shared,
               const void* const* args, const size_t* sizes, size_t count) override;
+  void collect(const Kernel& kernel, Grid grid, unsigned threads, unsigned shared,
+               const void* const* args, const size_t* sizes, size_t count);
   void launch_one(const Chunk& chunk, const Launch& launch);
   std::string where(const Launch& launch) const;
 

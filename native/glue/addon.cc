@@ -14,7 +14,49 @@ void op(Napi::Env env, Napi::Object prototype, const char* name) {
   prototype.Set(name, Napi::Function::New<bound<Method>>(env, name));
 }
 
+// The kernel that an addon has exported with gptloom_kernel_to_js. Throws a TypeError for anything
+// else, and for one that was compiled against another gptloom.h.
+const gptloom_kernel* kernel_of(Napi::Value value) {
+  constexpr napi_type_tag tag = {0x67707431746c6f6dULL, 0x6b65726e656c0001ULL};
+  bool ours = false;
+  void* data = nullptr;
+  if (!value.IsObject() ||
+      napi_check_object_type_tag(value.Env(), value, &tag, &ours) != napi_ok || !ours ||
+      napi_unwrap(value.Env(), value, &data) != napi_ok) {
+    throw Napi::TypeError::New(
+        value.Env(), "Expected a kernel made by gptloom_kernel_to_js of gptloom.h for kernel");
+  }
+  const auto* kernel = static_cast<const gptloom_kernel*>(data);
+  if (kernel->version != GPTLOOM_KERNEL_VERSION) {
+    throw Napi::TypeError::New(value.Env(),
+                               "Expected a kernel of version " +
+                                   std::to_string(GPTLOOM_KERNEL_VERSION) +
+                                   " of gptloom.h, received version " +
+                                   std::to_string(kernel->version) + ": compile it anew");
+  }
+  return kernel;
+}
+
+// call(kernel, tensors, bytes)
+void call_kernel(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    Device& device = device_of(info);
+    const gptloom_kernel* kernel = kernel_of(info[0]);
+    const auto bytes = info[2].As<Napi::Uint8Array>();
+    device.call(kernel, From<std::vector<Array>>::get(device, info[1]),
+                {bytes.Data(), bytes.Data() + bytes.ByteLength()});
+  });
+}
+
+// kernel(value): the name of a kernel, once it is known to be one.
+Napi::Value kernel_name(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(), kernel_of(info[0])->name);
+  });
+}
+
 void define_ops(Napi::Env env, Napi::Object prototype) {
+  prototype.Set("call", Napi::Function::New<call_kernel>(env, "call"));
   op<&Device::flush>(env, prototype, "flush");
   op<&Device::fill>(env, prototype, "fill");
   op<&Device::copy>(env, prototype, "copy");
@@ -91,6 +133,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   define_ops(env, device.Get("prototype").As<Napi::Object>());
   auto out = Napi::Object::New(env);
   out.Set("Device", device);
+  out.Set("kernel", Napi::Function::New<kernel_name>(env, "kernel"));
   out.Set("cpu", Napi::Function::New<cpu_info>(env, "cpu"));
   out.Set("cuda", Napi::Function::New<cuda_info>(env, "cuda"));
   return out;

@@ -26,6 +26,30 @@ export function add(a: Tensor, b: Tensor): Tensor {
   return output
 }
 
+/** factor x, for any finite factor. */
+export function scale(x: Tensor, factor: number): Tensor {
+  expectRows('x', x, 'C')
+  checkNumber('factor', factor)
+  const { device } = x
+  const scaled = (from: Tensor) => {
+    const out = device.empty(from.shape, from.dtype)
+    const factors = device.full([1], factor)
+    device.native.copy(out.native, from.native)
+    device.native.scale(out.native, factors.native)
+    factors.dispose()
+    return out
+  }
+  const output = scaled(x)
+  recording(x)?.record({
+    op: 'scale',
+    output,
+    backward(dout, gradients) {
+      gradients.give(x, scaled(dout))
+    },
+  })
+  return output
+}
+
 /**
  * GELU by its tanh approximation, as GPT-2 uses it: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
  * (Hendrycks & Gimpel 2016). Fused into a matmul it costs less: see MatmulOptions.gelu.
