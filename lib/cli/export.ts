@@ -66,6 +66,7 @@ export const importVerb: Verb = {
   examples: [
     'gptloom import openai-community/gpt2 ./gpt2 --download',
     'gptloom import nanogpt/out/ckpt.pt ./mine',
+    'gptloom import gpt2.gguf ./gpt2',
   ],
   run: runImport,
 }

@@ -11,7 +11,8 @@ import { fromHuggingFace, fromNanoGpt } from './configs.js'
 import type { Description } from './configs.js'
 import { openRegular } from './elements.js'
 import type { TensorSource } from './elements.js'
-import { GGUF_MAGIC } from './gguf.js'
+import { GGUF_MAGIC, GgufFile, openGguf } from './gguf.js'
+import { fromGguf, ggufTokenizer, roundedIn } from './ggufbase.js'
 import { readSmall, readSmallJson } from './json.js'
 import { LLMC_MAGIC, openLlmc } from './llmc.js'
 import { checkRecipes, makeParameter, parameterShapes, recipes } from './mapping.js'
@@ -53,7 +54,7 @@ export class Base implements Weights {
   constructor(
     /** Where it came from: a folder or a file. */
     readonly path: string,
-    readonly kind: 'huggingface' | 'nanogpt' | 'llm.c',
+    readonly kind: 'huggingface' | 'nanogpt' | 'llm.c' | 'gguf',
     description: Description,
     private readonly source: TensorSource,
     chatTemplate: string | null = null,
@@ -66,6 +67,8 @@ export class Base implements Weights {
         'it was trained with the exact GELU; here the tanh approximation of GPT-2 takes its place',
       )
     }
+    const rounded = source instanceof GgufFile ? roundedIn(source) : undefined
+    if (rounded !== undefined) this.extras.notes.push(rounded)
     this.#recipes = recipes(config, { ...mapping, rename: naming(source, mapping.rename) })
     checkRecipes(source, this.#recipes)
   }
@@ -121,6 +124,7 @@ export class Base implements Weights {
    * @throws GptloomError ERR_FILE when there is none, ERR_FORMAT
    */
   async tokenizer(): Promise<Tokenizer> {
+    if (this.source instanceof GgufFile) return ggufTokenizer(this.source)
     const folder = (await isFolder(this.path)) ? this.path : dirname(this.path)
     for (const name of ['tokenizer.json', 'vocab.json']) {
       if (await exists(join(folder, name))) return loadTokenizer(folder)
@@ -156,7 +160,7 @@ export class Base implements Weights {
 /**
  * Opens a base: a folder of Hugging Face's (GPT-2 or GPT-Neo: safetensors or PyTorch, whole or in
  * shards) or of ours, a checkpoint of nanoGPT (ckpt.pt, or the folder that holds it) or of llm.c
- * (.bin). What stands in it is not trusted, and no code in it is run.
+ * (.bin), a GPT-2 in GGUF. What stands in it is not trusted, and no code in it is run.
  *
  * @throws GptloomError ERR_FILE when something is missing, ERR_FORMAT when it is not what it should be
  */
@@ -199,10 +203,11 @@ async function readFileBase(path: string): Promise<Base> {
     })
   }
   if (magic === GGUF_MAGIC) {
-    throw new GptloomError(
-      'ERR_FORMAT',
-      `${path} is a GGUF file, which holds rounded weights: start from the model it was made of`,
-    )
+    return opened(await openGguf(path), (source) => {
+      const template = source.metadata.get('tokenizer.chat_template')
+      const chats = typeof template === 'string' ? template : null
+      return new Base(path, 'gguf', fromGguf(source), source, chats)
+    })
   }
   const weights = WEIGHTS.find((name) => name === basename(path))
   const folder = dirname(path)
@@ -267,7 +272,8 @@ function naming(source: TensorSource, own = (name: string) => name) {
     '_orig_mod.',
     'module.transformer.',
   ]
-  const prefix = prefixes.find((start) => source.tensors.has(`${start}wte.weight`)) ?? prefixes[0]!
+  const prefix =
+    prefixes.find((start) => source.tensors.has(start + own('wte.weight'))) ?? prefixes[0]!
   const outer = prefix.replace('transformer.', '')
   return (name: string) => {
     const known = own(name)

@@ -7,6 +7,7 @@ import type { Tokenizer } from '../tokenizer/index.js'
 import { nameOf, toBinary } from '../tokenizer/bytes.js'
 import { version } from '../version.js'
 import type { Weights } from './base.js'
+import { TOKEN_TYPE, ggufName } from './ggufnames.js'
 import { writeGgufFile } from './ggufwriter.js'
 import type { GgufField, GgufInput, GgufType } from './ggufwriter.js'
 import { weightsOf } from './huggingface.js'
@@ -31,33 +32,6 @@ export interface GgufOptions {
 
 /** llama.cpp's number of each kind of file (enum llama_ftype). */
 const FILE_TYPES: Record<GgufType, number> = { f32: 0, f16: 1, q8_0: 7, bf16: 32 }
-
-/** What a token is to llama.cpp (enum llama_token_type). */
-const NORMAL = 1
-const CONTROL = 3
-const UNUSED = 5
-
-const NAMES: readonly (readonly [RegExp, string])[] = [
-  [/^wte$/, 'token_embd'],
-  [/^wpe$/, 'position_embd'],
-  [/^ln_f$/, 'output_norm'],
-  [/^lm_head$/, 'output'],
-  [/^h\.(\d+)\.ln_1$/, 'blk.$1.attn_norm'],
-  [/^h\.(\d+)\.attn\.c_attn$/, 'blk.$1.attn_qkv'],
-  [/^h\.(\d+)\.attn\.c_proj$/, 'blk.$1.attn_output'],
-  [/^h\.(\d+)\.ln_2$/, 'blk.$1.ffn_norm'],
-  [/^h\.(\d+)\.mlp\.c_fc$/, 'blk.$1.ffn_up'],
-  [/^h\.(\d+)\.mlp\.c_proj$/, 'blk.$1.ffn_down'],
-]
-
-/** llama.cpp's name of one of our parameters: 'h.0.attn.c_attn.weight' is 'blk.0.attn_qkv.weight'. */
-export function ggufName(name: string): string {
-  const [, stem, kind] = /^(.*)\.(\w+)$/.exec(name)!
-  for (const [pattern, into] of NAMES) {
-    if (pattern.test(stem!)) return `${stem!.replace(pattern, into)}.${kind}`
-  }
-  throw outOfRange('a parameter of GPT-2', 'name', name)
-}
 
 /**
  * Writes a model as a GGUF file for llama.cpp and what is built on it, whole or not at all, holding
@@ -140,14 +114,14 @@ function vocabulary(tokenizer: Tokenizer, size: number, path: string): [string, 
     )
   }
   const { names, merges } = parts(tokenizer, path)
-  const types = names.map(() => NORMAL)
+  const types = names.map((): number => TOKEN_TYPE.normal)
   for (const [name, id] of tokenizer.special) {
     names[id] = name
-    types[id] = CONTROL
+    types[id] = TOKEN_TYPE.control
   }
   for (let id = names.length; id < size; id++) {
     names.push(`[PAD${id}]`)
-    types.push(UNUSED)
+    types.push(TOKEN_TYPE.unused)
   }
   return [
     ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],

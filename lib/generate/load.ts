@@ -26,7 +26,8 @@ export interface LoadOptions {
 }
 
 /**
- * Opens a model folder, one of an adapter with its base, or a model of the hub's cache by its name.
+ * Opens a model folder, one of an adapter with its base, a file of nanoGPT, llm.c or llama.cpp (GGUF),
+ * or a model of the hub's cache by its name.
  * @throws GptloomError ERR_FILE, ERR_FORMAT naming the file and what is wrong with it
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {

@@ -66,6 +66,26 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   return bpe(vocabularyPath, entries, mergesPath, pairs)
 }
 
+/**
+ * A byte-level BPE from the parts that other files have it in.
+ * @param names of all tokens, by id; those of bytes in GPT-2's printable letters
+ * @param special those of the names that stand for themselves
+ * @param merges 'left right' each, the first one first
+ * @throws {GptloomError} ERR_FORMAT when they do not fit together
+ */
+export function bpeTokenizer(
+  path: string,
+  names: readonly string[],
+  special: readonly string[],
+  merges: readonly unknown[],
+): BpeTokenizer {
+  const ids = new Map(names.map((name, id) => [name, id]))
+  if (ids.size !== names.length) throw damaged(path, 'two tokens have the same name')
+  const marked = new Map(special.map((name) => [name, ids.get(name)!]))
+  const pairs = merges.map((merge, index) => pairOf(path, `merge ${index}`, merge))
+  return bpe(path, { names: [...names], ids, special: marked }, path, pairs)
+}
+
 function fromTokenizerJson(path: string, file: Json): Tokenizer {
   const model = object(path, file.model, 'model')
   const added = file.added_tokens ?? []
@@ -292,7 +312,7 @@ function damaged(path: string, what: string): GptloomError {
 }
 
 function unsupported(path: string, name: string, value: unknown): GptloomError {
-  const shown = typeof value === 'object' ? JSON.stringify(value).slice(0, 100) : show(value)
+  const shown = show((value as { type?: unknown } | null)?.type ?? value)
   return damaged(
     path,
     `${name} ${shown} is not supported; byte-level BPE as in GPT-2 and gptloom's ` +

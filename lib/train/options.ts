@@ -36,7 +36,7 @@ export interface TrainOptions {
   resume?: boolean
   /**
    * A model to start from instead of random weights: a folder of a GPT-2 in Hugging Face's layout or
-   * of an earlier run, a checkpoint of nanoGPT, a file of llm.c, or the name of a model on a hub. Its
+   * of an earlier run, a checkpoint of nanoGPT, a file of llm.c, a GGUF, or the name of one on a hub. Its
    * sizes, tokenizer and chat template are taken; of `model` only dropout and a shorter context may be
    * given.
    */

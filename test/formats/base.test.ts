@@ -341,7 +341,7 @@ test('what is no base is said to be none', async () => {
     writeFileSync(join(folder, name), bytes)
     return join(folder, name)
   }
-  await refused(write('a.gguf', 'GGUF1234'), /is a GGUF file/)
+  await refused(write('a.gguf', 'GGUF1234'), /is not a valid GGUF file/)
   await refused(write('empty.bin', ''), /neither a zip archive nor a pickle/)
   await refused(write('text.pt', 'hello world'), /neither a zip archive nor a pickle/)
   const plain = readFileSync(join(fixtures, 'gpt2-legacy/pytorch_model.bin'))

@@ -309,7 +309,7 @@ test('kinds of tokenizer that are not supported are told', async () => {
     changed((file) => {
       file.normalizer = { type: 'NFC' }
     }),
-    /normalizer {"type":"NFC"} is not supported/,
+    /normalizer "NFC" is not supported/,
   )
   await refused(
     changed((file) => {
