@@ -6,8 +6,20 @@ import type { MappingOptions } from './mapping.js'
 
 type Json = Record<string, unknown>
 
-/** The version of our own fields in config.json; a later one is refused. */
+/** The version of what we write: model folders, adapters, conversations. A later one is refused. */
 export const FORMAT = 1
+
+/**
+ * @param format what a file says; those of other programs and the first ones of ours say nothing
+ * @throws GptloomError ERR_FORMAT for a version that is not known yet
+ */
+export function checkFormat(format: unknown, path: string): void {
+  const version = typeof format === 'string' ? Number.parseFloat(format) : (format ?? 0)
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 0)
+    throw problem(path, `expected the version of its format, received ${show(format)}`)
+  if (version > FORMAT)
+    throw problem(path, `it was written by a later gptloom (format ${version}): update gptloom`)
+}
 
 /** A model that some file describes: its sizes, and what our GPT-2 has no field for. */
 export interface Description {
@@ -52,9 +64,7 @@ export function fromHuggingFace(value: unknown, path: string): Description {
 
 function fromGpt2(json: Json, path: string): Description {
   const own = (json.gptloom ?? {}) as { bias?: boolean; format?: unknown }
-  if (checkInteger('gptloom.format', own.format ?? 0, 0) > FORMAT) {
-    throw problem(path, `it was written by a later gptloom (format ${own.format}): update gptloom`)
-  }
+  checkFormat(own.format, path)
   if (json.add_cross_attention === true) {
     throw problem(path, '"add_cross_attention": true is not supported')
   }

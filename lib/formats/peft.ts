@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { GptloomError, checkInteger, checkNumber, outOfRange, show } from '../errors.js'
 import { exists, guarded, writeFileAtomic } from '../files.js'
 import type { Weights } from './base.js'
+import { FORMAT, checkFormat } from './configs.js'
 import type { TensorSource } from './elements.js'
 import { readSmallJson } from './json.js'
 import { parameterShapes } from './mapping.js'
 import { openPytorch } from './pytorch.js'
-import { openSafetensors, writeSafetensors } from './safetensors.js'
+import { SafetensorsFile, openSafetensors, writeSafetensors } from './safetensors.js'
 
 /** The two matrices beside one of the model's: y += scale * x A^T B^T (Hu et al. 2021). */
 export interface LoraMatrix {
@@ -136,7 +137,9 @@ export async function writeAdapter(
       data: b,
     },
   ])
-  await writeSafetensors(join(folder, ADAPTER), tensors, { format: 'pt', ...metadata })
+  // Not in the configuration, where PEFT knows its own fields only.
+  const said = { format: 'pt', gptloom: String(FORMAT), ...metadata }
+  await writeSafetensors(join(folder, ADAPTER), tensors, said)
 }
 
 // PEFT takes a target for every layer whose name ends with it, so that short names serve only where
@@ -165,6 +168,7 @@ export async function readAdapter(folder: string): Promise<OpenAdapter> {
       ? await openPytorch(older)
       : await openSafetensors(weights)
   try {
+    if (source instanceof SafetensorsFile) checkFormat(source.metadata.gptloom, weights)
     const matrices = pair(source, config, path)
     return { ...config.adapter, matrices, close: () => source.close() }
   } catch (error) {

@@ -1,5 +1,6 @@
 import { GptloomError, checkKeys, wrongType } from '../errors.js'
 import { readJson, writeFileAtomic } from '../files.js'
+import { FORMAT, checkFormat } from '../formats/configs.js'
 import type { ChatMessage } from '../tokenizer/index.js'
 import { checkGenerateOptions } from './generate.js'
 import type { GenerateOptions } from './generate.js'
@@ -106,14 +107,16 @@ export class ChatSession {
     this.#messages.length = system
   }
 
-  /** Writes the conversation as JSON: { messages }. */
+  /** Writes the conversation as JSON: { format, messages }. */
   async save(path: string): Promise<void> {
-    await writeFileAtomic(path, JSON.stringify({ messages: this.#messages }, null, 2) + '\n')
+    const saved = { format: FORMAT, messages: this.#messages }
+    await writeFileAtomic(path, JSON.stringify(saved, null, 2) + '\n')
   }
 
   /** Goes on with a conversation that save() has written. */
   async restore(path: string): Promise<void> {
-    const saved = (await readJson(path)) as { messages?: ChatMessage[] } | null
+    const saved = (await readJson(path)) as { format?: unknown; messages?: ChatMessage[] } | null
+    checkFormat(saved?.format, path)
     try {
       checkMessages(saved?.messages as ChatMessage[])
     } catch (cause) {

@@ -81,6 +81,19 @@ test('written as PEFT does, and read again', async () => {
   await again.close()
 })
 
+test('an adapter of a later version is refused with the remedy', async () => {
+  const folder = scratch()
+  await writeAdapter(folder, adapterOf(['h.1.attn.c_attn']), 2)
+  const path = join(folder, 'adapter_model.safetensors')
+  const bytes = readFileSync(path, 'latin1')
+  assert.ok(bytes.includes('"gptloom":"1"'))
+  writeFileSync(path, bytes.replace('"gptloom":"1"', '"gptloom":"2"'), 'latin1')
+  const error = await readAdapter(folder).catch((error: Error) => error)
+  assert.match((error as Error).message, /later gptloom \(format 2\): update gptloom/)
+  writeFileSync(path, bytes.replace('"gptloom":"1"', '"gptloom":"x"'), 'latin1')
+  assert.match(String(await readAdapter(folder).catch((e) => e)), /version of its format/)
+})
+
 test('an adapter of some blocks names them whole', async () => {
   const folder = scratch()
   await writeAdapter(folder, adapterOf(['h.1.attn.c_attn']), 2)

@@ -235,6 +235,11 @@ test('a session answers as chat does, remembers, is saved and restored', async (
     String(await again.restore(path).catch((e) => e)),
     /is no conversation: Expected system, user/,
   )
+  writeFileSync(path, '{"format": 2, "messages": []}')
+  assert.match(String(await again.restore(path).catch((e) => e)), /later gptloom \(format 2\)/)
+  writeFileSync(path, '{"messages": []}') // of a time before the version stood there
+  await again.restore(path)
+  assert.equal(again.messages, [])
   session.dispose()
 })
 
