@@ -50,9 +50,9 @@ export async function eventsOf(run: TrainRun): Promise<TrainEvent[]> {
   return events
 }
 
-/** The bytes of a run's final weights. */
-export function weights(output: string): Buffer {
-  return readFileSync(join(output, 'model.safetensors'))
+/** The bytes of a run's final weights, or of another file in its folder. */
+export function weights(output: string, name = 'model.safetensors'): Buffer {
+  return readFileSync(join(output, name))
 }
 
 /** Every file below a folder but those of the data, with its bytes. */
