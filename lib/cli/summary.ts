@@ -39,6 +39,7 @@ export function startTable(event: StartEvent): string {
         `(${plural(batch, 'sequence')}${micro}): the data ${+event.epochs.toPrecision(2)} times`,
     ],
     ['settings', `learning rate ${event.learningRate}, seed ${event.seed}`],
+    ...(event.chosen ? [['chosen', event.chosen] as [string, string]] : []),
   ])
 }
 

@@ -108,7 +108,7 @@ const data: Flag[] = [
 
 const course: Flag[] = [
   numeric('steps', 'steps of the optimizer (1000)'),
-  numeric('epochs', 'instead of steps: times through the data'),
+  numeric('epochs', 'instead of steps: times through the data, or auto'),
   numeric('max-tokens', 'end after so many learned tokens', 'maxTokens'),
   {
     name: 'max-time',
@@ -124,7 +124,7 @@ const course: Flag[] = [
     help: 'of a step whose loss is no number or far too high: ignore, skip, restore, lower, stop (ignore)',
     sets: 'onSpike',
   },
-  numeric('batch', "sequences in a micro-batch (about 4096 tokens' worth)"),
+  numeric('batch', "sequences in a micro-batch, or auto (about 4096 tokens' worth)"),
   numeric('accumulate', 'micro-batches in a step (1)'),
   numeric('learning-rate', "peak learning rate (by the model's size)", 'learningRate'),
   numeric('min-learning-rate', 'learning rate at the end (a tenth of the peak)', 'minLearningRate'),
@@ -173,6 +173,7 @@ const machine: Flag[] = [
     value: '<dtype>',
     help: 'auto, float32 or bfloat16 (bfloat16 on a GPU that has it)',
   },
+  numeric('max-memory', 'bytes that training may take (what there is)', 'maxMemory'),
   {
     name: 'recompute',
     help: 'compute activations again instead of keeping them: less memory, more time',

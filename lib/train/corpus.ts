@@ -21,6 +21,8 @@ export interface Part extends BatchSource {
 export interface Corpus {
   train: Part
   validation: Part
+  /** Sequences in a micro-batch. */
+  batch: number
   /** Files of text, or examples. */
   documents: number
   /** Of examples: what became of each row, and the share of places that nothing fills. */
@@ -33,8 +35,10 @@ export interface Corpus {
 
 /** What a corpus is cut into. */
 export interface Cut {
-  /** Sequences in a micro-batch. */
-  batch: number
+  /** Sequences in a micro-batch, given the places for tokens that an epoch has. */
+  batch: (tokens: number) => number
+  /** Micro-batches a step. */
+  accumulate: number
   seed: number
   /** The share of the data for validation. */
   validation: number
@@ -79,14 +83,16 @@ export class TextSource implements Source {
     const { file, documents } = prepared
     try {
       const { context } = config
-      const common = { batch: cut.batch, context, seed: cut.seed, endOfText: tokenizer.endOfText }
+      const batch = cut.batch(prepared.train.end - prepared.train.start)
+      const common = { batch, context, seed: cut.seed, endOfText: tokenizer.endOfText }
       const part = (range: TokenRange, micros = 1) =>
         Object.assign(new Loader(file, range, { ...common, micros }), {
           tokens: range.end - range.start,
           bytes: range.bytes,
         })
       return {
-        train: part(prepared.train, this.settings.accumulate),
+        batch,
+        train: part(prepared.train, cut.accumulate),
         validation: part(prepared.validation),
         documents,
         close: () => file.close(),

@@ -63,6 +63,8 @@ export interface StartEvent {
   /** Times that the training text will have been seen at the end. */
   epochs: number
   seed: number
+  /** What was left to be chosen ('auto'), and why it is what it is, in one line; may be empty. */
+  chosen: string
 }
 
 export interface StepEvent {

@@ -34,7 +34,7 @@ import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { cacheEntry, copyPrepared } from './cache.js'
 import { noteLeft } from './corpus.js'
 import type { Corpus, Cut, Emit, Source } from './corpus.js'
-import { pathsOf } from './options.js'
+import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
 import { presetTokenizer, sizeFor } from './vocabulary.js'
 
@@ -111,11 +111,14 @@ export class ExampleSource implements Source {
     this.#chats = encoded.chats
     const { file, ledger } = encoded
     try {
-      const common = { batch: cut.batch, context, seed: cut.seed, filler: tokenizer.endOfText }
       const shares = await this.#shares(encoded)
-      const train = new PackedLoader(file, shares, { ...common, micros: settings.accumulate })
+      const places = shares.flatMap(({ examples }) => [...examples].map((i) => file.length(i)))
+      const batch = cut.batch(places.reduce((a, b) => a + b, 0))
+      const common = { batch, context, seed: cut.seed, filler: tokenizer.endOfText }
+      const train = new PackedLoader(file, shares, { ...common, micros: cut.accumulate })
       const validation = new PackedLoader(file, [{ examples: examplesOf(file, 1) }], common)
       return {
+        batch,
         train: Object.assign(train, file.learned(0)),
         validation: Object.assign(validation, file.learned(1)),
         documents: file.count,

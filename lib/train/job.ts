@@ -23,10 +23,11 @@ import { freshProgress, loadCheckpoint } from './checkpoint.js'
 import type { Progress } from './checkpoint.js'
 import { TextSource } from './corpus.js'
 import type { Corpus, Emit, Source } from './corpus.js'
-import { checkMemory, defaultBatch, defaultLearningRate } from './defaults.js'
+import { autoBatch, autoEpochs, defaultBatch, defaultLearningRate, fitMemory } from './defaults.js'
+import type { Split } from './defaults.js'
 import type { StartEvent, TrainEvent } from './events.js'
 import { ExampleSource } from './examples.js'
-import { pathsOf } from './options.js'
+import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
 import { Saver } from './saver.js'
 import { dataFiles, openOutput, shapeOf, writeRun } from './output.js'
@@ -77,15 +78,23 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
     const source = await openSource(opened, folder, output.earlier !== undefined, emit)
     cleanUp.push(() => source.dispose())
     const planned = await plan(opened, output, source, device, base?.config)
-    const { tokenizer, config, memory, parameters, batch, seed } = planned
+    const { tokenizer, config, memory, parameters, split, seed, notice } = planned
+    if (notice) emit({ type: 'notice', message: notice })
     const validation = output.earlier?.validation ?? opened.validation ?? 0.1
-    const corpus = await source.corpus(tokenizer, config, { batch, seed, validation })
+    const { accumulate, recompute } = split
+    const batchFor = (tokens: number) =>
+      opened.batch === 'auto' && !notice
+        ? autoBatch(split.batch, tokens, config.context)
+        : split.batch
+    const cut = { batch: batchFor, accumulate, seed, validation }
+    const corpus = await source.corpus(tokenizer, config, cut)
     cleanUp.push(() => corpus.close())
-    const settings = paced(opened, corpus)
+    const { batch } = corpus
+    const settings = { ...paced(opened, corpus, parameters), accumulate, recompute }
     const whole = settings.base !== undefined && !settings.lora
     const usual = defaultLearningRate(parameters) / (whole ? 10 : 1)
     const peak = settings.learningRate ?? usual
-    const { steps, warmup, accumulate, betas, weightDecay } = settings
+    const { steps, warmup, betas, weightDecay } = settings
     const minimum = settings.minLearningRate ?? peak / 10
     const rate = schedule({ kind: settings.schedule, peak, minimum, warmup, steps })
 
@@ -138,6 +147,7 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       tokensPerStep: batch * accumulate * config.context,
       epochs: train.epoch(steps),
       seed,
+      chosen: chosen(opened, { parameters, peak, whole, batch, steps, corpus }),
     })
     const made = {
       settings,
@@ -178,9 +188,37 @@ async function openBase(settings: Settings, output: Output, emit: Emit): Promise
 }
 
 /** Settings with the steps that the epochs come to. */
-function paced(settings: Settings, { train }: Corpus): Settings {
-  if (settings.epochs === undefined) return settings
-  return { ...settings, ...settings.pace(Math.max(1, Math.ceil(settings.epochs / train.epoch(1)))) }
+function paced(settings: Settings, { train }: Corpus, parameters: number): Settings {
+  const { epochs: asked, base } = settings
+  if (asked === undefined) return settings
+  const epochs = asked === 'auto' ? autoEpochs(train.tokens, parameters, base !== undefined) : asked
+  return { ...settings, ...settings.pace(Math.max(1, Math.ceil(epochs / train.epoch(1)))) }
+}
+
+/** What was left to be chosen, and why it is what it is, in one line; empty where nothing was. */
+function chosen(
+  { learningRate, batch: asked, epochs, base, lora }: Settings,
+  made: {
+    parameters: number
+    peak: number
+    whole: boolean
+    batch: number
+    steps: number
+    corpus: Corpus
+  },
+): string {
+  const { parameters, peak, whole, batch, steps, corpus } = made
+  const size = `${(parameters / 1e6).toFixed(1)} million parameters`
+  const tuning = whole ? ', a tenth since all of a base is tuned' : lora ? ' and an adapter' : ''
+  const tokens = `${(corpus.train.tokens / 1e6).toFixed(2)} million tokens to learn`
+  const small = asked === 'auto' ? ', at least 20 steps an epoch' : ''
+  const times = Math.round(corpus.train.epoch(steps))
+  const why = base === undefined ? `, towards 20 for each of ${size}` : ' to tune a base with'
+  return [
+    ...(learningRate === undefined ? [`learning rate ${peak} for ${size}${tuning}`] : []),
+    ...(typeof asked === 'number' ? [] : [`batch ${batch} for about 4096 tokens${small}`]),
+    ...(epochs === 'auto' ? [`epochs ${times} for ${tokens}${why}`] : []),
+  ].join('; ')
 }
 
 /** What the run that is resumed, or a base, brings along. */
@@ -261,22 +299,26 @@ async function plan(
       config.vocabulary,
     )
   }
-  const { batch = defaultBatch(config.context), seed = earlier?.seed ?? 0, recompute } = settings
+  const { batch: asked, seed = earlier?.seed ?? 0, accumulate, recompute } = settings
+  const batch = typeof asked === 'number' ? asked : defaultBatch(config.context)
   const parameters = parameterCount(config)
   const adapter = settings.lora && loraSize(settings.lora, config)
-  const memory = trainingMemory(config, {
-    batch,
-    recompute,
-    adapter,
-    device: device.kind,
-    dtype: precisionOf(settings, device),
-  })
-  const millions = (parameters / 1e6).toFixed(1)
-  const what = `a model of ${millions} million parameters in batches of ${batch} x ${config.context} tokens`
+  const kind = { adapter, device: device.kind, dtype: precisionOf(settings, device) }
+  const memoryOf = (split: Split) => trainingMemory(config, { ...split, ...kind })
   const { capacity } = device
-  const where = capacity === undefined ? 'this machine' : device.name
-  checkMemory(memory.total, capacity ?? availableMemory(), what, where)
-  return { tokenizer, config, memory, parameters, batch, seed }
+  const available = settings.maxMemory ?? capacity ?? availableMemory()
+  const machine = capacity === undefined ? 'this machine' : device.name
+  const { split, notice } = fitMemory(
+    { batch, accumulate, recompute },
+    (split) => memoryOf(split).total,
+    available,
+    {
+      model: `a model of ${(parameters / 1e6).toFixed(1)} million parameters`,
+      context: config.context,
+      where: settings.maxMemory === undefined ? machine : 'maxMemory',
+    },
+  )
+  return { tokenizer, config, memory: memoryOf(split), parameters, split, seed, notice }
 }
 
 function checkNoNewTokens(tokenizer: Tokenizer, { tokenizer: own, template }: Settings): void {

@@ -1,25 +1,13 @@
-import {
-  checkInteger,
-  checkKeys,
-  checkNumber,
-  checkPath,
-  checkSignal,
-  outOfRange,
-  show,
-  wrongType,
-} from '../errors.js'
-import { checkOptions, longPolicies } from '../data/index.js'
+import { checkInteger, checkKeys } from '../errors.js'
 import type { Columns, Data, LongPolicy, ReadOptions } from '../data/index.js'
 import { resolveModel } from '../models/index.js'
 import type { ModelOptions, Preset } from '../models/index.js'
-import { scheduleNames } from '../optim/index.js'
 import type { ScheduleOptions } from '../optim/index.js'
-import { Scrubber } from '../privacy/index.js'
 import type { ScrubOptions } from '../privacy/index.js'
-import { templateNames } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
-import { checkTuning, resolveLora } from './adapt.js'
+import { resolveLora } from './adapt.js'
 import type { LoraOptions, LoraPlan } from './adapt.js'
+import { check, checkEnd } from './check.js'
 
 /** Options of train(). Only data and output must be given. */
 export interface TrainOptions {
@@ -115,8 +103,11 @@ export interface TrainOptions {
   cache?: string
   /** Steps of the optimizer. Default 1000. */
   steps?: number
-  /** Instead of steps: how often the data are gone through. */
-  epochs?: number
+  /**
+   * Instead of steps: how often the data are gone through. 'auto' chooses by the size of the data, of
+   * the model, and whether a base is tuned; the event `start` says what and why.
+   */
+  epochs?: number | 'auto'
   /** Ends the run after so many learned tokens, before its last step. Default: no bound. */
   maxTokens?: number
   /** Ends the run after so many seconds in this process, saved and evaluated. Default: no bound. */
@@ -131,15 +122,18 @@ export interface TrainOptions {
    * 'ignore', which stops only where the loss is no number.
    */
   onSpike?: OnSpike
-  /** Sequences in a micro-batch. Default: about 4096 tokens' worth. */
-  batch?: number
+  /**
+   * Sequences in a micro-batch. Default: about 4096 tokens' worth. 'auto': fewer where an epoch would
+   * have less than 20 steps. One that does not fit into memory is split, with the same sums.
+   */
+  batch?: number | 'auto'
   /** Micro-batches whose gradients are summed up for a step. Default 1. */
   accumulate?: number
   /**
-   * Peak learning rate. Default: by the model's size, 1e-3 for small ones to 1e-4; with a base a
-   * tenth of that, but not for an adapter.
+   * Peak learning rate. Default, or 'auto': by the model's size, 1e-3 for small ones to 2e-4; with a
+   * base a tenth of that, but not for an adapter.
    */
-  learningRate?: number
+  learningRate?: number | 'auto'
   /** Learning rate at the end. Default: a tenth of the peak. */
   minLearningRate?: number
   /** Default 'cosine'. */
@@ -174,8 +168,13 @@ export interface TrainOptions {
   samplePrompt?: string
   /** The most tokens in a sample. Default 64. */
   sampleTokens?: number
-  /** Compute activations again in the backward pass, to save memory. Default false. */
+  /**
+   * Compute activations again in the backward pass, to save memory. Default: only where a run does not
+   * fit otherwise, not even in micro-batches of one sequence; a notice says so.
+   */
   recompute?: boolean
+  /** The bytes that training may take. Default: what the GPU, the machine or its container has. */
+  maxMemory?: number
   /**
    * Names all random numbers: the same seed, data and options give the same weights, bit for bit.
    * Default 0, or that of the run that is resumed.
@@ -194,8 +193,7 @@ export interface TrainOptions {
   signal?: AbortSignal
 }
 
-const onSpikes = ['ignore', 'skip', 'restore', 'lower', 'stop'] as const
-export type OnSpike = (typeof onSpikes)[number]
+export type OnSpike = 'ignore' | 'skip' | 'restore' | 'lower' | 'stop'
 
 /** The names of all options, for messages about unknown ones. */
 export const optionNames = [
@@ -246,6 +244,7 @@ export const optionNames = [
   'samplePrompt',
   'sampleTokens',
   'recompute',
+  'maxMemory',
   'seed',
   'device',
   'precision',
@@ -272,11 +271,13 @@ type Open =
   | 'privacy'
   | 'lora'
   | 'epochs'
+  | 'maxMemory'
 
 /** Options with every default filled in that depends neither on the data nor on the run that is resumed. */
 export type Settings = Required<Omit<TrainOptions, Open>> &
-  Pick<TrainOptions, Exclude<Open, 'lora'>> & {
+  Pick<TrainOptions, Exclude<Open, 'lora' | 'learningRate'>> & {
     lora: LoraPlan | undefined
+    learningRate: number | undefined
     /** What follows from the number of steps, where it is known only with the data. */
     pace: (steps: number) => Pace
   }
@@ -326,7 +327,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     onSpike: options.onSpike ?? 'ignore',
     batch: options.batch,
     accumulate: options.accumulate ?? 1,
-    learningRate: options.learningRate,
+    learningRate: options.learningRate === 'auto' ? undefined : options.learningRate,
     minLearningRate: options.minLearningRate,
     schedule: options.schedule ?? 'cosine',
     betas: options.betas ?? [0.9, 0.99],
@@ -338,6 +339,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     samplePrompt: options.samplePrompt ?? '',
     sampleTokens: options.sampleTokens ?? 64,
     recompute: options.recompute ?? false,
+    maxMemory: options.maxMemory,
     seed: options.seed,
     device: options.device ?? 'auto',
     precision: options.precision ?? 'auto',
@@ -358,138 +360,5 @@ function paceOf(options: TrainOptions, steps: number): Pace {
     evaluateEvery,
     checkpointEvery: options.checkpointEvery ?? evaluateEvery,
     sampleEvery: options.sampleEvery ?? evaluateEvery,
-  }
-}
-
-function check(s: Settings): void {
-  checkData(s)
-  checkPath('a folder', 'output', s.output)
-  if (s.base !== undefined) checkBase(s)
-  checkTuning(s)
-  checkTokenizer(s.tokenizer)
-  if (s.batch !== undefined) checkInteger('batch', s.batch, 1, 2 ** 20)
-  checkInteger('accumulate', s.accumulate, 1, 2 ** 20)
-  if (s.learningRate !== undefined) checkNumber('learningRate', s.learningRate, 0)
-  if (s.minLearningRate !== undefined)
-    checkNumber('minLearningRate', s.minLearningRate, 0, s.learningRate)
-  if (!scheduleNames.includes(s.schedule)) {
-    throw outOfRange(`one of ${scheduleNames.map(show).join(', ')}`, 'schedule', s.schedule)
-  }
-  checkOne('precision', s.precision, ['auto', 'float32', 'bfloat16'])
-  checkInteger('warmup', s.warmup, 0)
-  if (!Array.isArray(s.betas) || s.betas.length !== 2)
-    throw wrongType('two numbers', 'betas', s.betas)
-  s.betas.forEach((beta, i) => checkNumber(`betas[${i}]`, beta, 0, 0.99999))
-  checkNumber('weightDecay', s.weightDecay, 0)
-  checkNumber('clip', s.clip, 0)
-  if (s.validation !== undefined) checkNumber('validation', s.validation, 1e-6, 0.99)
-  if (s.evaluateTokens !== Infinity) checkInteger('evaluateTokens', s.evaluateTokens)
-  checkInteger('checkpointEvery', s.checkpointEvery, 0)
-  checkInteger('keepCheckpoints', s.keepCheckpoints)
-  checkInteger('sampleEvery', s.sampleEvery, 0)
-  if (typeof s.samplePrompt !== 'string')
-    throw wrongType('a string', 'samplePrompt', s.samplePrompt)
-  checkInteger('sampleTokens', s.sampleTokens)
-  if (s.seed !== undefined) checkInteger('seed', s.seed, 0)
-  for (const name of ['resume', 'recompute', 'download', 'merge'] as const) {
-    if (typeof s[name] !== 'boolean') throw wrongType('true or false', name, s[name])
-  }
-  checkSignal(s.signal)
-}
-
-function checkData(s: Settings): void {
-  const { data } = s
-  const what = 'a path, a list of paths or an iterable of records'
-  const isIterable =
-    typeof data === 'object' &&
-    data !== null &&
-    (Symbol.iterator in data || Symbol.asyncIterator in data)
-  if (typeof data !== 'string' && !isIterable) throw wrongType(what, 'data', data)
-  const mixed = Array.isArray(data) && data.some((item) => typeof item === 'string')
-  if ((mixed && !pathsOf(data)) || (Array.isArray(data) && data.length === 0))
-    throw wrongType(what, 'data', data)
-  for (const path of pathsOf(data) ?? []) checkPath(what, 'data', path)
-  checkOptions({
-    ...(s.format !== undefined && { format: s.format }),
-    ...(s.columns !== undefined && { columns: s.columns }),
-    ...(s.agents !== undefined && { agents: s.agents }),
-  })
-  if (s.cache !== undefined) checkPath('a folder', 'cache', s.cache)
-  if (s.weights !== undefined) checkWeights(s.weights, pathsOf(data))
-  if (s.template !== undefined && (typeof s.template !== 'string' || s.template === ''))
-    throw wrongType(
-      `${templateNames.map(show).join(', ')} or a Jinja template`,
-      'template',
-      s.template,
-    )
-  checkOne('learn', s.learn, ['answers', 'all'])
-  checkOne('long', s.long, longPolicies)
-  checkOne('duplicates', s.duplicates, ['drop', 'keep'])
-  checkOne('split', s.split, ['random', 'time'])
-  if (typeof s.privacy === 'object')
-    new Scrubber(s.privacy) // says what is wrong with it
-  else if (s.privacy !== undefined && typeof s.privacy !== 'boolean')
-    throw wrongType('true, false or an object of options', 'privacy', s.privacy)
-}
-
-function checkBase({ base, tokenizer, model }: Settings): void {
-  checkPath('a model folder or checkpoint', 'base', base)
-  if (tokenizer !== 'auto')
-    throw outOfRange("'auto': the base's own is taken", 'tokenizer', tokenizer)
-  if (typeof model === 'string') throw outOfRange('no preset beside a base', 'model', model)
-  const own = Object.keys(model ?? {}).find((name) => !['dropout', 'context'].includes(name))
-  if (own !== undefined)
-    throw outOfRange('dropout and context alone beside a base', 'model', `with ${own}`)
-}
-
-/** Throws for bounds of a run that cannot be. */
-function checkEnd(s: Settings, steps: number | undefined): void {
-  if (s.epochs !== undefined) {
-    checkNumber('epochs', s.epochs, 1e-6, 1e9)
-    if (steps !== undefined) throw outOfRange('no steps beside epochs', 'steps', steps)
-  }
-  if (s.maxTokens !== Infinity) checkInteger('maxTokens', s.maxTokens)
-  if (s.maxTime !== Infinity) checkNumber('maxTime', s.maxTime, 0)
-  if (s.patience !== Infinity) checkInteger('patience', s.patience)
-  checkOne('onSpike', s.onSpike, onSpikes)
-}
-
-function checkWeights(weights: unknown, paths: readonly string[] | undefined): void {
-  if (!Array.isArray(weights)) throw wrongType('a list of numbers', 'weights', weights)
-  weights.forEach((weight, i) => checkNumber(`weights[${i}]`, weight, 0.001, 1000))
-  if (weights.length !== paths?.length)
-    throw outOfRange(`one weight for each of ${paths?.length ?? 'no'} paths`, 'weights', weights)
-}
-
-/** The paths that data names; undefined for records. */
-export function pathsOf(data: Data): readonly string[] | undefined {
-  if (typeof data === 'string') return [data]
-  const isList = Array.isArray(data) && data.every((item) => typeof item === 'string')
-  return isList ? (data as string[]) : undefined
-}
-
-function checkOne(name: string, value: string, known: readonly string[]): void {
-  if (!known.includes(value)) throw outOfRange(`one of ${known.map(show).join(', ')}`, name, value)
-}
-
-function checkTokenizer(tokenizer: Settings['tokenizer']): void {
-  const names = ['auto', 'gpt2', 'character', 'bpe']
-  if (typeof tokenizer === 'string') {
-    if (!names.includes(tokenizer))
-      throw outOfRange(`one of ${names.map(show).join(', ')}`, 'tokenizer', tokenizer)
-  } else if (typeof tokenizer !== 'object' || tokenizer === null) {
-    throw wrongType('a name, { kind, size } or a Tokenizer', 'tokenizer', tokenizer)
-  } else if ('encode' in tokenizer) {
-    const methods = ['encode', 'decode', 'decodeBytes', 'stream', 'decoder', 'files'] as const
-    const isTokenizer =
-      methods.every((name) => typeof tokenizer[name] === 'function') &&
-      Number.isSafeInteger(tokenizer.size)
-    if (!isTokenizer)
-      throw wrongType('a name, { kind, size } or a Tokenizer', 'tokenizer', tokenizer)
-  } else {
-    checkKeys('tokenizer', tokenizer, ['kind', 'size'])
-    const kind: string = tokenizer.kind
-    if (kind !== 'bpe') throw outOfRange("'bpe'", 'tokenizer.kind', kind)
-    checkInteger('tokenizer.size', tokenizer.size, 257, 2 ** 20)
   }
 }

@@ -8,7 +8,7 @@ import { checkConfig, presets } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { newestCheckpoint, removeUnfinished } from './checkpoint.js'
 import { LOCK, lockFolder } from './lock.js'
-import { pathsOf } from './options.js'
+import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
 
 /** What a resumed run must have in common with the one that it goes on with. */
