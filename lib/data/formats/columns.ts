@@ -67,6 +67,7 @@ export function checkColumns(columns: Columns): void {
   throw wrongType(`one of these: ${wanted};`, 'columns', Object.keys(columns))
 }
 
+const LABELS = ['label', 'category', 'intent', 'class', 'sentiment', 'topic', 'tag']
 /** Other names of what a row needs, in lower case; tried in this order. */
 const PAIRS: readonly (readonly [prompt: readonly string[], completion: readonly string[]])[] = [
   [
@@ -79,7 +80,7 @@ const PAIRS: readonly (readonly [prompt: readonly string[], completion: readonly
   ],
   [
     ['text', 'sentence', 'message', 'content', 'review'],
-    ['label', 'category', 'intent', 'class', 'sentiment', 'topic', 'tag'],
+    LABELS,
   ],
 ]
 /** What a message belongs to, and who wrote it. */
@@ -156,7 +157,8 @@ export function guessColumns(
   }
   let format = formatOf(Object.keys(columns))
   const has = (list: readonly string[]) => list.some((name) => named.has(name))
-  if (!format && has(THREADS) && has(ROLES) && has(TEXTS)) {
+  // Messages with a label are there to be told apart.
+  if (!format && has(THREADS) && has(ROLES) && has(TEXTS) && !has(LABELS)) {
     for (const [meaning, names] of [
       ['thread', THREADS],
       ['role', ROLES],

@@ -293,6 +293,8 @@ test('one message a row: JSON lines, names instead of roles, named agents, own c
     { nr: 1, who: 'user', said: 'Hi' },
     { nr: 1, who: 'assistant', said: 'Hello!' },
   ]
+  const labelled = 'ticket_id,from,message,category\n1,ana,It leaks.,leak\n'
+  assert.is((await example(labelled)).kind, 'completion')
   const columns = { thread: 'nr', role: 'who', text: 'said' }
   assert.equal(chats(await collect(own, { columns })), [['s: Be kind.', 'u: Hi', 'a: Hello!']])
 })
