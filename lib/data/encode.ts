@@ -72,10 +72,8 @@ export async function encodeExamples(options: EncodeOptions): Promise<EncodedExa
     const parts = encoder.splitter.finish(split)
     checkParts(parts, ledger.summary, split.fraction)
     await writer.finish(encoder.bytes, parts)
-    if (encoder.splitter.single)
-      options.onNotice?.('all rows belong to one group: the last of them validate')
-    if (split.by === 'time' && encoder.splitter.timed === 0)
-      options.onNotice?.('no row says when it was written: the last ones validate')
+    for (const message of aboutSplit(encoder.splitter, split, parts.length))
+      options.onNotice?.(message)
     const sources = [...encoder.sources.keys()]
     const record = {
       version: 1,
@@ -189,6 +187,24 @@ class Encoder {
     }
     return { all, learned }
   }
+}
+
+/** What is to be said of a split. */
+function aboutSplit(splitter: Splitter, { by, fraction }: SplitOptions, count: number): string[] {
+  if (fraction === 0) return []
+  if (splitter.single) return ['all rows belong to one group: the last of them validate']
+  const { validation, groups, apart } = splitter.outcome
+  const how = by === 'time' ? 'the newest' : 'drawn at random'
+  const together = 'customer, thread or row, or nearly the same'
+  const sides = apart === 0 ? 'none is on both sides' : `${apart} examples are on the other side`
+  const belong =
+    groups < count ? `${groups} groups (of one ${together}): ${sides}` : 'none belong together'
+  return [
+    ...(by === 'time' && splitter.timed === 0
+      ? ['no row says when it was written: the last ones validate']
+      : []),
+    `${validation} of ${count} examples validate, ${how}; ${belong}`,
+  ]
 }
 
 function checkParts(parts: Uint8Array, summary: LedgerSummary, fraction: number): void {

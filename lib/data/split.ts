@@ -27,6 +27,8 @@ export class Splitter {
   single = false
   /** Examples that said when they were written. */
   timed = 0
+  /** What finish() made: examples for validation, groups, and examples apart from their group. */
+  outcome = { validation: 0, groups: 0, apart: 0 }
 
   /**
    * @param group what must not stand on both sides: customer, thread
@@ -49,7 +51,20 @@ export class Splitter {
    * fraction; at least one on each side where there are two. Where all belong to one group, the last
    * examples validate: see `single`.
    */
-  finish({ fraction, by, seed }: SplitOptions): Uint8Array {
+  finish(options: SplitOptions): Uint8Array {
+    const parts = this.#parts(options)
+    const outcome = { validation: 0, groups: 0, apart: 0 }
+    this.#firsts.forEach((first, i) => {
+      const root = this.#find(first)
+      outcome.validation += parts[i]!
+      if (root === i) outcome.groups++
+      if (parts[root] !== parts[i]) outcome.apart++
+    })
+    this.outcome = outcome
+    return parts
+  }
+
+  #parts({ fraction, by, seed }: SplitOptions): Uint8Array {
     const count = this.#firsts.length
     const parts = new Uint8Array(count)
     let several = false

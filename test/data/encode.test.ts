@@ -134,7 +134,19 @@ test('duplicates that are kept stand on one side of the split, and so do groups 
       ? long(i)
       : chat(words(12, i % 20), `${words(12, i % 20)}`, i % 5 === 0 ? `g${i % 7}` : undefined),
   )
-  const { file, entries } = await prepare(toRows(examples), { clean: { duplicates: 'keep' } })
+  const said: string[] = []
+  const { file, entries } = await prepare(toRows(examples), {
+    clean: { duplicates: 'keep' },
+    onNotice: (message) => said.push(message),
+  })
+  const [, validation, all, groups] =
+    /^(\d+) of (\d+) examples validate, drawn at random; (\d+) groups .*: none is on both/.exec(
+      said.join(),
+    )!
+  assert.is(Number(all), file.count)
+  const parts = Array.from({ length: file.count }, (_, i) => file.part(i))
+  assert.is(Number(validation), parts.filter(Boolean).length)
+  assert.ok(Number(groups) >= 20 && Number(groups) < 60, groups)
   const sides = new Map<string, Set<number>>()
   const note = (key: string, part: number) =>
     sides.set(key, (sides.get(key) ?? new Set()).add(part))

@@ -13,7 +13,12 @@ interface One {
 function split(examples: One[], options: Partial<SplitOptions> = {}): number[] {
   const splitter = new Splitter()
   for (const example of examples) splitter.add(example)
-  return [...splitter.finish({ fraction: 0.2, by: 'random', seed: 1, ...options })]
+  const parts = [...splitter.finish({ fraction: 0.2, by: 'random', seed: 1, ...options })]
+  const { validation, groups, apart } = splitter.outcome
+  assert.is(validation, parts.filter(Boolean).length)
+  if (examples.length <= 40) assert.is(groups, new Set(components(examples)).size)
+  assert.is(apart > 0, splitter.single && validation > 0)
+  return parts
 }
 
 /** Groups by the definition: whoever shares a name or is like another, and so on. */

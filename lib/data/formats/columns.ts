@@ -78,10 +78,7 @@ const PAIRS: readonly (readonly [prompt: readonly string[], completion: readonly
     ['input', 'source', 'article', 'document'],
     ['output', 'target', 'summary', 'highlights'],
   ],
-  [
-    ['text', 'sentence', 'message', 'content', 'review'],
-    LABELS,
-  ],
+  [['text', 'sentence', 'message', 'content', 'review'], LABELS],
 ]
 /** What a message belongs to, and who wrote it. */
 const THREADS = [
