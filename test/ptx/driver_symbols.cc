@@ -106,6 +106,12 @@ const Symbol absent[] = {
 
 CUresult missing(const char* name, std::atomic<bool>* said) {
   if (said->exchange(true)) return CUDA_ERROR_NOT_SUPPORTED;
+  if (std::strcmp(name, "cuGetExportTable") == 0) {
+    complain("%s is not supported: NVIDIA's CUDA runtime asks for private tables of NVIDIA's driver. "
+             "Build the program with `nvcc -cudart shared --no-compress` and name this library's "
+             "folder in LD_LIBRARY_PATH: the libcudart.so.13 there uses the public API alone", name);
+    return CUDA_ERROR_NOT_SUPPORTED;
+  }
   const Symbol* now = nullptr;
   for (const Symbol& symbol : symbols) {
     if (std::strcmp(symbol.name, name) == 0) now = &symbol;
