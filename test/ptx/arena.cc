@@ -94,19 +94,36 @@ uint64_t Memory::allocate(size_t bytes, MemoryKind kind, const std::string& labe
   allocations_[made.begin] = made;
   if (kind == MemoryKind::device)
     used_ += bytes;
-  else
+  else if (kind != MemoryKind::heap)
     memset(written_ + offset, 1, bytes);
   return made.begin;
 }
 
-bool Memory::release(uint64_t address) {
+uint64_t Memory::heap_allocate(size_t bytes, size_t limit) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (bytes > limit || heap_used_ > limit - bytes) return 0;
+    heap_used_ += bytes;
+  }
+  const uint64_t made = allocate(bytes, MemoryKind::heap, "malloc");
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!made) heap_used_ -= bytes;
+  return made;
+}
+
+bool Memory::release(uint64_t address) { return retire(address, false); }
+bool Memory::heap_release(uint64_t address) { return retire(address, true); }
+
+bool Memory::retire(uint64_t address, bool heap) {
   std::lock_guard<std::mutex> lock(mutex_);
   auto found = allocations_.find(address);
   if (found == allocations_.end() || found->second.freed || found->second.external) return false;
   Allocation& allocation = found->second;
+  if ((allocation.kind == MemoryKind::heap) != heap) return false;
   allocation.freed = true;
   const size_t bytes = allocation.end - allocation.begin;
   if (allocation.kind == MemoryKind::device) used_ -= bytes;
+  if (heap) heap_used_ -= bytes;
   quarantine_.push_back(address);
   quarantined_ += bytes;
   size_t out = 0;
@@ -218,7 +235,7 @@ AddressError Memory::copy(uint64_t to, uint64_t from, size_t bytes) {
   memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes);
   if (target->external) return error;
   uint8_t* marks = written_ + (reinterpret_cast<uint8_t*>(to) - base_);
-  if (source->external || target->kind != MemoryKind::device)
+  if (source->external || (target->kind != MemoryKind::device && target->kind != MemoryKind::heap))
     memset(marks, 1, bytes);
   else
     memmove(marks, written_ + (reinterpret_cast<uint8_t*>(from) - base_), bytes);

@@ -165,7 +165,7 @@ void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
     at[l] = w.reg<uint64_t>(w.program->extra[i.x])[l];
     Block& block = shared_block(w, i, at, 1u << l, 8);
     std::vector<uint32_t> known;
-    publish(block, w, known);
+    publish(w, known);
     if (!block.mbarriers.count(uint32_t(at[l])))
       fault(w, i, l, FaultKind::illegal_instruction, "the mbarrier was never initialised", at[l]);
     complete_transactions(block, uint32_t(at[l]), bytes, known);

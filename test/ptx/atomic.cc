@@ -170,11 +170,11 @@ static void atomic_lanes(Warp& w, const Inst& i, const Access& access, const uin
     Block& block = shared_block(w, i, addr, mask, bytes);
     if (full_checks(w)) shared_atomic(w, i, block, addr, mask, bytes);
     base = block.shared.data();
-    if (&block == w.block && w.program->uses_fences) {
+    if (w.program->uses_fences) {
       for (uint32_t m = mask; m; m &= m - 1) {
         auto& clock = block.released[addr[first_lane(m)]];
-        if (access.acquire) learn(block, w, clock);
-        if (access.release) publish(block, w, clock);
+        if (access.acquire) learn(w, clock);
+        if (access.release) publish(w, clock);
       }
       tick(block);
     }

@@ -34,7 +34,7 @@ static void complete(Block& block, uint32_t id, Barrier& barrier) {
   for (auto& w : block.warps) {
     for (auto& group : w.groups) {
       if (group.state != Group::at_barrier || group.named != id) continue;
-      learn(block, w, barrier.known);
+      learn(w, barrier.known);
       const Inst& inst = w.program->code[group.pc];
       const uint32_t kind = inst.imm & 255;
       if (kind >= barrier_popc) {
@@ -115,7 +115,7 @@ bool arrive_at_barrier(Warp& w, const Inst& i, uint32_t mask) {
   barrier.expected = expected;
   barrier.arrived += expected == ~0u || mask != w.live ? uint32_t(__builtin_popcount(mask)) : 32;
   ++w.worker->tally.barriers;
-  publish(block, w, barrier.known);
+  publish(w, barrier.known);
   tick(block);
   if (kind >= barrier_popc) {
     const uint32_t p = (*w.reg<uint32_t>(i.c) ^ (i.imm & 256 ? ~0u : 0u)) & mask;
@@ -127,10 +127,26 @@ bool arrive_at_barrier(Warp& w, const Inst& i, uint32_t mask) {
   return kind == barrier_arrive;
 }
 
-void cluster_arrive(Warp& w, const Inst&, uint32_t mask) {
+void cluster_arrive(Warp& w, const Inst& i, uint32_t mask) {
+  Cluster& cluster = *w.block->cluster;
+  if (mask & w.cluster_arrived)
+    fault(w, i, first_lane(mask & w.cluster_arrived), FaultKind::barrier_divergence,
+          "arrives at the cluster's barrier again without having waited");
   w.cluster_arrived |= mask;
-  w.block->cluster->arrived += uint32_t(__builtin_popcount(mask));
+  w.cluster_phase = cluster.phase;
+  cluster.arrived += uint32_t(__builtin_popcount(mask));
+  publish(w, cluster.known);
   global_release(w);
+}
+
+// A group may come to its wait long after the phase in which it arrived is over.
+bool pass_cluster_wait(Warp& w, uint32_t mask) {
+  Cluster& cluster = *w.block->cluster;
+  if (w.cluster_phase == cluster.phase) return false;
+  w.cluster_arrived &= ~mask;
+  learn(w, cluster.completed);
+  global_acquire(w);
+  return true;
 }
 
 }  // namespace ptx

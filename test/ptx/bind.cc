@@ -110,6 +110,11 @@ static int special_index(const std::string& name) {
       {"%dynamic_smem_size", dynamic_smem},
       {"%total_smem_size", total_smem},
       {"%aggr_smem_size", total_smem},
+      {"%reserved_smem_offset_begin", reserved_smem_begin},
+      {"%reserved_smem_offset_end", reserved_smem_end},
+      {"%reserved_smem_offset_cap", reserved_smem_bytes},
+      {"%reserved_smem_offset_0", reserved_smem_begin},
+      {"%reserved_smem_offset_1", reserved_smem_begin},
       {"%cluster_ctaid.x", cluster_ctaid_x},
       {"%cluster_ctaid.y", cluster_ctaid_y},
       {"%cluster_ctaid.z", cluster_ctaid_z},
@@ -142,6 +147,8 @@ static int special_index(const std::string& name) {
 uint32_t Decoder::special(const std::string& name, int bytes) {
   int index = special_index(name);
   if (index < 0) refuse("unknown register or special register " + name);
+  if (index >= reserved_smem_begin && index <= reserved_smem_bytes)
+    out_->uses_reserved_shared = true;
   if (index == workspace_lo || index == workspace_hi) out_->uses_grid_workspace = true;
   int native = index == clock64_special || index == timer_special ? 8 : 4;
   if (bytes == 8 && native == 4) bytes = 4 + 4;  // zero-extended fill

@@ -1,4 +1,5 @@
 // Functions that the driver provides to kernels, and trap.
+#include <algorithm>
 #include <cstdio>
 
 #include "ops.h"
@@ -15,6 +16,14 @@ T local_value(Warp& w, const Inst& i, int l, uint64_t offset) {
   if (offset + sizeof(T) <= w.program->local_bytes)
     memcpy(&value, w.local + size_t(l) * w.program->local_bytes + offset, sizeof(T));
   return value;
+}
+
+template <class T>
+void put_local(Warp& w, const Inst& i, int l, uint32_t offset, T value) {
+  if (offset == no_slot) return;
+  const size_t at = offset + (i.a == no_slot ? 0 : w.reg<uint32_t>(i.a)[l]);
+  if (at + sizeof(T) <= w.program->local_bytes)
+    memcpy(w.local + size_t(l) * w.program->local_bytes + at, &value, sizeof(T));
 }
 
 // Bytes at a generic address; false when they are not all there.
@@ -132,6 +141,13 @@ std::string render(const std::string& format, Arguments arguments, int* count) {
   return out;
 }
 
+// Reused memory may hold the marks of whom it belonged to earlier in the same launch.
+void clear_marks(const Memory& memory, int shift, uint64_t address, size_t bytes) {
+  const uint64_t first = (address - reinterpret_cast<uint64_t>(memory.base())) >> shift;
+  for (uint64_t* table : {memory.writers(), memory.readers()})
+    memset(table + first, 0, ((bytes >> shift) + 1) * sizeof(uint64_t));
+}
+
 }  // namespace
 
 void print_text(Warp& w, const Inst& i, uint32_t mask) {
@@ -147,11 +163,51 @@ void print_text(Warp& w, const Inst& i, uint32_t mask) {
       launch.config.print(text.data(), text.size());
     else
       std::fwrite(text.data(), 1, text.size(), stdout);
-    if (x[2] == no_slot) continue;
-    const size_t at = x[2] + (i.a == no_slot ? 0 : w.reg<uint32_t>(i.a)[l]);
-    if (at + 4 <= w.program->local_bytes)
-      memcpy(w.local + size_t(l) * w.program->local_bytes + at, &count, 4);
+    put_local(w, i, l, x[2], count);
   }
+}
+
+// Launches of kernels with a heap run on one host thread: the list of allocations is theirs alone.
+void heap_allocate(Warp& w, const Inst& i, uint32_t mask) {
+  const uint32_t* x = w.program->extra.data() + i.x;
+  Launch& launch = *w.block->launch;
+  auto& list = launch.allocations;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = first_lane(m);
+    const size_t bytes = local_value<uint64_t>(w, i, l, x[0]);
+    const uint64_t made = launch.memory->heap_allocate(bytes, launch.config.heap_bytes);
+    Allocation allocation;
+    if (made && launch.memory->find(made, &allocation)) {
+      clear_marks(*launch.memory, w.program->global_shift, made, bytes);
+      auto after = std::lower_bound(list.begin(), list.end(), made,
+                                    [](const Allocation& a, uint64_t b) { return a.begin < b; });
+      if (after != list.end() && after->begin == made)
+        *after = allocation;
+      else
+        list.insert(after, allocation);
+    }
+    put_local(w, i, l, x[1], made);
+  }
+  w.worker->last = nullptr;
+}
+
+void heap_free(Warp& w, const Inst& i, uint32_t mask) {
+  const uint32_t* x = w.program->extra.data() + i.x;
+  Launch& launch = *w.block->launch;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    const int l = first_lane(m);
+    const uint64_t address = local_value<uint64_t>(w, i, l, x[0]);
+    if (!address) continue;
+    Allocation found;
+    if (launch.memory->find(address, &found) && found.freed)
+      fault(w, i, l, FaultKind::freed, "frees twice: " + launch.memory->describe(address), address);
+    if (!launch.memory->heap_release(address))
+      fault(w, i, l, FaultKind::out_of_bounds,
+            "frees what malloc did not return: " + launch.memory->describe(address), address);
+    for (auto& allocation : launch.allocations)
+      if (allocation.begin == address) allocation.freed = true;
+  }
+  w.worker->last = nullptr;
 }
 
 void assertion_failed(Warp& w, const Inst& i, uint32_t mask) {

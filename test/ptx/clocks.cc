@@ -1,30 +1,30 @@
-// Vector clocks of a block's warps, and the order between blocks. See shadow.h.
+// Vector clocks of a cluster's warps, and the order between blocks. See shadow.h.
 #include <algorithm>
 
 #include "shadow.h"
 
 namespace ptx {
 
-void tick(Block& block) { ++block.clock; }
-
-void publish(Block& block, const Warp& w, std::vector<uint32_t>& into) {
-  into.resize(std::max(into.size(), block.warps.size()), 0);
-  if (&block != w.block) return;
-  for (size_t k = 0; k < block.warps.size(); ++k)
-    into[k] = std::max(into[k], k == w.index ? (block.clock << 6 | 63) : w.known[k]);
+void tick(Block& block) {
+  ++block.clock;
+  for (auto& other : block.cluster->blocks) other->clock = block.clock;
 }
 
-void learn(Block& block, Warp& w, const std::vector<uint32_t>& from) {
-  if (&block != w.block) return;
-  for (size_t k = 0; k < from.size() && k < w.known.size(); ++k)
-    w.known[k] = std::max(w.known[k], from[k]);
+void publish(const Warp& w, std::vector<uint32_t>& into) {
+  into.resize(w.known.size(), 0);
+  for (size_t k = 0; k < into.size(); ++k)
+    into[k] = std::max(into[k], k == w.order ? (w.block->clock << 6 | 63) : w.known[k]);
+}
+
+void learn(Warp& w, const std::vector<uint32_t>& from) {
+  for (size_t k = 0; k < from.size(); ++k) w.known[k] = std::max(w.known[k], from[k]);
   update_safe(w);
 }
 
 void update_safe(Warp& w) {
   uint32_t safe = w.floor << 6;
   for (size_t k = 0; k < w.known.size(); ++k)
-    if (k != w.index) safe = std::min(safe, w.known[k] + 1);
+    if (k != w.order) safe = std::min(safe, w.known[k] + 1);
   w.safe = safe;
 }
 
@@ -43,13 +43,13 @@ void global_release(Warp& w) {
   Launch& launch = *w.block->launch;
   const uint32_t time = launch.clock.fetch_add(1) + 1;
   if (w.block->release_time) w.block->release_time->store(time);
-  publish(*w.block, w, w.block->fenced);
+  publish(w, w.block->cluster->fenced);
   tick(*w.block);
 }
 
 void global_acquire(Warp& w) {
   w.block->acquire_time = w.block->launch->clock.load();
-  learn(*w.block, w, w.block->fenced);
+  learn(w, w.block->cluster->fenced);
   lanes_synchronised(w, w.live);
 }
 

@@ -67,6 +67,20 @@ PTX_TEST(check_unwritten) {
                half.address);
   expect_fault("written by the kernel", block("st.global.u32 [%o], %t; ld.global.u32 %v, [%o];"),
                shape(1, 64), FaultKind::none, fresh.address);
+  // A struct { char; int; } and its copy: padding comes along with the word that it fills.
+  Buffer padded(256);
+  const std::string fields = "st.global.u8 [%a], %v; st.global.u32 [%a+4], %t; ";
+  expect_fault("padding of a struct's copy",
+               block("mov.u32 %v, 1; setp.eq.u32 %p, %t, 0; @!%p bra E; " + fields +
+                     "ld.global.v2.u32 {%w, %v}, [%a]; st.shared.v2.u32 [%s], {%w, %v}; E:"),
+               shape(1, 32), FaultKind::none, padded.address);
+  expect_fault("a field that nothing has written",
+               block("mov.u32 %v, 1; setp.eq.u32 %p, %t, 0; @!%p bra E; " + fields +
+                     "ld.global.v2.u32 {%w, %v}, [%a+8]; E:"),
+               shape(1, 32), FaultKind::uninitialised, padded.address);
+  expect_fault("padding in shared memory",
+               block("mov.u32 %v, 1; st.shared.u8 [%s], %v; ld.shared.u32 %v, [%s];"),
+               shape(1, 32), FaultKind::none);
   Buffer again(256);
   expect_fault("atomic on unwritten", block("red.global.add.u32 [%a], 1;"), shape(1, 64),
                FaultKind::uninitialised, again.address);

@@ -1,5 +1,7 @@
 // Matrix instructions against the manual's layout tables, element by element: a one-hot element of
 // A, B or C must reach exactly the elements of D that the tables say.
+#include <limits>
+
 #include "core_test.h"
 
 using namespace test;
@@ -47,12 +49,11 @@ std::string registers(const char* prefix, int count) {
   return count > 1 ? "{" + out + "}" : "{" + out + "}";
 }
 
-// Lane data: all A registers, then B, then C, 32-bit words in lane order.
-std::vector<uint32_t> run_mma(const Shape& s, const std::vector<uint32_t>& in) {
-  const int per = s.a_bytes == 8 ? 2 : 1;  // words a register
-  const int a = s.m * s.k * s.a_bytes / 32 / 4 / per,
-            b = std::max(1, 8 * s.k * s.a_bytes / 32 / 4 / per);
-  const int c = s.c_half ? 2 : s.m * 8 / 32, words = (a + b + c) * per;
+// Lane data: all A registers, then B, then C, 32-bit words in lane order. per: words a register.
+std::vector<uint32_t> run_words(const char* types, int m, int k, std::array<int, 3> counts,
+                                const std::vector<uint32_t>& in, int per = 1) {
+  const auto [a, b, c] = counts;
+  const int words = (a + b + c) * per;
   const std::string type = per == 2 ? "b64" : "b32";
   std::string body = ".reg .b64 %i, %o, %q; .reg .b32 %t; .reg ." + type +
                      " %a<16>, %b<16>, %c<16>, %d<16>; ld.param.u64 %i, [p0]; ld.param.u64 %o, "
@@ -62,21 +63,28 @@ std::vector<uint32_t> run_mma(const Shape& s, const std::vector<uint32_t>& in) {
                      std::to_string(c * per * 4) + "; add.u64 %o, %o, %q;";
   int at = 0;
   auto loads = [&](const char* name, int count) {
-    for (int k = 0; k < count; ++k, at += 4 * per)
-      body += "ld.global." + type + " " + name + std::to_string(k) + ", [%i+" + std::to_string(at) +
+    for (int n = 0; n < count; ++n, at += 4 * per)
+      body += "ld.global." + type + " " + name + std::to_string(n) + ", [%i+" + std::to_string(at) +
               "];";
   };
   loads("%a", a), loads("%b", b), loads("%c", c);
-  body += "mma.sync.aligned.m" + std::to_string(s.m) + "n8k" + std::to_string(s.k) + ".row.col." +
-          s.types + " " + registers("%d", c) + ", " + registers("%a", a) + ", " +
+  body += "mma.sync.aligned.m" + std::to_string(m) + "n8k" + std::to_string(k) + ".row.col." +
+          types + " " + registers("%d", c) + ", " + registers("%a", a) + ", " +
           registers("%b", b) + ", " + registers("%c", c) + ";";
-  for (int k = 0; k < c; ++k)
-    body += "st.global." + type + " [%o+" + std::to_string(k * 4 * per) + "], %d" +
-            std::to_string(k) + ";";
+  for (int n = 0; n < c; ++n)
+    body += "st.global." + type + " [%o+" + std::to_string(n * 4 * per) + "], %d" +
+            std::to_string(n) + ";";
   Buffer source(in), out(size_t(c * per) * 128);
   auto r = run(kernel_text(body), shape(1, 32), source.address, out.address);
-  if (!r.ok()) report(false, s.types, r.fault.message);
+  if (!r.ok()) report(false, types, r.fault.message);
   return out.get<uint32_t>();
+}
+
+std::vector<uint32_t> run_mma(const Shape& s, const std::vector<uint32_t>& in) {
+  const int per = s.a_bytes == 8 ? 2 : 1;
+  const int a = s.m * s.k * s.a_bytes / 32 / 4 / per,
+            b = std::max(1, 8 * s.k * s.a_bytes / 32 / 4 / per), c = s.c_half ? 2 : s.m * 8 / 32;
+  return run_words(s.types, s.m, s.k, {a, b, c}, in, per);
 }
 
 struct Matrices {
@@ -107,7 +115,7 @@ double element(const std::vector<uint32_t>& d, const Shape& s, int lane, int i) 
     return h == 0 ? 0 : h == 0x3c00 ? 1 : h == 0x4000 ? 2 : -1;
   }
   const uint32_t u = d[size_t(lane * c + i)];
-  return s.a_bytes == 1 ? double(int32_t(u)) : double(as_f32(u));
+  return s.types[0] == 's' ? double(int32_t(u)) : double(as_f32(u));
 }
 
 }  // namespace
@@ -124,6 +132,11 @@ PTX_TEST(mma_layouts) {
                           {"s32.s8.s8.s32", 16, 32, 1, 1, false},
                           {"s32.u8.s8.s32", 16, 16, 1, 1, false},
                           {"s32.s8.u8.s32", 8, 16, 1, 1, false},
+                          {"f32.e4m3.e4m3.f32", 16, 32, 1, 0x38, false},
+                          {"f32.e5m2.e5m2.f32", 16, 32, 1, 0x3c, false},
+                          {"f32.e4m3.e4m3.f32", 16, 16, 1, 0x38, false},
+                          {"f16.e5m2.e5m2.f16", 16, 32, 1, 0x3c, true},
+                          {"f16.e4m3.e4m3.f16", 16, 16, 1, 0x38, true},
                           {"f64.f64.f64.f64", 8, 4, 8, 0x3ff0000000000000, false},
                           {"f64.f64.f64.f64", 16, 16, 8, 0x3ff0000000000000, false}};
   for (auto& s : shapes) {
@@ -140,7 +153,7 @@ PTX_TEST(mma_layouts) {
         const int c_bytes = s.c_half ? 2 : s.a_bytes == 8 ? 8 : 4;
         const uint64_t c_one = s.c_half         ? 0x3c00
                                : s.a_bytes == 8 ? 0x3ff0000000000000
-                               : s.a_bytes == 1 ? 1
+                               : s.types[0] == 's' ? 1
                                                 : 0x3f800000;
         if (which == 0) {
           x.put(l, 0, i, s.a_bytes, s.one);
@@ -184,6 +197,82 @@ PTX_TEST(mma_layouts) {
     report(ok,
            std::string("mma m") + std::to_string(s.m) + "n8k" + std::to_string(s.k) + " " + s.types,
            "the layout differs from the manual's table");
+  }
+}
+
+// Elements of fp8: sign, exponent and mantissa by the manual's "Alternate floating-point data
+// formats", e4m3 with bias 7 and NaN at 0x7f, e5m2 with bias 15 and infinity at 0x7c. Row r of A
+// holds a code in column 0 (lane 4g, elements 0 and 4), B ones.
+PTX_TEST(mma_fp8_values) {
+  auto value = [](int code, int mantissa, int bias) {
+    const int e = (code & 127) >> mantissa, m = code & ((1 << mantissa) - 1);
+    const double v = e ? std::ldexp(1 + std::ldexp(m, -mantissa), e - bias)
+                       : std::ldexp(m, 1 - bias - mantissa);
+    return code & 128 ? -v : v;
+  };
+  for (bool wide : {false, true}) {  // e5m2 times e4m3 ones, and the other way round
+    const Shape s = {wide ? "f32.e5m2.e4m3.f32" : "f32.e4m3.e5m2.f32", 16, 16, 1, 0, false};
+    int wrong = 0;
+    for (int first = 0; first < 256; first += 16) {
+      Matrices x(s);
+      for (int r = 0; r < 16; ++r) x.put(r % 8 * 4, 0, r / 8 * 4, 1, uint64_t(first + r));
+      for (int l = 0; l < 32; ++l)
+        for (int e = 0; e < 4; ++e) x.put(l, x.a, e, 1, wide ? 0x38 : 0x3c);
+      const auto d = run_mma(s, x.words);
+      for (int r = 0; r < 16; ++r) {
+        const int code = first + r;
+        const double got = element(d, s, r % 8 * 4, r / 8 * 2),
+                     infinity = std::numeric_limits<double>::infinity();
+        if (wide ? (code & 127) > 124 : (code & 127) == 127)
+          wrong += got == got;
+        else if (wide && (code & 127) == 124)
+          wrong += got != (code & 128 ? -infinity : infinity);
+        else
+          wrong += got != (wide ? value(code, 2, 15) : value(code, 3, 7));
+      }
+    }
+    report(!wrong, s.types, std::to_string(wrong) + " of 256 codes");
+  }
+}
+
+// 4-bit integers. Layout: A(row, column) of element i in lane 4g + t is row g, or g + 8 for i in
+// 8..15 and 24..31, column 8t + i % 8, plus 32 for i >= 16; B(row, column) is row 8t + i % 8, plus
+// 32 for i >= 8, column g; m8n8k32 has rows below 8 alone.
+PTX_TEST(mma_int4) {
+  Random random;
+  for (const char* types : {"s32.s4.s4.s32", "s32.u4.s4.s32", "s32.s4.u4.s32", "s32.u4.u4.s32"}) {
+    const bool a_signed = types[4] == 's', b_signed = types[7] == 's';
+    for (auto [m, k] : {std::pair<int, int>{8, 32}, {16, 32}, {16, 64}}) {
+      const int a = m * k / 256, b = k / 32, c = m / 4, words = a + b + c;
+      std::vector<uint32_t> in(size_t(words) * 32);
+      for (auto& word : in) word = uint32_t(random.next());
+      auto nibble = [&](int lane, int base, int i, bool sign) {
+        const int v = int(in[size_t(lane * words + base + i / 8)] >> (i % 8 * 4)) & 15;
+        return sign && v > 7 ? v - 16 : v;
+      };
+      std::vector<int> left(size_t(m * k)), right(size_t(k) * 8);
+      for (int l = 0; l < 32; ++l) {
+        const int g = l / 4, t = l % 4;
+        for (int i = 0; i < 8 * a; ++i) {
+          const int row = m == 8 || i / 8 % 2 == 0 ? g : g + 8;
+          left[size_t(row * k + 8 * t + i % 8 + (i >= 16 ? 32 : 0))] = nibble(l, 0, i, a_signed);
+        }
+        for (int i = 0; i < 8 * b; ++i)
+          right[size_t((8 * t + i % 8 + (i >= 8 ? 32 : 0)) * 8 + g)] = nibble(l, a, i, b_signed);
+      }
+      const auto d = run_words(types, m, k, {a, b, c}, in);
+      int wrong = 0;
+      for (int l = 0; l < 32; ++l)
+        for (int e = 0; e < c; ++e) {
+          const Place at = place_c(l, e);
+          uint32_t sum = in[size_t(l * words + a + b + e)];
+          for (int x = 0; x < k; ++x)
+            sum += uint32_t(left[size_t(at.row * k + x)] * right[size_t(x * 8 + at.column)]);
+          wrong += d[size_t(l * c + e)] != sum;
+        }
+      report(!wrong, "mma m" + std::to_string(m) + "k" + std::to_string(k) + " " + types,
+             std::to_string(wrong) + " wrong");
+    }
   }
 }
 

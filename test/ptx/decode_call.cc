@@ -226,11 +226,20 @@ void Decoder::expand(const Function& callee, const std::vector<Operand>& results
 void Decoder::builtin_call(const std::string& name, const std::vector<Operand>& results,
                            const std::vector<Operand>& arguments) {
   auto offset = [&](const Operand& operand) { return argument_place(operand, name); };
-  size_t expected = name == "vprintf" ? 2 : name == "__assertfail" ? 5 : 0;
-  if (!expected) refuse("unknown function " + name);
-  if (arguments.size() != expected)
-    wrong("expected " + std::to_string(expected) + " arguments of " + name);
-  Inst inst = start(name == "vprintf" ? print_text : assertion_failed, Class::other);
+  struct Builtin {
+    Fn fn;
+    size_t arguments;
+  };
+  static const std::map<std::string, Builtin> known = {{"vprintf", {print_text, 2}},
+                                                       {"__assertfail", {assertion_failed, 5}},
+                                                       {"malloc", {heap_allocate, 1}},
+                                                       {"free", {heap_free, 1}}};
+  const auto found = known.find(name);
+  if (found == known.end()) refuse("unknown function " + name);
+  if (arguments.size() != found->second.arguments)
+    wrong("expected " + std::to_string(found->second.arguments) + " arguments of " + name);
+  out_->uses_heap |= name == "malloc" || name == "free";
+  Inst inst = start(found->second.fn, Class::other);
   if (framed_) inst.a = stack_frame();
   std::vector<uint32_t> offsets;
   for (auto& argument : arguments) offsets.push_back(offset(argument));

@@ -86,7 +86,7 @@ void Decoder::memory(Modifiers& mods) {
   int vector = mods.take_any({"v2", "v4", "v8"});
   access.count = uint8_t(vector < 0 ? 1 : 2 << vector);
   access.type = mods.take_type();
-  if (access.type == Ty::none || access.type == Ty::pred || access.type == Ty::tf32)
+  if (access.type == Ty::none || access.type == Ty::pred || access.type >= Ty::tf32)
     refuse("expected a type");
   access.bytes = uint8_t(type_bytes(access.type));
   if (access.bytes * access.count > 32) refuse("expected at most 32 bytes a lane");

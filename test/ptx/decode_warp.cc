@@ -193,6 +193,18 @@ static std::vector<MmaShape> make_shapes() {
       out.push_back({8, 8, 16, a, b, Ty::s32, Ty::s32});
     }
   }
+  for (Ty a : {Ty::s4, Ty::u4}) {
+    for (Ty b : {Ty::s4, Ty::u4}) {
+      for (int k : {32, 64}) out.push_back({16, 8, k, a, b, Ty::s32, Ty::s32});
+      out.push_back({8, 8, 32, a, b, Ty::s32, Ty::s32});
+    }
+  }
+  for (Ty a : {Ty::e4m3, Ty::e5m2}) {
+    for (Ty b : {Ty::e4m3, Ty::e5m2}) {
+      for (int k : {16, 32})
+        for (Ty c : {Ty::f16, Ty::f32}) out.push_back({16, 8, k, a, b, c, c});
+    }
+  }
   out.push_back({8, 8, 4, Ty::f64, Ty::f64, Ty::f64, Ty::f64});
   for (int k : {4, 8, 16}) out.push_back({16, 8, k, Ty::f64, Ty::f64, Ty::f64, Ty::f64});
   // wmma
@@ -208,8 +220,9 @@ static std::vector<MmaShape> make_shapes() {
 const std::vector<MmaShape> mma_shapes = make_shapes();
 
 static bool take_shape(Modifiers& mods, MmaShape* out) {
-  static const int all[][3] = {{16, 8, 8}, {16, 8, 16},  {16, 8, 32}, {16, 8, 4},  {8, 8, 4},
-                               {8, 8, 16}, {16, 16, 16}, {8, 32, 16}, {32, 8, 16}, {16, 16, 8}};
+  static const int all[][3] = {{16, 8, 8},  {16, 8, 16}, {16, 8, 32},  {16, 8, 64},
+                               {16, 8, 4},  {8, 8, 4},   {8, 8, 16},   {8, 8, 32},
+                               {16, 16, 16}, {8, 32, 16}, {32, 8, 16}, {16, 16, 8}};
   for (auto& s : all) {
     std::string name =
         "m" + std::to_string(s[0]) + "n" + std::to_string(s[1]) + "k" + std::to_string(s[2]);
@@ -230,10 +243,15 @@ static int shape_index(const MmaShape& s) {
   return -1;
 }
 
+int element_bits(Ty type) {
+  if (type == Ty::s4 || type == Ty::u4) return 4;
+  return type == Ty::e4m3 || type == Ty::e5m2 ? 8 : 8 * type_bytes(type);
+}
+
 // Registers a lane gives to a matrix of `count` elements.
 static size_t fragment_registers(int count, Ty type) {
-  int bytes = type == Ty::tf32 ? 4 : type_bytes(type);
-  return size_t(std::max(1, count * bytes / 32 / (bytes == 8 ? 8 : 4)));
+  const int bits = element_bits(type);
+  return size_t(std::max(1, count * bits / 32 / (bits == 64 ? 64 : 32)));
 }
 
 void Decoder::mma(Modifiers& mods) {
@@ -298,7 +316,7 @@ void Decoder::wmma(Modifiers& mods) {
   inst.kind = Kind::together;
   if (multiplies) {
     mods.take("row"), mods.take("row"), mods.take("col"), mods.take("col");
-    if (mods.take("satfinite")) refuse(".satfinite is not supported");
+    const bool saturates = mods.take("satfinite");
     Ty t[4];
     int count = 0;
     for (Ty type; count < 4 && (type = mods.take_type()) != Ty::none;) t[count++] = type;
@@ -309,8 +327,10 @@ void Decoder::wmma(Modifiers& mods) {
     int index = shape_index(shape);
     if (index < 0) refuse("these types are not supported with this shape");
     expect_operands(4, 4);
+    if (saturates && shape.d != Ty::s32) refuse("expected .satfinite with integers only");
     inst.fn = wmma_multiply;
-    inst.imm = uint32_t(index);  // fragments know no layout: it was undone by the load
+    // Fragments know no layout: it was undone by the load.
+    inst.imm = uint32_t(index) | (saturates ? 65536 : 0);
     inst.flops = uint16_t(2 * shape.m * shape.n * shape.k / 16);
     std::vector<uint32_t> slots;
     const char kinds[] = {'c', 'a', 'b', 'c'};

@@ -162,6 +162,7 @@ CUresult make_kernel(Call& call, const CUlaunchConfig& config, CUfunction handle
   c.grid[0] = config.gridDimX, c.grid[1] = config.gridDimY, c.grid[2] = config.gridDimZ;
   c.block[0] = config.blockDimX, c.block[1] = config.blockDimY, c.block[2] = config.blockDimZ;
   c.dynamic_shared = config.sharedMemBytes;
+  c.heap_bytes = call.context->limits.at(CU_LIMIT_MALLOC_HEAP_SIZE);
   c.order = s.settings.order, c.seed = s.settings.seed, c.checks = s.settings.checks;
   c.threads = s.settings.threads, c.watchdog = s.settings.watchdog;
   if (const CUresult error = read_attributes(config, &c)) return error;

@@ -56,6 +56,7 @@ enum class MemoryKind : uint8_t {
   device,   // every byte is unwritten until a copy, a memset or a kernel writes it
   host,     // pinned or managed: the host writes it unseen, so all of it counts as written
   module,   // .global variables: written, as PTX zero-fills them
+  heap,     // what kernels got from malloc: theirs to free, unwritten at first
   constant  // .const variables: written; a kernel may not store to them
 };
 
@@ -82,7 +83,10 @@ class Memory {
   // Returns 0 when the arena is full. Alignment: 512 bytes. A size of 0 returns 0.
   uint64_t allocate(size_t bytes, MemoryKind kind = MemoryKind::device,
                     const std::string& label = {});
-  bool release(uint64_t address);               // false when no live allocation begins there
+  bool release(uint64_t address);  // false when no live allocation begins there, or malloc made it
+  // malloc and free of kernels. 0 when the heap of `limit` bytes is full.
+  uint64_t heap_allocate(size_t bytes, size_t limit);
+  bool heap_release(uint64_t address);
   bool add_external(void* host, size_t bytes);  // host memory the device may use at its own address
   bool remove_external(void* host);
   void set_limit(size_t bytes) { limit_ = bytes; }  // the memory the device is said to have
@@ -121,7 +125,7 @@ class Memory {
  private:
   struct Block;
   mutable std::mutex mutex_;
-  size_t size_ = 0, limit_ = 0, used_ = 0, top_ = 0;
+  size_t size_ = 0, limit_ = 0, used_ = 0, heap_used_ = 0, top_ = 0;
   uint8_t *base_ = nullptr, *written_ = nullptr;
   uint64_t *writers_ = nullptr, *readers_ = nullptr;
   uint64_t *writer_stamps_ = nullptr, *reader_stamps_ = nullptr;
@@ -132,6 +136,7 @@ class Memory {
   std::vector<uint64_t> quarantine_;       // oldest first
   size_t quarantined_ = 0;
   const Allocation* locate(uint64_t address) const;
+  bool retire(uint64_t address, bool heap);
 };
 
 // ---- Modules
@@ -324,6 +329,7 @@ enum class Order : uint8_t { forward, reverse, random };
 struct LaunchConfig {
   uint32_t grid[3] = {1, 1, 1}, block[3] = {1, 1, 1}, cluster[3] = {1, 1, 1};
   size_t dynamic_shared = 0;
+  size_t heap_bytes = size_t(8) << 20;  // that malloc in kernels may hand out, over all launches
   bool cooperative = false;      // every block resident and interleaved
   Order order = Order::forward;  // of blocks and of the warps in a block
   uint64_t seed = 0;             // for Order::random

@@ -59,7 +59,13 @@ uint64_t special_value(const Launch& launch, const Block& block, const Warp& w, 
     case dynamic_smem:
       return launch.config.dynamic_shared;
     case total_smem:
+      return launch.own_shared;
+    case reserved_smem_begin:
+      return launch.shared_bytes - reserved_shared_bytes;
+    case reserved_smem_end:
       return launch.shared_bytes;
+    case reserved_smem_bytes:
+      return reserved_shared_bytes;
     case cluster_ctaid_x:
     case cluster_ctaid_y:
     case cluster_ctaid_z: {
@@ -134,7 +140,8 @@ std::unique_ptr<Block> make_block(Worker& worker) {
     block->writers.assign(block->granules, 0);
     block->writer_notes.assign(block->granules, 0);
     block->last_reads.assign(block->granules, 0);
-    block->readers.assign(block->granules * warps, 0);
+    const uint32_t* cluster = launch.config.cluster;
+    block->readers.assign(block->granules * warps * cluster[0] * cluster[1] * cluster[2], 0);
   }
   block->warps.resize(warps);
   uint8_t* regs = block->registers.data();
@@ -154,8 +161,8 @@ std::unique_ptr<Block> make_block(Worker& worker) {
   return block;
 }
 
-void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t* id,
-                 uint32_t rank) {
+void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t* id, uint32_t rank,
+                 uint32_t time) {
   Launch& launch = *block.launch;
   const Program& program = *launch.program;
   block.cluster = &cluster;
@@ -167,18 +174,24 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
   block.acquire_time = 0;
   block.release_time =
       linear < launch.release_times.size() ? &launch.release_times[linear] : nullptr;
-  if (block.clock > 60000000u) {  // stamps hold 26 bits
-    block.clock = 1;
+  if (time == 1) {
     std::fill(block.writers.begin(), block.writers.end(), 0);
     std::fill(block.readers.begin(), block.readers.end(), 0);
     std::fill(block.last_reads.begin(), block.last_reads.end(), 0);
   }
-  block.start = ++block.clock;
+  block.start = time;  // of what is there at first; everything since is later
+  block.clock = time + 1;
   memset(block.shared.data(), 0xff, block.shared.size());  // NaN to whoever reads it unwritten
+  if (program.uses_reserved_shared) {  // zero at first
+    const size_t at = launch.shared_bytes - reserved_shared_bytes;
+    memset(&block.shared[at], 0, reserved_shared_bytes);
+    if (block.granules)
+      std::fill(block.writers.begin() + long(at >> program.shared_shift), block.writers.end(),
+                block.start << 6);
+  }
   for (auto& barrier : block.barriers) barrier = Barrier();
   block.mbarriers.clear();
   block.released.clear();
-  block.fenced.clear();
   for (Warp& w : block.warps) {
     w.live = w.started;
     w.groups.assign(1, Group{0, w.started});
@@ -188,11 +201,12 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
     std::fill(w.activation, w.activation + 32, -1);
     w.cluster_arrived = 0;
     w.barrier_id = -1;
-    w.floor = block.start;
-    w.known.assign(block.warps.size(), (block.start - 1) << 6 | 63);
-    w.known[w.index] = ~0u;
+    w.floor = block.clock;
+    w.order = rank * uint32_t(block.warps.size()) + w.index;
+    w.known.assign(block.warps.size() * cluster.blocks.size(), block.start << 6 | 63);
+    w.known[w.order] = ~0u;
     update_safe(w);
-    for (int l = 0; l < 32; ++l) w.committed[l] = 0, w.lane_time[l] = block.start, w.skip_pc[l] = 0;
+    for (int l = 0; l < 32; ++l) w.committed[l] = 0, w.lane_time[l] = block.clock, w.skip_pc[l] = 0;
     for (auto& [offset, bytes] : program.cleared) memset(w.regs + offset, 0, bytes);
     fill_specials(launch, block, w);
   }
@@ -206,13 +220,19 @@ std::unique_ptr<Cluster> start_unit(Worker& worker, uint64_t u) {
   const uint64_t corner[3] = {u % across * c[0], u / across % down * c[1],
                               u / across / down * c[2]};
   auto cluster = std::make_unique<Cluster>();
-  for (uint32_t rank = 0; rank < c[0] * c[1] * c[2]; ++rank) {
+  const uint32_t blocks = c[0] * c[1] * c[2];
+  uint32_t time = 0;
+  for (uint32_t rank = 0; rank < blocks; ++rank) {
+    cluster->blocks.push_back(make_block(worker));
+    time = std::max(time, cluster->blocks.back()->clock);
+  }
+  time = time > 60000000u ? 1 : time + 1;  // stamps hold 26 bits
+  for (uint32_t rank = 0; rank < blocks; ++rank) {
     const uint32_t id[3] = {uint32_t(corner[0]) + rank % c[0],
                             uint32_t(corner[1]) + rank / c[0] % c[1],
                             uint32_t(corner[2]) + rank / c[0] / c[1]};
-    cluster->blocks.push_back(make_block(worker));
-    start_block(*cluster->blocks.back(), *cluster,
-                (uint64_t(id[2]) * grid[1] + id[1]) * grid[0] + id[0], id, rank);
+    start_block(*cluster->blocks[rank], *cluster,
+                (uint64_t(id[2]) * grid[1] + id[1]) * grid[0] + id[0], id, rank, time);
   }
   return cluster;
 }
@@ -402,6 +422,9 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& me
   launch.shared_bytes =
       (c.dynamic_shared ? (info.static_shared + align - 1) / align * align : info.static_shared) +
       c.dynamic_shared;
+  launch.own_shared = launch.shared_bytes;
+  if (program.uses_reserved_shared)
+    launch.shared_bytes = (launch.shared_bytes + 15) / 16 * 16 + reserved_shared_bytes;
   if (c.cooperative && program.uses_grid_workspace) {
     launch.workspace = memory.allocate(512, MemoryKind::module, "the grid's workspace");
     memory.fill(launch.workspace, 0, 1, 512);
@@ -422,7 +445,7 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& me
     }
   }
   int count = c.threads > 0 ? c.threads : int(std::max(1u, std::thread::hardware_concurrency()));
-  count = int(std::min<uint64_t>(uint64_t(count), units));
+  count = program.uses_heap ? 1 : int(std::min<uint64_t>(uint64_t(count), units));
   std::vector<std::unique_ptr<Worker>> workers;
   for (int k = 0; k < count; ++k) {
     workers.push_back(std::make_unique<Worker>());

@@ -4,6 +4,7 @@
 //   or 16 bytes, a predicate is one 32-bit mask. Operands are byte offsets into it; constants and
 //   special registers have slots too.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <deque>
@@ -50,6 +51,10 @@ struct Access {
   bool cluster = false;  // .shared::cluster
   uint32_t base = no_slot;
   int64_t offset = 0;
+  // Where some byte has been written, the rest may be padding that a struct's copy takes along.
+  uint32_t element(uint32_t all) const {
+    return std::min<uint32_t>(type == Ty::none ? 4 : type == Ty::b16 ? 2 : bytes, all);
+  }
 };
 
 struct Inst {
@@ -112,6 +117,7 @@ struct Program {
   size_t static_shared = 0, shared_alignment = 16;
   int shared_shift = 2, global_shift = 2;  // granule of race shadows: the smallest store
   bool uses_cluster = false, uses_grid_workspace = false, uses_fences = false;
+  bool uses_heap = false, uses_reserved_shared = false;
 };
 
 enum Special : int {
@@ -141,6 +147,9 @@ enum Special : int {
   lanemask_ge,
   dynamic_smem,
   total_smem,
+  reserved_smem_begin,
+  reserved_smem_end,
+  reserved_smem_bytes,
   cluster_ctaid_x,
   cluster_ctaid_y,
   cluster_ctaid_z,
@@ -170,6 +179,7 @@ enum Special : int {
 // Windows of the generic address space. Global addresses are host addresses, below 2^47.
 constexpr uint64_t shared_window = uint64_t(1) << 56, local_window = uint64_t(2) << 56,
                    param_window = uint64_t(3) << 56, function_window = uint64_t(4) << 56;
+constexpr size_t reserved_shared_bytes = 1024;
 constexpr size_t stack_bytes = 16384;  // a lane's, for recursive and indirect calls
 constexpr uint64_t window_mask = uint64_t(0xff) << 56;
 constexpr int cluster_shift =
@@ -216,8 +226,10 @@ struct Warp {
   uint32_t committed[32] = {};          // cp.async groups committed by each lane
   uint32_t lane_time[32] = {};   // the block's clock when the lane last synchronised with its warp
   uint32_t skip_pc[32] = {};     // last pc of an exited lane before its exit
-  uint32_t cluster_arrived = 0;  // lanes
+  uint32_t cluster_arrived = 0;  // lanes that have not waited yet
+  uint32_t cluster_phase = 0;    // in which they arrived
   int barrier_id = -1;           // of the barrier its parked group waits at
+  uint32_t order = 0;            // its index among the warps of its cluster
   std::vector<uint32_t> known;   // known[w]: what warp w did up to this stamp is ordered before us
   uint32_t floor = 0;            // least of lane_time over the live lanes
   uint32_t safe = 0;             // every stamp below is ordered before us, whoever's it is
@@ -257,14 +269,13 @@ struct Block {
   // Race shadow of shared memory, see shadow.h. Times never go back, so that a new block needs no
   // clearing.
   std::vector<uint32_t> writers, writer_notes, last_reads;  // by granule
-  std::vector<uint32_t> readers;                            // [warp][granule]
+  std::vector<uint32_t> readers;                            // [warp of the cluster][granule]
   size_t granules = 0;
   uint32_t clock = 1, start = 1;
   Barrier barriers[16];
   std::unordered_map<uint32_t, MBarrier> mbarriers;
   std::unordered_map<uint64_t, std::vector<uint32_t>>
       released;                                   // clocks published through atomics, by address
-  std::vector<uint32_t> fenced;                   // joined clocks of its warps' fences
   std::atomic<uint32_t>* release_time = nullptr;  // of this block, across blocks; see shadow.h
   uint32_t acquire_time = 0;
   uint64_t progress = 0;  // stores, updates, barriers and exits: what others may wait for
@@ -273,7 +284,9 @@ struct Block {
 
 struct Cluster {  // the unit of scheduling; usually one block
   std::vector<std::unique_ptr<Block>> blocks;
-  uint32_t arrived = 0, phase = 0;  // threads at barrier.cluster
+  uint32_t arrived = 0, phase = 0;         // threads at barrier.cluster
+  std::vector<uint32_t> known, completed;  // joined clocks of those that arrived, now and before
+  std::vector<uint32_t> fenced;            // of its warps' fences
   uint64_t progress = 0;
   int idle = 0;  // slices without progress, in a row: it may spin on what another block will do
   bool done = false;
@@ -295,7 +308,8 @@ struct Launch {
   const DeviceProfile* device = nullptr;
   std::vector<Allocation> allocations;  // sorted by begin
   std::vector<uint8_t> parameters;
-  size_t shared_bytes = 0;
+  size_t shared_bytes = 0;  // that kernels reach, with the system's part behind their own
+  size_t own_shared = 0;    // without it
   uint32_t serial = 0;             // tags the global race shadow
   std::atomic<bool> races{false};  // between blocks are looked for
   uint64_t workspace = 0;          // of cooperative launches

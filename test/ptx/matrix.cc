@@ -78,6 +78,20 @@ void gather(Warp& w, const uint32_t* slots, int rows, int columns, T* out, Up up
 }
 
 template <class T>
+void gather_nibbles(Warp& w, const uint32_t* slots, int rows, int columns, bool sign, T* out) {
+  const int bands = rows / 8;
+  for (int k = 0; k < rows * columns / 256; ++k) {
+    const uint8_t* from = w.reg<uint8_t>(slots[k]);
+    const int row = 8 * (k % bands), column = 32 * (k / bands);
+    for (int g = 0; g < 8; ++g)
+      for (int e = 0; e < 32; ++e) {
+        const int v = from[g * 16 + e / 2] >> (e % 2 * 4) & 15;
+        out[(row + g) * columns + column + e] = T(sign && v > 7 ? v - 16 : v);
+      }
+  }
+}
+
+template <class T>
 void gather_as(Warp& w, const uint32_t* slots, int rows, int columns, Ty type, T* out) {
   switch (type) {
     case Ty::bf16:
@@ -94,6 +108,16 @@ void gather_as(Warp& w, const uint32_t* slots, int rows, int columns, Ty type, T
       break;
     case Ty::u8:
       gather<T, uint8_t>(w, slots, rows, columns, out, [](uint8_t v) { return T(v); });
+      break;
+    case Ty::e4m3:
+      gather<T, uint8_t>(w, slots, rows, columns, out, [](uint8_t v) { return T(e4m3_up(v)); });
+      break;
+    case Ty::e5m2:
+      gather<T, uint8_t>(w, slots, rows, columns, out, [](uint8_t v) { return T(e5m2_up(v)); });
+      break;
+    case Ty::s4:
+    case Ty::u4:
+      gather_nibbles<T>(w, slots, rows, columns, type == Ty::s4, out);
       break;
     default:
       gather<T, double>(w, slots, rows, columns, out, [](double v) { return T(v); });
@@ -131,17 +155,15 @@ void accumulators(Warp& w, const uint32_t* slots, int m, Ty type, T* c, bool sto
 template <class T>
 static void multiply(Warp& w, const Inst& i, const MmaShape& s) {
   const uint32_t* slots = w.program->extra.data() + i.x;
-  const int per_a = type_bytes(s.a) >= 4 ? 1 : 4 / type_bytes(s.a);
-  const int d_count = s.d == Ty::f16 ? 2 : s.m * 8 / 32,
-            c_count = s.c == Ty::f16 ? 2 : s.m * 8 / 32;
+  const int per_a = std::max(1, 32 / element_bits(s.a));
+  const int d_count = s.d == Ty::f16 ? 2 : s.m * 8 / 32;
   const int a_count = s.m * s.k / 32 / per_a, b_count = std::max(1, s.k * 8 / 32 / per_a);
-  alignas(64) T a[16 * 32], bt[8 * 32], b[32 * 8], c[16 * 8];
+  alignas(64) T a[16 * 64], bt[8 * 64], b[64 * 8], c[16 * 8];
   gather_as<T>(w, slots + d_count, s.m, s.k, s.a, a);
   gather_as<T>(w, slots + d_count + a_count, 8, s.k, s.b, bt);
   for (int k = 0; k < s.k; ++k)
     for (int n = 0; n < 8; ++n) b[k * 8 + n] = bt[n * s.k + k];
   accumulators<T>(w, slots + d_count + a_count + b_count, s.m, s.c, c, false);
-  (void)c_count;
   tile_product(a, b, c, s.m, 8, s.k, i.imm >> 16);
   accumulators<T>(w, slots, s.m, s.d, c, true);
 }

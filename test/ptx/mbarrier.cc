@@ -78,7 +78,7 @@ void mbarrier_arrive(Warp& w, const Inst& i, uint32_t mask) {
       fault(w, i, l, FaultKind::illegal_instruction,
             "more arrivals than the mbarrier expects in this phase", target.at);
     if (i.d != no_slot) w.reg<uint64_t>(i.d)[l] = barrier.phase << 20 | barrier.pending;
-    publish(*target.block, w, barrier.known);
+    publish(w, barrier.known);
     if (i.b != no_slot) barrier.transactions += w.reg<uint32_t>(i.b)[l];
     if (i.imm & 1) barrier.expected -= count;
     barrier.pending -= count;
@@ -111,8 +111,8 @@ void mbarrier_test(Warp& w, const Inst& i, uint32_t mask) {
                               : w.reg<uint64_t>(i.a)[l] >> 20 != barrier.phase;
     if (!passed) continue;
     done |= 1u << l;
-    learn(*target.block, w, barrier.known);
-    if (target.block == w.block) w.lane_time[l] = std::max(w.lane_time[l], w.block->clock);
+    learn(w, barrier.known);
+    w.lane_time[l] = std::max(w.lane_time[l], w.block->clock);
   }
   if (done == w.live) lanes_synchronised(w, done);
   uint32_t* d = w.reg<uint32_t>(i.d);

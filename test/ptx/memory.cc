@@ -80,8 +80,9 @@ static const Allocation* check_lane(Warp& w, const Inst& i, int l, uint64_t addr
   return found;
 }
 
-static void check_written(Warp& w, const Inst& i, const Allocation& in, const uint64_t* addr,
-                          uint32_t mask, uint32_t bytes, uint64_t low, uint64_t high) {
+static void check_written(Warp& w, const Inst& i, const Access& access, const Allocation& in,
+                          const uint64_t* addr, uint32_t mask, uint32_t bytes, uint64_t low,
+                          uint64_t high) {
   const Memory& memory = *w.block->launch->memory;
   const uint64_t shift =
       reinterpret_cast<uint64_t>(memory.written()) - reinterpret_cast<uint64_t>(memory.base());
@@ -91,9 +92,12 @@ static void check_written(Warp& w, const Inst& i, const Allocation& in, const ui
   if (high - low <= 1024 && in.begin <= low && !memchr(marks(low), 0, high - low)) return;
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
-    if (memchr(marks(addr[l]), 0, bytes))
-      fault(w, i, l, FaultKind::uninitialised,
-            "reads global memory that nothing has written: " + memory.describe(addr[l]), addr[l]);
+    if (!memchr(marks(addr[l]), 0, bytes)) continue;
+    const uint32_t element = access.element(bytes);
+    for (uint32_t k = 0; k < bytes; k += element)
+      if (!memchr(marks(addr[l] + k), 1, element))
+        fault(w, i, l, FaultKind::uninitialised,
+              "reads global memory that nothing has written: " + memory.describe(addr[l]), addr[l]);
   }
 }
 
@@ -131,8 +135,9 @@ void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* 
     if (touch != Touch::read) count_global(tally.global_write, addr, mask, bytes, row);
   }
   if (external || !full_checks(w)) return;
-  if (touch != Touch::write && last->kind == MemoryKind::device)
-    check_written(w, i, *last, addr, mask, bytes, low, high);
+  if (touch != Touch::write &&
+      (last->kind == MemoryKind::device || last->kind == MemoryKind::heap))
+    check_written(w, i, access, *last, addr, mask, bytes, low, high);
   if (!access.read_only || last->kind != MemoryKind::constant)
     global_race(w, i, access, addr, mask, bytes, touch, data, row);
 }
@@ -292,7 +297,7 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
     if (access.acquire && !block.released.empty()) {
       for (uint32_t m = mask; m; m &= m - 1) {
         auto found = block.released.find(addr[first_lane(m)]);
-        if (found != block.released.end() && &block == w.block) learn(block, w, found->second);
+        if (found != block.released.end()) learn(w, found->second);
       }
     }
     if (full_checks(w)) shared_read(w, i, block, access, addr, mask, bytes);
@@ -339,8 +344,8 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
       return;
     }
     Block& block = shared_block(w, i, addr, mask, bytes);
-    if (access.release && &block == w.block && w.program->uses_fences) {
-      for (uint32_t m = mask; m; m &= m - 1) publish(block, w, block.released[addr[first_lane(m)]]);
+    if (access.release && w.program->uses_fences) {
+      for (uint32_t m = mask; m; m &= m - 1) publish(w, block.released[addr[first_lane(m)]]);
       tick(block);
     }
     if (full_checks(w) && !shared_write(w, i, block, access, addr, mask, bytes, data)) return;

@@ -56,13 +56,14 @@ struct MmaShape {
   Ty a, b, c, d;
 };  // x: d.., a.., b.., c.. ; imm index of the shape
 extern const std::vector<MmaShape> mma_shapes;
+int element_bits(Ty type);  // in a matrix's fragment
 void multiply_matrix(Warp&, const Inst&, uint32_t);
 // wmma: one layout for fragments, row-major index e of the tile spread as lane e % 32 (see
 // wmma.cc).
 void wmma_load(Warp&, const Inst&, uint32_t);   // a stride; imm packs WmmaTile; x: destinations
 void wmma_store(Warp&, const Inst&, uint32_t);  // a stride; x: sources
 void wmma_multiply(Warp&, const Inst&,
-                   uint32_t);  // x: d, a, b, c; imm index of the shape | a col << 8 | b row << 9
+                   uint32_t);  // x: d, a, b, c; imm index of the shape | saturates << 16
 
 // async.cc
 void copy_async(Warp&, const Inst&,
@@ -89,6 +90,7 @@ enum BarrierKind : uint32_t { barrier_sync, barrier_arrive, barrier_popc, barrie
 bool arrive_at_barrier(Warp&, const Inst&, uint32_t mask);  // true when it need not wait (arrive)
 void release_group(Warp&, const Inst&, uint32_t mask);      // writes the reduction's result
 void cluster_arrive(Warp&, const Inst&, uint32_t);
+bool pass_cluster_wait(Warp&, uint32_t mask);  // false when other threads are still to arrive
 
 // frames.cc
 uint32_t enter_callee(Warp&, const Inst&, uint32_t mask, uint32_t* target);  // lanes that go there
@@ -100,6 +102,8 @@ Return leave_callee(Warp&, uint32_t mask);  // the lanes that return with the fi
 // builtins.cc. Parameters are local variables: offsets from frame a, or from 0.
 void print_text(Warp&, const Inst&, uint32_t);        // vprintf: x[0] format, x[1] arguments
 void assertion_failed(Warp&, const Inst&, uint32_t);  // x: the parameters
+void heap_allocate(Warp&, const Inst&, uint32_t);     // malloc: x[0] size, x[1] result
+void heap_free(Warp&, const Inst&, uint32_t);         // free: x[0] address
 void trap(Warp&, const Inst&, uint32_t);
 
 }  // namespace ptx

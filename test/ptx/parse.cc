@@ -15,7 +15,8 @@ Ty type_of(const std::string& name) {
       {"u32", Ty::u32},   {"u64", Ty::u64},       {"s8", Ty::s8},   {"s16", Ty::s16},
       {"s32", Ty::s32},   {"s64", Ty::s64},       {"f16", Ty::f16}, {"f16x2", Ty::f16x2},
       {"bf16", Ty::bf16}, {"bf16x2", Ty::bf16x2}, {"f32", Ty::f32}, {"f64", Ty::f64},
-      {"tf32", Ty::tf32}};
+      {"tf32", Ty::tf32}, {"e4m3", Ty::e4m3},     {"e5m2", Ty::e5m2}, {"s4", Ty::s4},
+      {"u4", Ty::u4}};
   auto found = types.find(name);
   return found == types.end() ? Ty::none : found->second;
 }
@@ -49,7 +50,7 @@ int type_bytes(Ty type) {
 bool is_signed(Ty type) {
   return type == Ty::s8 || type == Ty::s16 || type == Ty::s32 || type == Ty::s64;
 }
-bool is_float(Ty type) { return type >= Ty::f16; }
+bool is_float(Ty type) { return type >= Ty::f16 && type < Ty::s4; }
 
 void Parser::run() {
   while (lex_.peek().kind != Token::end) {

@@ -1,4 +1,6 @@
 // Data races on shared memory: its shadow, see shadow.h.
+#include <algorithm>
+
 #include "shadow.h"
 
 namespace ptx {
@@ -6,27 +8,38 @@ namespace ptx {
 namespace {
 
 constexpr uint32_t in_flight = ~0u;        // of a stamp
-constexpr uint32_t note_atomic = 1u << 8;  // notes: pc << 12 | flags | warp
+constexpr uint32_t note_warp = 511, note_atomic = 512;  // notes: pc << 12 | flags | warp
 
 inline uint32_t note_of(const Warp& w, uint32_t flags) {
-  return w.worker->pc << 12 | flags | w.index;
+  return w.worker->pc << 12 | flags | w.order;
 }
 
-[[noreturn]] void shared_race(Warp& w, const Inst& i, int lane, const Block& block,
-                              uint32_t other_warp, uint32_t other_lane, const char* ours,
-                              const char* theirs, uint64_t address, uint32_t note) {
-  std::string who = other_lane >= several
-                        ? "several threads of warp " + std::to_string(other_warp)
-                        : "thread " + thread_text(block, other_warp * 32 + other_lane);
+// Which thread it was, `warp` being one of the cluster's.
+std::string who_text(const Warp& w, uint32_t warp, uint32_t lane) {
+  const auto& blocks = w.block->cluster->blocks;
+  const Block& block = *blocks[warp / w.block->warps.size()];
+  const uint32_t index = warp % uint32_t(w.block->warps.size());
+  std::string who = lane >= several ? "several threads of warp " + std::to_string(index)
+                                    : "thread " + thread_text(block, index * 32 + lane);
+  if (&block != w.block)
+    who += " of block (" + std::to_string(block.id[0]) + "," + std::to_string(block.id[1]) + "," +
+           std::to_string(block.id[2]) + ")";
+  return who;
+}
+
+[[noreturn]] void shared_race(Warp& w, const Inst& i, int lane, uint32_t other_warp,
+                              uint32_t other_lane, const char* ours, const char* theirs,
+                              uint64_t address, uint32_t note) {
   std::string where;
   if (note && note >> 12 < w.program->code.size())
     where = " at ptx line " + std::to_string(w.program->code[note >> 12].line);
-  const bool same = other_warp == w.index;
+  const bool own = other_warp / w.block->warps.size() == w.block->rank;
   fault(w, i, lane, FaultKind::race,
-        std::string("data race on shared memory: this thread ") + ours + " what " + who + " " +
-            theirs + where +
-            (same ? ", in the same warp with no __syncwarp between them"
-                  : ", with no barrier between them"),
+        std::string("data race on shared memory: this thread ") + ours + " what " +
+            who_text(w, other_warp, other_lane) + " " + theirs + where +
+            (other_warp == w.order ? ", in the same warp with no __syncwarp between them"
+             : own                 ? ", with no barrier between them"
+                                   : ", with no barrier of the cluster between them"),
         address);
 }
 
@@ -40,20 +53,26 @@ inline uint32_t note_of(const Warp& w, uint32_t flags) {
 }
 
 inline bool writer_ordered(const Warp& w, uint32_t stamp, uint32_t note, int lane) {
-  const uint32_t warp = note & 255;
-  return warp == w.index ? lane_ordered(w, stamp, lane) : stamp <= w.known[warp];
+  const uint32_t warp = note & note_warp;
+  return warp == w.order ? lane_ordered(w, stamp, lane) : stamp <= w.known[warp];
 }
 
 void check_read(Warp& w, const Inst& i, Block& block, const Access& access, uint64_t g, int l,
                 uint64_t address) {
   const uint32_t stamp = block.writers[g], note = block.writer_notes[g];
   if (stamp == in_flight) flight_fault(w, i, l, address, note);
-  if (stamp < block.start << 6)
+  if (stamp < block.start << 6) {
+    const uint32_t bytes = access.element(uint32_t(access.bytes) * access.count);
+    const uint64_t per = std::max(1u, bytes >> w.program->shared_shift), first = g / per * per;
+    bool any = false;
+    for (uint64_t k = first; k < first + per; ++k) any |= block.writers[k] >= block.start << 6;
+    if (any) return;
     fault(w, i, l, FaultKind::uninitialised,
           "reads shared memory that nothing in this block has written", address);
-  if (&block != w.block || writer_ordered(w, stamp, note, l)) return;
+  }
+  if (writer_ordered(w, stamp, note, l)) return;
   if (note & note_atomic && (access.seed || access.strong)) return;
-  shared_race(w, i, l, block, note & 255, stamp & 63, "reads", "wrote", address, note);
+  shared_race(w, i, l, note & note_warp, stamp & 63, "reads", "wrote", address, note);
 }
 
 // A write is wrong after an unordered write or read of another thread, unless it stores what is
@@ -62,16 +81,15 @@ void check_write(Warp& w, const Inst& i, Block& block, bool strong, uint64_t g, 
                  uint64_t address, const uint8_t* at, const uint8_t* value, uint32_t bytes) {
   const uint32_t stamp = block.writers[g], note = block.writer_notes[g], start = block.start << 6;
   if (stamp == in_flight) flight_fault(w, i, l, address, note);
-  if (&block != w.block) return;
   if (value && memcmp(at, value, bytes) == 0) return;
   if (stamp >= start && !writer_ordered(w, stamp, note, l) && !(strong && note & note_atomic))
-    shared_race(w, i, l, block, note & 255, stamp & 63, value ? "writes" : "overwrites", "wrote",
+    shared_race(w, i, l, note & note_warp, stamp & 63, value ? "writes" : "overwrites", "wrote",
                 address, note);
   if (strong) return;
-  for (uint32_t k = 0; k < block.warps.size(); ++k) {
+  for (uint32_t k = 0; k < w.known.size(); ++k) {
     const uint32_t read = block.readers[k * block.granules + g];
-    if (k == w.index ? lane_ordered(w, read, l) : read <= w.known[k]) continue;
-    shared_race(w, i, l, block, k, read & 63, "overwrites", "has read", address, 0);
+    if (k == w.order ? lane_ordered(w, read, l) : read <= w.known[k]) continue;
+    shared_race(w, i, l, k, read & 63, "overwrites", "has read", address, 0);
   }
 }
 
@@ -134,8 +152,8 @@ inline bool mark_writes(Block& block, const uint64_t* addr, uint32_t mask, int s
 }
 
 // Lanes of one instruction that store different values to one place.
-void check_collisions(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask,
-                      uint32_t bytes, const uint8_t* data) {
+void check_collisions(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+                      const uint8_t* data) {
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
     for (uint32_t n = m & (m - 1); n; n &= n - 1) {
@@ -143,7 +161,7 @@ void check_collisions(Warp& w, const Inst& i, Block& block, const uint64_t* addr
       if (addr[k] != addr[l] ||
           !memcmp(data + uint32_t(k) * bytes, data + uint32_t(l) * bytes, bytes))
         continue;
-      shared_race(w, i, k, block, w.index, uint32_t(l), "writes", "writes in the same instruction",
+      shared_race(w, i, k, w.order, uint32_t(l), "writes", "writes in the same instruction",
                   addr[k], 0);
     }
   }
@@ -164,17 +182,15 @@ void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, con
   const int shift = w.program->shared_shift;
   const uint32_t start = block.start << 6, now = block.clock << 6,
                  count = (bytes >> shift) ? bytes >> shift : 1;
-  const bool own = &block == w.block;
-  const uint32_t safe = own && w.safe > start ? w.safe - start : 0;
+  const uint32_t safe = w.safe > start ? w.safe - start : 0;
   if (!PTX_BY_COUNT(count, all_safe_reads)(block.writers.data(), addr, mask, shift, start, safe)) {
     for (uint32_t m = mask; m; m &= m - 1)
       for (uint32_t k = 0; k < count; ++k)
         check_read(w, i, block, access, (addr[first_lane(m)] >> shift) + k, first_lane(m),
                    addr[first_lane(m)]);
   }
-  if (!own) return;
   PTX_BY_COUNT(count, mark_reads)
-  (w, block.readers.data() + w.index * block.granules, block.last_reads.data(), addr, mask, shift,
+  (w, block.readers.data() + w.order * block.granules, block.last_reads.data(), addr, mask, shift,
    now);
 }
 
@@ -182,12 +198,11 @@ bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, co
                   uint32_t mask, uint32_t bytes, const uint8_t* data) {
   const int shift = w.program->shared_shift;
   const uint32_t count = (bytes >> shift) ? bytes >> shift : 1, now = block.clock << 6;
-  const bool own = &block == w.block;
   const uint32_t note = note_of(w, access.strong ? note_atomic : 0);
-  if (own && PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(),
-                                                  addr, mask, shift, w.safe)) {
+  if (PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(), addr,
+                                           mask, shift, w.safe)) {
     if (!PTX_BY_COUNT(count, mark_writes)(block, addr, mask, shift, now, note))
-      check_collisions(w, i, block, addr, mask, bytes, data);
+      check_collisions(w, i, addr, mask, bytes, data);
     return true;
   }
   // With care: each lane is checked, then stored, so that lanes of one instruction that collide are
@@ -199,7 +214,7 @@ bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, co
     const uint8_t* value = data + uint32_t(l) * bytes;
     for (uint64_t g = first; g < first + count; ++g) {
       check_write(w, i, block, access.strong, g, l, addr[l], at, value, bytes);
-      block.writers[g] = own ? now | uint32_t(l) : now;
+      block.writers[g] = now | uint32_t(l);
       block.writer_notes[g] = note;
     }
     memcpy(at, value, bytes);
@@ -210,7 +225,6 @@ bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, co
 void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask,
                    uint32_t bytes) {
   const int shift = w.program->shared_shift;
-  const bool own = &block == w.block;
   const uint32_t count = (bytes >> shift) ? bytes >> shift : 1, start = block.start << 6;
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
@@ -220,8 +234,8 @@ void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, u
       if (stamp < start)
         fault(w, i, l, FaultKind::uninitialised,
               "updates shared memory that nothing in this block has written", addr[l]);
-      if (own && !(note & note_atomic) && !writer_ordered(w, stamp, note, l))
-        shared_race(w, i, l, block, note & 255, stamp & 63, "updates", "wrote", addr[l], note);
+      if (!(note & note_atomic) && !writer_ordered(w, stamp, note, l))
+        shared_race(w, i, l, note & note_warp, stamp & 63, "updates", "wrote", addr[l], note);
       block.writers[g] = block.clock << 6 | uint32_t(l);
       block.writer_notes[g] = note_of(w, note_atomic);
     }

@@ -49,7 +49,7 @@ bool thread_ordered(const Warp& w, uint64_t stamp, int lane) {
   const uint32_t time = uint32_t(stamp >> time_shift), warp = (stamp >> warp_shift) & any_warp;
   if (time < w.safe) return true;
   if (warp == any_warp) return false;
-  return warp == w.index ? lane_ordered(w, time, lane) : time <= w.known[warp];
+  return warp == w.index ? lane_ordered(w, time, lane) : time <= w.known[w.order - w.index + warp];
 }
 
 [[noreturn]] void block_fault(const Touching& t, int l, uint64_t entry, const char* ours,

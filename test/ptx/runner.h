@@ -434,6 +434,10 @@ class Runner {
     if (m != mask_)
       fault(w_, inst, first_lane(m), FaultKind::barrier_divergence,
             "a guarded barrier.cluster.wait is not supported");
+    if (pass_cluster_wait(w_, m)) {
+      ++pc_;
+      return true;
+    }
     Group& group = w_.groups[current_];
     group.pc = pc_, group.mask = mask_, group.state = Group::at_cluster;
     return false;

@@ -13,22 +13,17 @@ void finish_cluster(Cluster& cluster) {
   for (auto& block : cluster.blocks) live += block->live;
   if (!cluster.arrived || cluster.arrived < live) return;
   cluster.arrived = 0;
+  ++cluster.phase;
+  cluster.completed = std::move(cluster.known);
+  cluster.known.clear();
   for (auto& block : cluster.blocks) {
     for (auto& w : block->warps) {
-      w.cluster_arrived = 0;
       for (auto& group : w.groups) {
         if (group.state != Group::at_cluster) continue;
+        pass_cluster_wait(w, group.mask);
         group.state = Group::running;
         ++group.pc;
       }
-    }
-    // Everything before the barrier is ordered before what follows.
-    tick(*block);
-    for (auto& w : block->warps) {
-      for (size_t k = 0; k < w.known.size(); ++k)
-        w.known[k] = std::max(w.known[k], (block->clock - 1) << 6 | 63);
-      lanes_synchronised(w, w.live);
-      global_acquire(w);
     }
   }
 }

@@ -10,11 +10,12 @@
 //   The time of both kinds of memory is the same, so that the same barriers order them. A fence
 //   orders a block's warps among themselves too, whatever the flag is that they agree by.
 // Shared memory: stamps, time 26 bits | lane 6 bits: of each granule's last writer (with a note of
-//   its warp and pc), of its last reader, and of each warp's last read of it. Time is the block's
-//   clock, which moves at every synchronisation; a warp knows up to which time the others' accesses
-//   are ordered before it (vector clocks). Within a warp, lanes are ordered by bar.warp.sync and
-//   block barriers. A writer older than the block's start means: never written. All ones marks a
-//   copy in flight. Stamps below Warp::safe need no closer look, and nearly all are.
+//   its warp and pc), of its last reader, and of each warp's last read of it. Warps are those of
+//   the cluster, whose blocks share one clock. It moves at every synchronisation; a warp knows up
+//   to which time the others' accesses are ordered before it (vector clocks). Within a warp, lanes
+//   are ordered by bar.warp.sync and block barriers. A writer older than the block's start means:
+//   never written. All ones marks a copy in flight. Stamps below Warp::safe need no closer look,
+//   and nearly all are.
 #pragma once
 #include "machine.h"
 
@@ -60,9 +61,8 @@ void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* a
                  uint32_t bytes, Touch touch, const uint8_t* data, bool row);
 
 // Ordering events. clocks.cc
-void publish(Block& block, const Warp& w,
-             std::vector<uint32_t>& into);  // release: our clock joins `into`
-void learn(Block& block, Warp& w, const std::vector<uint32_t>& from);  // acquire
+void publish(const Warp& w, std::vector<uint32_t>& into);  // release: our clock joins `into`
+void learn(Warp& w, const std::vector<uint32_t>& from);    // acquire
 void tick(Block& block);                                               // time moves on
 void lanes_synchronised(Warp& w, uint32_t mask);                       // among themselves
 void update_safe(Warp& w);

@@ -41,7 +41,11 @@ enum class Ty : uint8_t {
   bf16x2,
   f32,
   f64,
-  tf32
+  tf32,  // from here on: of matrix elements alone
+  e4m3,
+  e5m2,
+  s4,
+  u4
 };
 Ty type_of(const std::string& name);  // none when it is no fundamental type
 int type_bytes(Ty type);              // pred: 4 (a mask)

@@ -42,6 +42,12 @@ inline uint16_t half_down(float x) {  // to nearest even
   return uint16_t(sign | (u - 0x3f000000u));
 }
 
+inline float e5m2_up(uint8_t b) { return half_up(uint16_t(b << 8)); }
+inline float e4m3_up(uint8_t b) {  // a float16 of other bias; no infinity
+  if ((b & 0x7f) == 0x7f) return __builtin_nanf("");
+  return half_up(uint16_t((b & 0x80) << 8 | (b & 0x7f) << 7)) * 256.f;
+}
+
 // c += a b for row-major a [m][k], b [k][n], c [m][n]; n is 8, 16 or 32. Integers wrap, or clamp
 // when told to.
 void tile_product(const float* a, const float* b, float* c, int m, int n, int k, uint32_t);

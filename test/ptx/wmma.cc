@@ -91,7 +91,7 @@ void run(Warp& w, const Inst& i, const MmaShape& s) {
   to_matrix(w, a, s.m * s.k, s.a, ma);
   to_matrix(w, b, s.k * s.n, s.b, mb);
   to_matrix(w, c, s.m * s.n, s.c, mc);
-  tile_product(ma, mb, mc, s.m, s.n, s.k, 0);
+  tile_product(ma, mb, mc, s.m, s.n, s.k, i.imm >> 16);
   for (int e = 0; e < s.m * s.n; ++e) {
     if (s.d == Ty::f16) {
       const uint16_t h = half_down(float(mc[e]));
@@ -139,7 +139,7 @@ void wmma_store(Warp& w, const Inst& i, uint32_t mask) {
 }
 
 void wmma_multiply(Warp& w, const Inst& i, uint32_t) {
-  const MmaShape& s = mma_shapes[i.imm];
+  const MmaShape& s = mma_shapes[i.imm & 0xffff];
   if (s.d == Ty::s32)
     run<int32_t>(w, i, s);
   else if (s.d == Ty::f64)
