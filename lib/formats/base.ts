@@ -3,13 +3,13 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { GptloomError, show } from '../errors.js'
-import { exists, guarded, readFully } from '../files.js'
+import { exists } from '../files.js'
 import type { GPT2, GPT2Config } from '../models/index.js'
 import { CharacterTokenizer, gpt2Tokenizer, loadTokenizer } from '../tokenizer/index.js'
 import type { Tokenizer } from '../tokenizer/index.js'
 import { fromHuggingFace, fromNanoGpt } from './configs.js'
 import type { Description } from './configs.js'
-import { openRegular } from './elements.js'
+import { openRegular, readPiece } from './elements.js'
 import type { TensorSource } from './elements.js'
 import { GGUF_MAGIC, GgufFile, openGguf } from './gguf.js'
 import { fromGguf, ggufTokenizer, roundedIn } from './ggufbase.js'
@@ -186,14 +186,9 @@ export async function readBase(path: string): Promise<Base> {
 }
 
 async function readFileBase(path: string): Promise<Base> {
-  const start = Buffer.alloc(4)
   const { file } = await openRegular(path)
-  try {
-    await guarded(path, 'read', readFully(file, start, 0))
-  } finally {
-    await file.close()
-  }
-  const magic = start.readUInt32LE()
+  const start = await readPiece(file, path, 0, 4).finally(() => file.close())
+  const magic = start.length === 4 ? start.readUInt32LE() : 0
   if (magic === LLMC_MAGIC) {
     const source = await openLlmc(path)
     const mapping = { layout: 'linear' } as const

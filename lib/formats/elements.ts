@@ -41,6 +41,17 @@ export async function openRegular(path: string): Promise<{ file: FileHandle; siz
   }
 }
 
+/** The bytes of a file from `at` on: fewer than `length` only where it ends before. */
+export async function readPiece(
+  file: FileHandle,
+  path: string,
+  at: number,
+  length: number,
+): Promise<Buffer> {
+  const bytes = Buffer.alloc(length)
+  return bytes.subarray(0, await guarded(path, 'read', readFully(file, bytes, at)))
+}
+
 /** Where elements lie in a file, in bytes. The caller has checked that they lie inside it. */
 export interface Range {
   readonly dtype: SafetensorsDtype
@@ -92,6 +103,15 @@ function allocate(bytes: number, path: string): ArrayBuffer {
       { cause },
     )
   }
+}
+
+/** Whether a value is an integer of at least 0 that a number holds exactly. */
+export function isNatural(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+export function isNaturals(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(isNatural)
 }
 
 /** How many elements a shape has; Infinity or rounded when no file could hold so many. */

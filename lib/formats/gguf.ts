@@ -2,10 +2,9 @@
 // key, then where the tensors lie, then the tensors, each aligned.
 import type { FileHandle } from 'node:fs/promises'
 import { GptloomError, show } from '../errors.js'
-import { guarded, readFully } from '../files.js'
 import { halfToFloat } from './dtypes.js'
 import type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
-import { elementCount, openRegular, readElements } from './elements.js'
+import { elementCount, openRegular, readElements, readPiece } from './elements.js'
 import type { TensorSource } from './elements.js'
 
 export const GGUF_MAGIC = 0x46554747
@@ -102,14 +101,13 @@ export async function openGguf(path: string): Promise<GgufFile> {
 // How long the header is shows only when it has been read: a start that is too short is doubled.
 async function readHeader(file: FileHandle, path: string, size: number) {
   for (let length = 1 << 20; ; length *= 4) {
-    const bytes = Buffer.alloc(Math.min(length, size))
-    const count = await guarded(path, 'read', readFully(file, bytes, 0))
-    const reader = new Reader(bytes.subarray(0, count), path)
+    const bytes = await readPiece(file, path, 0, Math.min(length, size))
+    const reader = new Reader(bytes, path)
     try {
       return parse(reader, size)
     } catch (error) {
       if (error !== CUT_OFF) throw error
-      if (count < length) throw problem(path, 'it is cut off within its header')
+      if (bytes.length < length) throw problem(path, 'it is cut off within its header')
       if (length >= MAX_HEADER) throw problem(path, `its header is over ${MAX_HEADER} bytes long`)
     }
   }

@@ -2,12 +2,11 @@
 // layers, in float32 (version 3) or bfloat16 (version 5). Matrices are [outputs, inputs].
 import type { FileHandle } from 'node:fs/promises'
 import { GptloomError, show } from '../errors.js'
-import { guarded, readFully } from '../files.js'
 import { checkConfig } from '../models/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { DTYPE_BYTES } from './dtypes.js'
 import type { SafetensorsData } from './dtypes.js'
-import { elementCount, openRegular, readElements } from './elements.js'
+import { elementCount, openRegular, readElements, readPiece } from './elements.js'
 import type { Range, TensorSource } from './elements.js'
 
 export const LLMC_MAGIC = 20240326
@@ -46,9 +45,9 @@ export class LlmcFile implements TensorSource {
 export async function openLlmc(path: string): Promise<LlmcFile> {
   const { file, size } = await openRegular(path)
   try {
-    const header = Buffer.alloc(HEADER)
-    const count = await guarded(path, 'read', readFully(file, header, 0))
-    if (count < HEADER) throw problem(path, `it is ${size} bytes long, expected at least ${HEADER}`)
+    const header = await readPiece(file, path, 0, HEADER)
+    if (header.length < HEADER)
+      throw problem(path, `it is ${size} bytes long, expected at least ${HEADER}`)
     const [magic, version, context, vocabulary, layers, heads, width, padded] = Array.from(
       { length: 8 },
       (_, i) => header.readInt32LE(4 * i),

@@ -2,10 +2,16 @@
 // pickle after another. The pickle only describes: the elements lie beside it and are read by range.
 import type { FileHandle } from 'node:fs/promises'
 import { GptloomError, show } from '../errors.js'
-import { guarded, readFully } from '../files.js'
 import { DTYPE_BYTES } from './dtypes.js'
 import type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
-import { elementCount, openRegular, readElements } from './elements.js'
+import {
+  elementCount,
+  isNatural,
+  isNaturals,
+  openRegular,
+  readElements,
+  readPiece,
+} from './elements.js'
 import type { TensorInfo, TensorSource } from './elements.js'
 import { PickleError, PickleGlobal, PickleOpaque, readPickle } from './pickle.js'
 import type { PickleFunction, PickleOptions, PickleValue } from './pickle.js'
@@ -138,7 +144,7 @@ export class PytorchFile implements TensorSource {
 export async function openPytorch(path: string): Promise<PytorchFile> {
   const { file, size } = await openRegular(path)
   try {
-    const start = await readStart(file, path, 0, Math.min(size, 4))
+    const start = await readPiece(file, path, 0, Math.min(size, 4))
     const zip = start.length === 4 && start.readUInt32LE() === 0x04034b50
     const root = await (zip ? readArchive : readLegacy)(file, path, size)
     if (!(root instanceof Map)) throw problem(path, 'it holds no dict of tensors')
@@ -158,7 +164,7 @@ export async function openPytorch(path: string): Promise<PytorchFile> {
 export async function readPickleFile(path: string): Promise<PickleValue> {
   const { file, size } = await openRegular(path)
   try {
-    const bytes = await readStart(file, path, 0, Math.min(size, MAX_PICKLE))
+    const bytes = await readPiece(file, path, 0, Math.min(size, MAX_PICKLE))
     const persistent = () => {
       throw new PickleError('it refers to something outside of it')
     }
@@ -169,12 +175,6 @@ export async function readPickleFile(path: string): Promise<PickleValue> {
   } finally {
     await file.close()
   }
-}
-
-async function readStart(file: FileHandle, path: string, at: number, length: number) {
-  const bytes = Buffer.alloc(length)
-  const count = await guarded(path, 'read', readFully(file, bytes, at))
-  return bytes.subarray(0, count)
 }
 
 /** The options of a pickle, and the storages that it will have named. */
@@ -214,11 +214,11 @@ async function readArchive(file: FileHandle, path: string, size: number): Promis
   const root = name.slice(0, -'data.pkl'.length)
   const order = entries.get(`${root}byteorder`)
   if (order && order.length < 16) {
-    const text = (await readStart(file, path, order.offset, order.length)).toString()
+    const text = (await readPiece(file, path, order.offset, order.length)).toString()
     if (text !== 'little') throw problem(path, `its byte order is ${show(text)}, expected "little"`)
   }
   const { storages, options } = machine()
-  const { value } = readPickle(await readStart(file, path, pickle.offset, pickle.length), options)
+  const { value } = readPickle(await readPiece(file, path, pickle.offset, pickle.length), options)
   for (const storage of storages.values()) {
     const entry = entries.get(`${root}data/${storage.key}`)
     if (!entry) throw problem(path, `the storage ${show(storage.key)} is missing`)
@@ -236,7 +236,7 @@ async function readArchive(file: FileHandle, path: string, size: number): Promis
 // Five pickles: a magic number, a version, facts of the machine, the object, the storages' keys in
 // the order in which they follow, each as its size (u64) and its elements.
 async function readLegacy(file: FileHandle, path: string, size: number): Promise<PickleValue> {
-  const bytes = await readStart(file, path, 0, Math.min(size, MAX_PICKLE))
+  const bytes = await readPiece(file, path, 0, Math.min(size, MAX_PICKLE))
   if (bytes[0] !== 0x80) throw problem(path, 'it begins like neither a zip archive nor a pickle')
   const { storages, options } = machine()
   let start = 0
@@ -259,7 +259,7 @@ async function readLegacy(file: FileHandle, path: string, size: number): Promise
   for (const key of keys) {
     const storage = storages.get(key as string)
     if (!storage || storage.offset >= 0) throw problem(path, 'its list of storages is damaged')
-    const claimed = await readStart(file, path, start, 8)
+    const claimed = await readPiece(file, path, start, 8)
     if (claimed.length < 8 || Number(claimed.readBigUInt64LE()) !== storage.size) {
       throw problem(path, `the storage ${show(key)} is not as long as the pickle says`)
     }
@@ -297,14 +297,6 @@ function checkTensor(value: StoredTensor, path: string, name: string): TorchEntr
     throw fail(`shape ${show(shape)} reaches beyond its storage of ${storage.size} elements`)
   }
   return { dtype: storage.dtype, shape, strides, offset, storage }
-}
-
-function isNatural(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
-}
-
-function isNaturals(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(isNatural)
 }
 
 function problem(path: string, what: string): GptloomError {

@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises'
 import { GptloomError, checkInteger, outOfRange, show, wrongType } from '../errors.js'
-import { AtomicFile, guarded, readFully } from '../files.js'
+import { AtomicFile } from '../files.js'
 import { DTYPE_BYTES, STORED_AS } from './dtypes.js'
 import type { SafetensorsData, SafetensorsDtype } from './dtypes.js'
-import { elementCount, openRegular, readElements } from './elements.js'
+import { elementCount, isNaturals, openRegular, readElements, readPiece } from './elements.js'
 import type { TensorSource } from './elements.js'
 import { parseJson } from '../json.js'
 
@@ -71,18 +71,18 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 }
 
 async function readHeader(file: FileHandle, path: string, size: number) {
-  const start = Buffer.alloc(8)
-  const count = await guarded(path, 'read', readFully(file, start, 0))
+  const start = await readPiece(file, path, 0, 8)
+  if (start.length < 8)
+    throw problem(path, null, `it is ${start.length} bytes long, expected at least 8`)
   const hint = whatElse(start)
-  if (count < 8) throw problem(path, null, `it is ${count} bytes long, expected at least 8${hint}`)
   const claimed = start.readBigUInt64LE()
   const length = Number(claimed)
   if (length > MAX_HEADER || length < 2 || length > size - 8) {
     const limit = Math.min(MAX_HEADER, Math.max(2, size - 8))
     throw problem(path, null, `its header claims ${claimed} bytes, expected 2 to ${limit}${hint}`)
   }
-  const bytes = Buffer.alloc(length)
-  if ((await guarded(path, 'read', readFully(file, bytes, 8))) < length) {
+  const bytes = await readPiece(file, path, 8, length)
+  if (bytes.length < length) {
     throw problem(path, null, 'it became shorter while it was read')
   }
   if (bytes[0] !== 0x7b) throw problem(path, null, `its header must begin with {${hint}`)
@@ -171,10 +171,6 @@ function checkEntry(
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isNaturals(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0)
 }
 
 /**

@@ -2,7 +2,7 @@
 // PyTorch writes them. Nothing is unpacked: a file of the archive is a range of it.
 import type { FileHandle } from 'node:fs/promises'
 import { GptloomError, show } from '../errors.js'
-import { guarded, readFully } from '../files.js'
+import { readPiece } from './elements.js'
 
 /** A file in the archive: its bytes lie at `offset` from the start of the archive. */
 export interface ZipEntry {
@@ -41,10 +41,8 @@ export async function readZip(
     if (offset < 0 || length < 0 || offset + length > size) {
       throw problem(path, 'its directory points beyond the end')
     }
-    const bytes = Buffer.alloc(length)
-    if ((await guarded(path, 'read', readFully(file, bytes, offset))) < length) {
-      throw problem(path, 'it became shorter while it was read')
-    }
+    const bytes = await readPiece(file, path, offset, length)
+    if (bytes.length < length) throw problem(path, 'it became shorter while it was read')
     return bytes
   }
   const directory = await findDirectory(read, path, size)
