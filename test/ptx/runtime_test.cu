@@ -228,6 +228,93 @@ static void test_pipeline() {
   report(right, "a pipeline in 64 KB of shared memory");
 }
 
+// ---- Memory from malloc, groups of several warps
+
+struct Node {
+  int value;
+  Node* next;
+};
+
+__global__ void push(Node** head, int n) {
+  for (int k = 0; k < n; ++k) {
+    Node* made = new Node;
+    made->value = threadIdx.x;
+    auto* at = reinterpret_cast<unsigned long long*>(head);
+    unsigned long long seen = *const_cast<volatile unsigned long long*>(at), old;
+    do {
+      old = seen;
+      made->next = reinterpret_cast<Node*>(old);
+      seen = atomicCAS(at, old, reinterpret_cast<unsigned long long>(made));
+    } while (seen != old);
+  }
+}
+
+__global__ void pop_all(int* sum, Node* head) {
+  for (*sum = 0; head;) {
+    Node* next = head->next;
+    *sum += head->value;
+    delete head;
+    head = next;
+  }
+}
+
+static void test_heap() {
+  Device<Node*> head(1);
+  Device<int> sum(1);
+  push<<<1, 32>>>(head, 5);
+  pop_all<<<1, 1>>>(sum, head.get()[0]);
+  report(sum.get()[0] == 5 * 31 * 16, "a list of what malloc gave");
+}
+
+__global__ void sums_of_halves(int* out) {
+  __shared__ cg::block_tile_memory<256> memory;
+  const auto half = cg::tiled_partition<128>(cg::this_thread_block(memory));
+  out[threadIdx.x] = cg::reduce(half, int(threadIdx.x), cg::plus<int>());
+}
+
+static void test_wide_tiles() {
+  Device<int> out(256);
+  sums_of_halves<<<2, 256>>>(out);
+  const auto got = out.get();
+  report(got[0] == 127 * 64 && got[255] == (128 + 255) * 64, "groups of several warps");
+}
+
+// ---- Graphs made by hand
+
+__global__ void scale(int* x, int by) { x[threadIdx.x] *= by; }
+
+static void test_graph() {
+  Device<int> x(64);
+  std::vector<int> in(64), out(64);
+  for (int k = 0; k < 64; ++k) in[k] = k;
+  int* at = x;
+  int by = 3;
+  void* arguments[] = {&at, &by};
+  cudaKernelNodeParams kernel{};
+  kernel.func = reinterpret_cast<void*>(scale);
+  kernel.gridDim = dim3(1), kernel.blockDim = dim3(64), kernel.kernelParams = arguments;
+  cudaGraph_t graph;
+  cudaGraphExec_t exec;
+  cudaGraphNode_t load, node, store;
+  size_t nodes = 0;
+  const size_t bytes = 64 * sizeof(int);
+  bool right = !cudaGraphCreate(&graph, 0) &&
+               !cudaGraphAddMemcpyNode1D(&load, graph, nullptr, 0, at, in.data(), bytes,
+                                         cudaMemcpyHostToDevice) &&
+               !cudaGraphAddKernelNode(&node, graph, &load, 1, &kernel) &&
+               !cudaGraphAddMemcpyNode1D(&store, graph, &node, 1, out.data(), at, bytes,
+                                         cudaMemcpyDeviceToHost) &&
+               !cudaGraphGetNodes(graph, nullptr, &nodes) && nodes == 3 &&
+               !cudaGraphInstantiateWithFlags(&exec, graph, 0) && !cudaGraphLaunch(exec, nullptr) &&
+               !cudaDeviceSynchronize();
+  for (int k = 0; k < 64; ++k) right &= out[k] == 3 * k;
+  by = 5;
+  right = right && !cudaGraphExecKernelNodeSetParams(exec, node, &kernel) &&
+          !cudaGraphLaunch(exec, nullptr) && !cudaDeviceSynchronize();
+  for (int k = 0; k < 64; ++k) right &= out[k] == 5 * k;
+  report(right && !cudaGraphExecDestroy(exec) && !cudaGraphDestroy(graph), "a graph made by hand");
+}
+
 static void test_errors() {
   void* none = nullptr;
   report(cudaMalloc(&none, size_t(1) << 60) == cudaErrorMemoryAllocation &&
@@ -239,8 +326,8 @@ static void test_errors() {
 }
 
 int main() {
-  for (auto test :
-       {test_groups, test_coalesced, test_calls, test_lock, test_scan, test_pipeline, test_errors})
+  for (auto test : {test_groups, test_coalesced, test_calls, test_lock, test_scan, test_pipeline,
+                    test_heap, test_wide_tiles, test_graph, test_errors})
     test();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
