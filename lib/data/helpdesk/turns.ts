@@ -25,8 +25,9 @@ interface Said {
  * conversation touched last but long ago is given out when 32 MB wait: what follows of it later is
  * another one, of the same group.
  *
- * `role` may say what somebody is (customer, agent, inbound ...) or who: then the one who begins is
- * the user and everybody else the assistant, unless `agents` says who the agents are.
+ * `role` may say what somebody is (customer, agent, inbound ...) or who: where nobody is called a
+ * customer, the first name is the user, and all others are the assistant, unless `agents` says who the
+ * agents are.
  */
 export async function* readTurns(
   batches: AsyncIterable<Raw[]>,
@@ -84,12 +85,13 @@ function toRow(all: Said[], isAgent: ReturnType<typeof agentTest>): ThreadRow {
   const { line } = all[0]!
   if (all.every(({ time }) => time !== undefined)) all.sort((a, b) => a.time! - b.time!)
   const roles = all.map(({ role }) => KNOWN.get(role.toLowerCase().replace(/[\s_-]+/g, ' ')))
-  // A name among them says that these are people, not what they are.
-  const areKnown = roles.every((role) => role !== undefined)
+  // Names are agents' where the customer is called one, else all but the first.
+  const customer = roles.includes('user')
+    ? undefined
+    : all.find((_, i) => roles[i] === undefined)?.role
   const roleOf = ({ role }: Said, i: number): Role => {
     if (isAgent) return isAgent([role]) ? 'assistant' : (onlyUser(roles[i]) ?? 'user')
-    if (areKnown) return roles[i]!
-    return role === all[0]!.role ? 'user' : 'assistant'
+    return roles[i] ?? (role === customer ? 'user' : 'assistant')
   }
   const turns = all.map((said, i) => ({ role: roleOf(said, i), text: said.text }))
   const first =

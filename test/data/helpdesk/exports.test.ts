@@ -274,12 +274,15 @@ test('one message a row: JSON lines, names instead of roles, named agents, own c
     said('2', 'Ben', 5),
     said('__proto__', 'constructor', 'Hi'),
     said('__proto__', 'toString', 'Hello'),
+    said(4, 'Ben', 'Can I help?'),
+    said(4, 'customer', 'No.'),
   ]
   assert.equal(chats(await collect(all)), [
     'content',
     ['u: My kettle leaks.', 'a: Where?', 'u: At the lid.', 'a: We send a new one.'],
     ['u: Your parcel is here.', 'a: Thank you.'],
     ['u: Hi', 'a: Hello'],
+    ['a: Can I help?', 'u: No.'],
   ])
   const named = await collectText(all.map(line).join('\n'), {
     agents: ['Ben', 'support'],
