@@ -5,6 +5,8 @@ export interface Input {
   values: Float32Array | Int32Array
   /** Of the tensor, when it is not what the values say. */
   dtype?: Dtype
+  /** Its address is no multiple of 16: as that of a view can be. */
+  shifted?: boolean
   /** Gradients flow to every input of floats that is not constant. */
   constant?: boolean
 }

@@ -43,12 +43,22 @@ export function sameBits(actual: Values, expected: Values, what: string): void {
 /** Inputs as tensors; those that gradients flow to become parameters. */
 export function upload(device: Device, inputs: Record<string, Input>): Record<string, Tensor> {
   return Object.fromEntries(
-    Object.entries(inputs).map(([name, { values, shape, dtype, constant }]) => {
-      const tensor = device.tensor(values, shape, dtype)
+    Object.entries(inputs).map(([name, input]) => {
+      const { values, shape, dtype, constant } = input
+      const tensor = input.shifted ? shifted(device, input) : device.tensor(values, shape, dtype)
       tensor.requiresGrad = tensor.dtype !== 'int32' && !constant
       return [name, tensor]
     }),
   )
+}
+
+/** One element behind the beginning of its memory. */
+function shifted(device: Device, { values, shape, dtype }: Input): Tensor {
+  const wide = new Float32Array(values.length + 1)
+  wide.set(values, 1)
+  using whole = device.tensor(wide, [wide.length], dtype)
+  using behind = whole.rows(1, wide.length)
+  return behind.view(shape)
 }
 
 /** The values of every parameter's gradient, by name. */

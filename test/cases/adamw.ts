@@ -13,6 +13,12 @@ export interface AdamwInstance {
   maxNorm?: number
   /** The gradients' norm is not a number: nothing may change. */
   diverged?: boolean
+  /** The tensors are not aligned. */
+  shifted?: boolean
+  /** The norm is there, and no bound. */
+  normed?: boolean
+  /** bfloat16 parameters have no float32 masters: they are rounded at random. One is not a number. */
+  alone?: boolean
 }
 
 const rates = { learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }
@@ -29,34 +35,41 @@ export const adamwCase: OpCase<AdamwInstance> = {
     { sizes: [127, 1, 65], step: 3, weightDecay: 0, gradientScale: 0.5, maxNorm: 1 }, // clipped
     { sizes: [127, 65], step: 3, weightDecay: 0.1, maxNorm: 1000 }, // not clipped
     { sizes: [127, 65], step: 3, weightDecay: 0.1, maxNorm: 1, diverged: true },
+    { sizes: [127, 65], step: 3, weightDecay: 0.1, normed: true },
+    { sizes: [1027, 66], step: 5, weightDecay: 0.1, shifted: true },
+    { sizes: [1027, 66], step: 5, weightDecay: 0.1, alone: true },
+    { sizes: [33], step: 6, weightDecay: 0.1, alone: true, shifted: true },
   ],
-  inputs({ sizes, diverged }, random) {
+  inputs({ sizes, diverged, shifted, alone }, random) {
     return Object.fromEntries(
       sizes.flatMap((n, i) =>
         parts.map((part) => {
-          const input = random.normal([n], part === 'm' ? 0.1 : 1)
+          const input = { ...random.normal([n], part === 'm' ? 0.1 : 1), shifted }
           if (part === 'v')
             input.values = input.values.map((x) => 0.01 + 0.1 * x * x) as Float32Array
           if (part === 'gradient' && diverged) input.values[n - 1] = NaN
+          if (part === 'param' && alone) input.values[n - 1] = NaN
           return [`${part}${i}`, input]
         }),
       ),
     )
   },
-  run(tensors, { sizes, step, weightDecay, gradientScale = 1, maxNorm = 0 }) {
+  run(tensors, { sizes, step, weightDecay, gradientScale = 1, maxNorm = 0, alone, normed }) {
     const [params, gradients, m, v] = parts.map((part) =>
       sizes.map((_, i) => tensors[`${part}${i}`]!),
     )
     const { device } = params![0]!
     const natives = [params!, gradients!, m!, v!].map((list) => list.map((tensor) => tensor.native))
-    const norm = maxNorm > 0 ? device.empty([1]) : null
+    const norm = maxNorm > 0 || normed ? device.empty([1]) : null
     if (norm) device.native.norm(norm.native, natives[1]!)
     device.native.adamw(
       natives[0]!,
       natives[1]!,
       natives[2]!,
       natives[3]!,
-      params!.map((param) => (param.dtype === 'bfloat16' ? cast(param, 'float32').native : null)),
+      params!.map((param) =>
+        param.dtype === 'bfloat16' && !alone ? cast(param, 'float32').native : null,
+      ),
       sizes.map(() => weightDecay),
       norm?.native ?? null,
       rates.learningRate,

@@ -12,6 +12,8 @@ export interface CrossEntropyInstance {
   /** Deviation of the logits. */
   deviation?: number
   smoothing?: number
+  /** The logits are not aligned. */
+  shifted?: boolean
 }
 
 function targetsOf(rows: number[], V: number, ignored: number, random: Random): Input {
@@ -34,9 +36,12 @@ export const crossEntropyCase: OpCase<CrossEntropyInstance> = {
     { rows: [31], V: 33, ignored: 0.2, smoothing: 0.1 },
     { rows: [3], V: 1, smoothing: 0.3 },
     { rows: [2], V: 2003, deviation: 20, smoothing: 0.5 },
+    { rows: [3], V: 9001, ignored: 0.4 },
+    { rows: [3], V: 77, shifted: true },
+    { rows: [2], V: 60_001 }, // more than a block's registers and shared memory hold
   ],
-  inputs: ({ rows, V, ignored = 0, deviation }, random) => ({
-    logits: random.normal([...rows, V], deviation),
+  inputs: ({ rows, V, ignored = 0, deviation, shifted }, random) => ({
+    logits: { ...random.normal([...rows, V], deviation), shifted },
     targets: targetsOf(rows, V, ignored, random),
   }),
   run: ({ logits, targets }, options) => [crossEntropy(logits!, targets!, options)],
@@ -66,6 +71,8 @@ export const linearCrossEntropyCase: OpCase<LinearCrossEntropyInstance> = {
     { rows: [3, 11], C: 17, V: 31, ignored: 0.4 },
     { rows: [5], C: 3, V: 7, ignored: 1 },
     { rows: [300], C: 5, V: 33 }, // several groups of rows
+    { rows: [1100], C: 3, V: 5, ignored: 0.5 },
+    { rows: [3], C: 1037, V: 5 },
     { rows: [2, 3], C: 8, V: 2003 },
     { rows: [3, 11], C: 17, V: 127, ignored: 0.4, smoothing: 0.1 },
   ],

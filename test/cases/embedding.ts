@@ -21,6 +21,9 @@ export const embeddingCase: OpCase<EmbeddingInstance> = {
     { B: 2, T: 33, C: 31, V: 5, P: 40 }, // tokens and positions come again and again
     { B: 4, T: 31, C: 17, V: 33, P: 31, starts: true },
     { B: 2, T: 7, C: 127, V: 31, P: 31, past: 24 },
+    { B: 3, T: 33, C: 40, V: 5, P: 35 },
+    { B: 2, T: 36, C: 264, V: 3, P: 40, starts: true },
+    { B: 33, T: 501, C: 1, V: 300 }, // tokens of two digits, runs of 64 rows
     { B: 8, T: 65, C: 70, V: 1, P: 65, starts: true }, // one token takes every gradient
   ],
   inputs({ B, T, C, V, P, starts }, random) {

@@ -2,16 +2,19 @@ import { adamwCase } from './adamw.js'
 import { attentionCachedCase, attentionCase } from './attention.js'
 import type { OpCase } from '../../lib/testing/index.js'
 import { crossEntropyCase, linearCrossEntropyCase } from './crossentropy.js'
-import { addCase, dropoutCase, geluCase } from './elementwise.js'
+import { addCase, castCase, dropoutCase, fillCase, geluCase } from './elementwise.js'
 import { embeddingCase } from './embedding.js'
 import { layerNormCase } from './layernorm.js'
 import { largeMatmulCase, matmulCase } from './matmul.js'
+import { normalCase, uniformCase } from './random.js'
 import { normCase, sumCase } from './reduce.js'
 
 // Each has a type of instance of its own, which only it needs to know.
 export const cases: OpCase<any>[] = [
   addCase,
   geluCase,
+  castCase,
+  fillCase,
   dropoutCase,
   matmulCase,
   largeMatmulCase,
@@ -22,6 +25,8 @@ export const cases: OpCase<any>[] = [
   crossEntropyCase,
   linearCrossEntropyCase,
   adamwCase,
+  normalCase,
+  uniformCase,
   sumCase,
   normCase,
 ]

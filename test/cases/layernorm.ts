@@ -23,6 +23,11 @@ export const layerNormCase: OpCase<LayerNormInstance> = {
     { rows: [5, 127], C: 65, bias: true, epsilon: 1e-2 },
     { rows: [2, 3, 7], C: 768, bias: true },
     { rows: [300], C: 17, bias: true, mean: 100 },
+    { rows: [37], C: 40, bias: true },
+    { rows: [9], C: 776, bias: true },
+    { rows: [19], C: 1288, bias: true },
+    { rows: [19], C: 1288 },
+    { rows: [11], C: 515, bias: true },
   ],
   inputs: ({ rows, C, bias, mean = 0 }, random) => ({
     x: random.normal([...rows, C], 1, mean),

@@ -4,16 +4,21 @@ import type { OpCase } from '../../lib/testing/index.js'
 
 export interface ReduceInstance {
   sizes: number[]
+  /** The tensors are not aligned. */
+  shifted?: boolean
 }
 
 const total = (sizes: number[]) => sizes.reduce((a, b) => a + b, 0)
 
-export const sumCase: OpCase<{ n: number }> = {
+export const sumCase: OpCase<{ n: number; shifted?: boolean }> = {
   name: 'sum',
   forwardOnly: true,
-  float32: () => true,
-  instances: [1, 31, 33, 127, 200_003].map((n) => ({ n })),
-  inputs: ({ n }, random) => ({ x: random.normal([n], 1, 1) }),
+  float32: () => false,
+  instances: [
+    ...[1, 31, 33, 127, 200_003].map((n) => ({ n })),
+    ...[99, 17_003].map((n) => ({ n, shifted: true })),
+  ],
+  inputs: ({ n, shifted }, random) => ({ x: { ...random.normal([n], 1, 1), shifted } }),
   run({ x }) {
     const out = x!.device.empty([1])
     x!.device.native.sum(out.native, x!.native)
@@ -27,10 +32,15 @@ export const sumCase: OpCase<{ n: number }> = {
 export const normCase: OpCase<ReduceInstance> = {
   name: 'norm',
   forwardOnly: true,
-  float32: () => true,
-  instances: [{ sizes: [1] }, { sizes: [31, 33, 127] }, { sizes: [5, 200_003, 1] }],
-  inputs: ({ sizes }, random) =>
-    Object.fromEntries(sizes.map((n, i) => [`x${i}`, random.normal([n])])),
+  float32: () => false,
+  instances: [
+    { sizes: [1] },
+    { sizes: [31, 33, 127] },
+    { sizes: [5, 200_003, 1] },
+    { sizes: [99, 17_003], shifted: true },
+  ],
+  inputs: ({ sizes, shifted }, random) =>
+    Object.fromEntries(sizes.map((n, i) => [`x${i}`, { ...random.normal([n]), shifted }])),
   run(tensors) {
     const list = Object.values(tensors)
     const { device } = list[0]!
