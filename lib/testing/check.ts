@@ -48,7 +48,7 @@ export function hasBfloat16<I>(opCase: OpCase<I>): boolean {
 }
 
 /** The inputs with values that bfloat16 holds exactly, so that the oracle sees what the device sees. */
-function rounded<I>(opCase: OpCase<I>, inputs: Inputs): Inputs {
+export function rounded<I>(opCase: OpCase<I>, inputs: Inputs): Inputs {
   return Object.fromEntries(
     Object.entries(inputs).map(([name, input]) => [
       name,
@@ -75,7 +75,7 @@ export function toBfloat16(values: ArrayLike<number>): Float32Array {
  * In bfloat16 every value that is stored is off by up to 2^-9 of its size, and so is each of the terms
  * that a sum is made of: 2^-7 of the value and of a typical value leaves room for a few roundings.
  */
-function toleranceOf<I>(
+export function toleranceOf<I>(
   opCase: OpCase<I>,
   instance: I,
   dtype: Dtype,
