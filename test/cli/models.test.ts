@@ -1,4 +1,4 @@
-// timeout: 60
+// timeout: 120
 // The verbs that work on a finished model: chat, eval, export, import.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -204,8 +204,17 @@ test('import: a copy in our layout; a name asks for --download', async () => {
   const copy = fresh()
   const { code, stdout } = await run(['import', base, copy])
   assert.equal([code, stdout], [0, `${copy}\n`])
-  const weights = (path: string) => readFileSync(join(path, 'model.safetensors'))
+  // But for the header, where a run notes what the weights are of.
+  const weights = (path: string) => {
+    const bytes = readFileSync(join(path, 'model.safetensors'))
+    return bytes.subarray(8 + Number(bytes.readBigUInt64LE()))
+  }
   assert.ok(weights(copy).equals(weights(base)))
+  const gguf = join(folder, 'f32.gguf')
+  assert.is((await run(['export', base, '--gguf', 'f32', gguf])).code, 0)
+  const back = fresh()
+  assert.is((await run(['import', gguf, back])).code, 0)
+  assert.ok(weights(back).equals(weights(base)))
   assert.is(
     readFileSync(join(copy, 'chat_template.jinja'), 'utf8'),
     readFileSync(join(base, 'chat_template.jinja'), 'utf8'),
