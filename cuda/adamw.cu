@@ -6,18 +6,17 @@
 //   device; where the norm is not finite, nothing is changed.
 // Layout: tensors of any length and alignment: 4 elements a lane where all of a tensor is aligned
 //   to 16 bytes, else one by one. param is float32, or bfloat16 beside a float32 master, or
-//   bfloat16 alone. Addresses and factors travel as the launch's parameters.
+//   bfloat16 alone. The list of tensors lies in device memory, factors are the launch's parameters.
 // Plan: a block takes a chunk of 16384 elements, and finds its tensor by bisection. Each array
 //   passes once, and leaves the caches again.
 // Numbers: what depends on the step alone is worked out in double by the host, the rest is in
 //   float32. bfloat16 alone is rounded up or down at random, so that steps smaller than its last
-//   bit count on average; the words are those of Philox (step, tensor). Bound by bytes: 28 an
+//   bit count on average (Gupta et al. 2015); Philox words of (seed, step, tensor). Bound by bytes: 28 an
 //   element (four reads, three writes), 30 with masters, 24 of bfloat16 alone.
 #include "adamw.h"
 #include "common.cuh"
 
 using gptloom::cuda::AdamwEntry;
-using gptloom::cuda::AdamwLaunch;
 using gptloom::cuda::AdamwStep;
 using gptloom::cuda::kAdamwChunk;
 
@@ -40,10 +39,17 @@ __device__ inline void update(float& p, float g, float& m, float& v, const Adamw
   p -= fmaf(decay, p, step);
 }
 
+// What a chunk's elements have in common.
+struct Chunk {
+  AdamwEntry entry;
+  float factor, decay;
+  uint64_t stream;  // of random words
+};
+
 // Elements [i, i + N) of one tensor.
 template <int N, class T>
-__device__ void update_packet(const AdamwEntry& entry, int64_t i, float factor,
-                              const AdamwStep& step) {
+__device__ void update_packet(const Chunk& chunk, int64_t i, const AdamwStep& step) {
+  const AdamwEntry& entry = chunk.entry;
   T* param = static_cast<T*>(entry.param);
   float p[N], g[N], m[N], v[N];
   if (entry.master) {
@@ -55,7 +61,7 @@ __device__ void update_packet(const AdamwEntry& entry, int64_t i, float factor,
   load<kStream>(m, entry.m + i);
   load<kStream>(v, entry.v + i);
 #pragma unroll
-  for (int j = 0; j < N; j++) update(p[j], g[j] * factor, m[j], v[j], step, entry.decay);
+  for (int j = 0; j < N; j++) update(p[j], g[j] * chunk.factor, m[j], v[j], step, chunk.decay);
   store<kStream>(entry.m + i, m);
   store<kStream>(entry.v + i, v);
   if constexpr (sizeof(T) == 4) {
@@ -65,7 +71,7 @@ __device__ void update_packet(const AdamwEntry& entry, int64_t i, float factor,
       store<kStream>(entry.master + i, p);
     } else {
       uint32_t words[N];
-      philox_words(words, step.step, entry.stream, i);
+      philox_words(words, step.seed, chunk.stream, i);
 #pragma unroll
       for (int j = 0; j < N; j++) p[j] = to_float(round_stochastic(p[j], words[j]));
     }
@@ -73,43 +79,50 @@ __device__ void update_packet(const AdamwEntry& entry, int64_t i, float factor,
   }
 }
 
+// Elements [begin, end).
 template <class T>
-__device__ void update_chunk(const float* norm, const AdamwLaunch& launch) {
-  if (norm && !isfinite(*norm)) return;
-  const AdamwStep& step = launch.step;
-  const int chunk = static_cast<int>(blockIdx.x);
-  int low = 0, high = step.count;  // the last tensor that begins at this chunk or before
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    (launch.entries[middle].first_chunk <= chunk ? low : high) = middle;
-  }
-  const AdamwEntry& entry = launch.entries[low];
-  const float factor = gradient_factor(norm, step);
-  const int64_t begin = (chunk - entry.first_chunk) * kAdamwChunk;
-  const int64_t end = min(entry.n, begin + kAdamwChunk);
+__device__ void update_chunk(const Chunk& chunk, int64_t begin, int64_t end,
+                             const AdamwStep& step) {
+  const AdamwEntry& entry = chunk.entry;
   if (aligned(entry.param, entry.master, entry.gradient, entry.m, entry.v)) {
     int64_t i = begin + static_cast<int64_t>(threadIdx.x) * adamw_width;
     for (; i + adamw_width <= end; i += adamw_stride) {
-      update_packet<adamw_width, T>(entry, i, factor, step);
+      update_packet<adamw_width, T>(chunk, i, step);
     }
-    for (; i < end; i++) update_packet<1, T>(entry, i, factor, step);
+    for (; i < end; i++) update_packet<1, T>(chunk, i, step);
   } else {
     for (int64_t i = begin + threadIdx.x; i < end; i += adamw_threads) {
-      update_packet<1, T>(entry, i, factor, step);
+      update_packet<1, T>(chunk, i, step);
     }
   }
 }
 
-extern "C" {
-
-// T is the parameters'. norm: null, or that of all gradients before scaling.
-__global__ void __launch_bounds__(adamw_threads)
-    adamw_f32(const float* norm, const __grid_constant__ AdamwLaunch launch) {
-  update_chunk<float>(norm, launch);
-}
-__global__ void __launch_bounds__(adamw_threads)
-    adamw_bf16(const float* norm, const __grid_constant__ AdamwLaunch launch) {
-  update_chunk<bf16>(norm, launch);
+// The last of the tensors that begin at this chunk or before.
+__device__ inline int tensor_of(const AdamwEntry* entries, int count, int chunk) {
+  int low = 0, high = count;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (entries[middle].first_chunk <= chunk ? low : high) = middle;
+  }
+  return low;
 }
 
-}  // extern "C"
+// norm: null, or that of all gradients before scaling.
+extern "C" __global__ void __launch_bounds__(adamw_threads)
+    adamw_step(const float* norm, const AdamwEntry* __restrict__ entries,
+               const __grid_constant__ AdamwStep step) {
+  if (norm && !isfinite(*norm)) return;
+  const int index = static_cast<int>(blockIdx.x);
+  const int tensor = tensor_of(entries, step.count, index);
+  const AdamwEntry entry = entries[tensor];
+  const Chunk chunk{entry, gradient_factor(norm, step),
+                    static_cast<float>(step.learning_rate * entry.weight_decay),
+                    step.step * static_cast<uint64_t>(step.count) + static_cast<uint64_t>(tensor)};
+  const int64_t begin = (index - entry.first_chunk) * kAdamwChunk;
+  const int64_t end = min(entry.n, begin + kAdamwChunk);
+  if (entry.bfloat16) {
+    update_chunk<bf16>(chunk, begin, end, step);
+  } else {
+    update_chunk<float>(chunk, begin, end, step);
+  }
+}

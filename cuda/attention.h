@@ -33,13 +33,14 @@ struct AttentionTask {
   const int32_t* starts;           // [B, T], or null
   float* lse;                      // [B, H, T], or null where no backward will follow
   AttentionQuery* queries;         // [B, H, T rounded up to attention_padding]
-  AttentionSight* sights;          // [B, H, tiles of the queries' pass]; null without starts
+  AttentionSight* sights;          // [B, H, tiles of the queries' pass]; null without starts and window
   float* parts;                    // [B, H, splits, part], of attention_cached
   int64_t pairs;                   // B H
   uint64_t seed, stream;
   int32_t part;             // floats: D sums, the greatest score, the sum of weights
   int32_t lanes;            // neighbours that share a key in the splits, a power of 2
   int32_t H, D, T, past;    // query t sees the keys [starts[b, t], past + t]
+  int32_t window;           // and of those the last so many; 0: all
   float scale;              // 1 / sqrt(D)
   uint32_t drop_threshold;  // 0: no dropout
   float keep_scale;

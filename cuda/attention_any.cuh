@@ -132,12 +132,13 @@ __device__ inline void attention_backward_keys_any(const AttentionTask& task) {
   fetch_row<T>(dk, nullptr, D);
   fetch_row<T>(dv, nullptr, D);
   const AttentionQuery* const queries = task.queries + pair * padded_queries(task);
-  for (int query = s; query < task.T; query += warp_size) {
-    const int t = min(query + lane, task.T - 1);
+  const int end = task.window > 0 ? min(task.T - s, task.window) + s : task.T;
+  for (int query = s; query < end; query += warp_size) {
+    const int t = min(query + lane, end - 1);
     const float score = dot(k, q.row(t), D) * (task.scale * log2_e) - queries[t].lse;
     const float p = queries[t].start <= s ? exp2f(score) : 0, z = dropped(task, pair, t, s);
     const float weight = p * z, ds = p * (dot(v, dout.row(t), D) * z - queries[t].delta);
-    const int count = min(warp_size, task.T - query);
+    const int count = min(warp_size, end - query);
     weigh(dk, 1, ds, q, query, count, D);
     weigh(dv, 1, weight, dout, query, count, D);
   }

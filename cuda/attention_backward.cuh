@@ -45,7 +45,7 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
 
   const Queries<Engine> seen(task, pair, first + own_row);
   int begin = 0;
-  if (task.starts) {
+  if (bounded(task)) {
     const AttentionSight sight = sight_of_block(seen.sight, weights + Engine::weights);
     begin = sight.first / columns * columns;
     const int tiles = (task.T + rows - 1) / rows;
@@ -150,6 +150,9 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
   Engine::clear(dk);
   Engine::clear(dv);
 
+  // With a window, queries further away do not see these keys.
+  const int last = first + rows - 1;
+  const int end = task.window > 0 ? last + min(task.T - last, task.window) : task.T;
   const auto pair = [&] { return fresh(b) * task.H + fresh(h); };
   const auto sight = [&](int query) {
     if (!task.sights) return AttentionSight{0, 0};
@@ -157,7 +160,7 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
   };
   // Queries whose documents begin behind these keys have nothing to say.
   const auto next = [&](int query) {
-    while (query < task.T && sight(query).first >= first + rows) query += columns;
+    while (query < end && sight(query).first >= first + rows) query += columns;
     return query;
   };
   const auto load = [&](int query, int stage) {
@@ -183,7 +186,7 @@ __device__ inline void attention_backward_keys(const AttentionTask& task) {
     Engine::accumulate(dk, dp, own_weights, queries);
   };
   walk<Engine>(
-      first, task.T, next, load, [] {}, step);
+      first, end, next, load, [] {}, step);
 
   store_sums<Engine>(rows_of<T>(task.dk, b, h), dk, task.scale, keys + own, first + own_row, task,
                      task.accumulate);

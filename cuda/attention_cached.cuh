@@ -40,12 +40,17 @@ __device__ inline float join_column(const float* parts, int count, int stride, i
   return sum;
 }
 
+// The keys that the new query sees, in parts.
+__device__ inline int splits_of(const AttentionTask& task) {
+  return (task.past - first_key(task, 0, 0) + attention_split) / attention_split;
+}
+
 template <class T>
 __device__ inline void attention_cached_split(const AttentionTask& task) {
   constexpr int step = packet<T>, ahead = 4;
-  const int D = task.D, keys = task.past + 1,
-            splits = (keys + attention_split - 1) / attention_split;
-  const int pair = blockIdx.x / splits, begin = blockIdx.x % splits * attention_split;
+  const int D = task.D, keys = task.past + 1, splits = splits_of(task);
+  const int pair = blockIdx.x / splits;
+  const int begin = first_key(task, pair, 0) + blockIdx.x % splits * attention_split;
   const int end = min(begin + attention_split, keys);
   const int lanes = task.lanes, stride = task.part;
   const int group = threadIdx.x / lanes, groups = attention_threads / lanes;
@@ -116,7 +121,7 @@ __device__ inline void attention_cached_split(const AttentionTask& task) {
 template <class T>
 __device__ inline void attention_cached_join(const AttentionTask& task) {
   const int D = task.D, pair = blockIdx.x;
-  const int splits = (task.past + attention_split) / attention_split;
+  const int splits = splits_of(task);
   const float* const parts = task.parts + static_cast<int64_t>(pair) * splits * task.part;
   T* const out = rows_of_pair<T>(task.out, pair, task.H).row(0);
   const Weights all = join_weights(parts, splits, task.part, D);

@@ -59,7 +59,7 @@ __device__ inline void attention_forward(const AttentionTask& task) {
                                     task.vector);
   const Queries<Engine> seen(task, pair, first + own_row);
   const int begin =
-      task.starts ? sight_of_block(seen.sight, weights + Engine::weights).first / columns * columns
+      bounded(task) ? sight_of_block(seen.sight, weights + Engine::weights).first / columns * columns
                   : 0;
   const int end = task.past + min(first + Engine::rows, task.T);
   const float unit = task.scale * log2_e;

@@ -2,7 +2,7 @@
 // each query sees, and which weights dropout keeps.
 //
 // Maths: query t of batch b sees the keys [clamp(starts[b, t], 0, past + t), past + t]; without
-//   starts, from 0. Weight (b, h, t, s) takes the Philox word of element ((b H + h) T + t) T + s of
+//   starts, from 0; with a window, from past + t - window + 1 at the earliest. Weight (b, h, t, s) takes the Philox word of element ((b H + h) T + t) T + s of
 //   (seed, stream), as native/cpu/ops.h says.
 // Plan: a tile that all of a warp's queries see whole is not masked, one that none of them sees is
 //   not multiplied. With T a multiple of 4 a counter's four words are of four neighbouring keys of
@@ -51,10 +51,17 @@ __device__ inline Place place_of_keys(const AttentionTask& task) {
 
 // The first key that query t of the pair sees. Queries past the last are taken for the last.
 __device__ inline int first_key(const AttentionTask& task, int pair, int t) {
-  if (!task.starts) return 0;
   t = min(t, task.T - 1);
+  const int position = task.past + t;
+  const int first = task.window > 0 ? max(position - task.window + 1, 0) : 0;
+  if (!task.starts) return first;
   const int start = task.starts[static_cast<int64_t>(pair / task.H) * task.T + t];
-  return min(max(start, 0), task.past + t);
+  return min(max(start, first), position);
+}
+
+// Do some queries not see all the keys before them?
+__device__ inline bool bounded(const AttentionTask& task) {
+  return task.starts || task.window > 0;
 }
 
 struct Least {
@@ -80,7 +87,7 @@ struct Queries {
     position = task.past + first;
 #pragma unroll
     for (int i = 0; i < Engine::R; i++) start[i] = first_key(task, pair, first + Engine::row(i));
-    if (!task.starts) return;
+    if (!bounded(task)) return;
     sight = {start[0], start[0]};
 #pragma unroll
     for (int i = 1; i < Engine::R; i++) {

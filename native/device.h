@@ -100,13 +100,14 @@ class Device {
   virtual void embedding_backward(Array dwte, Array dwpe, Array dout, Array tokens,
                                   Array starts) = 0;
 
+  // window: how many keys a query sees at most, itself included; 0: all before it.
   virtual void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads,
-                                 float dropout, uint64_t seed, uint64_t stream) = 0;
+                                 int64_t window, float dropout, uint64_t seed, uint64_t stream) = 0;
   virtual void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse,
-                                  Array starts, int64_t heads, float dropout, uint64_t seed,
-                                  uint64_t stream, bool accumulate) = 0;
+                                  Array starts, int64_t heads, int64_t window, float dropout,
+                                  uint64_t seed, uint64_t stream, bool accumulate) = 0;
   virtual void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
-                                int64_t past) = 0;
+                                int64_t window, int64_t past) = 0;
 
   virtual void crossentropy(Array losses, Array dlogits, Array logits, Array targets,
                             float smoothing) = 0;
@@ -114,12 +115,13 @@ class Device {
                                    Array targets, float smoothing) = 0;
 
   // One step over all tensors; see native/cpu/ops.h for the arithmetic. A bfloat16 parameter has a
-  // float32 master, which holds the exact weights; for others that is left out.
+  // float32 master, which holds the exact weights; without one it is rounded up or down at random,
+  // by words that (seed, step, the tensor's place) name. Others have no master.
   virtual void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
                      std::vector<Array> v, std::vector<Array> masters,
                      std::vector<double> weight_decays, Array norm, float learning_rate,
                      float beta1, float beta2, float epsilon, float gradient_scale, float max_norm,
-                     int64_t step) = 0;
+                     int64_t step, uint64_t seed) = 0;
 };
 
 }  // namespace gptloom

@@ -94,12 +94,14 @@ export interface Attention {
  * softmax(q k^T / sqrt(D)) v for each head; position t sees starts[b, t] to t.
  * @param qkv [B, T, 3, H, D]
  * @param mask what each weight [B, H, T, T] is multiplied by after the softmax
+ * @param window keys that a query sees at most, itself included
  */
 export function attention(
   qkv: Numbers,
   { B, T, H, D }: Attention,
   starts: Numbers | null = null,
   mask: Numbers | null = null,
+  window = Infinity,
 ): Float64Array {
   const at = (b: number, t: number, part: number, h: number) =>
     (((b * T + t) * 3 + part) * H + h) * D
@@ -107,7 +109,7 @@ export function attention(
   for (let b = 0; b < B; b++) {
     for (let h = 0; h < H; h++) {
       for (let t = 0; t < T; t++) {
-        const first = starts ? starts[b * T + t]! : 0
+        const first = Math.max(starts ? starts[b * T + t]! : 0, t + 1 - window)
         const scores: number[] = []
         for (let s = first; s <= t; s++) {
           let dot = 0
@@ -134,8 +136,9 @@ export function attentionCached(
   qkv: Numbers,
   keys: Numbers,
   values: Numbers,
-  { B, T, H, D, past, capacity }: Attention & { past: number; capacity: number },
+  instance: Attention & { past: number; capacity: number; window?: number },
 ): [Float64Array, Float64Array, Float64Array] {
+  const { B, T, H, D, past, capacity, window } = instance
   const caches = [Float64Array.from(keys), Float64Array.from(values)] as const
   // The same thing as attention over all the positions: past ones have no query that matters.
   const total = past + T
@@ -156,7 +159,7 @@ export function attentionCached(
       }
     }
   }
-  const all = attention(whole, { B, T: total, H, D })
+  const all = attention(whole, { B, T: total, H, D }, null, null, window)
   const out = zeros(B * T * H * D)
   for (let b = 0; b < B; b++) {
     out.set(all.subarray((b * total + past) * H * D, (b + 1) * total * H * D), b * T * H * D)

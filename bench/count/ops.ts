@@ -34,7 +34,7 @@ function attention(dtype: Dtype): CountedOp[] {
       const [qkv, out] = [make.normal([1, T, 3 * heads * D]), make.full([1, T, heads * D])]
       const sums = make.full([1, heads, T], 'float32')
       const { native } = make.device
-      return () => native.attentionForward(out, sums, qkv, null, heads, 0, 0, 0)
+      return () => native.attentionForward(out, sums, qkv, null, heads, 0, 0, 0, 0)
     }),
     // q, k, v, out, dout and the sums are read, dq, dk, dv are written.
     op('attention backward', 8 * tensor + lse, (make) => {
@@ -42,8 +42,9 @@ function attention(dtype: Dtype): CountedOp[] {
       const [out, dout] = [make.full([1, T, heads * D]), make.full([1, T, heads * D])]
       const sums = make.full([1, heads, T], 'float32')
       const { native } = make.device
-      native.attentionForward(out, sums, qkv, null, heads, 0, 0, 0)
-      return () => native.attentionBackward(dqkv, dout, qkv, out, sums, null, heads, 0, 0, 0, false)
+      native.attentionForward(out, sums, qkv, null, heads, 0, 0, 0, 0)
+      return () =>
+        native.attentionBackward(dqkv, dout, qkv, out, sums, null, heads, 0, 0, 0, 0, false)
     }),
   ]
 }
@@ -57,7 +58,7 @@ const cached: CountedOp = {
   prepare(make) {
     const [keys, values] = [make.full([1, H, 1024, 64]), make.full([1, H, 1024, 64])]
     const [qkv, out] = [make.full([1, 1, 3 * C]), make.full([1, 1, C])]
-    return () => make.device.native.attentionCached(out, keys, values, qkv, H, 1023)
+    return () => make.device.native.attentionCached(out, keys, values, qkv, H, 0, 1023)
   },
 }
 
@@ -200,6 +201,7 @@ function adamw(dtype: Dtype): CountedOp {
           1,
           1,
           10,
+          0,
         )
     },
   }

@@ -1,4 +1,4 @@
-import { GptloomError, checkNumber, outOfRange, show } from '../errors.js'
+import { GptloomError, checkInteger, checkNumber, outOfRange, show, wrongType } from '../errors.js'
 import { nativeOf } from '../tensor/ops/check.js'
 import { cast, keep } from '../tensor/index.js'
 import type { Tensor, Values } from '../tensor/index.js'
@@ -15,6 +15,13 @@ export interface AdamWOptions {
    * decay. Default 0.01.
    */
   weightDecay?: number
+  /**
+   * Without float32 masters behind bfloat16 parameters: each step rounds them up or down at random, so
+   * that on average nothing is lost (Gupta et al. 2015). Saves 4 bytes a parameter. Default false.
+   */
+  stochasticRounding?: boolean
+  /** Names the random numbers of stochasticRounding. Default 0. */
+  seed?: number
 }
 
 export interface StepOptions {
@@ -28,7 +35,7 @@ export interface StepOptions {
 
 interface Moments {
   parameter: Tensor
-  /** The exact weights behind a bfloat16 parameter, float32: those are only its rounding. */
+  /** The exact weights behind a bfloat16 parameter, float32, where there are: it is their rounding. */
   master: Tensor | null
   m: Tensor
   v: Tensor
@@ -50,19 +57,25 @@ export class AdamW {
       betas = [0.9, 0.999],
       epsilon = 1e-8,
       weightDecay = 0.01,
+      stochasticRounding = false,
+      seed = 0,
     } = options
     checkNumber('learningRate', learningRate, 0)
     checkNumber('betas[0]', betas[0], 0, 0.99999)
     checkNumber('betas[1]', betas[1], 0, 0.9999999)
     checkNumber('epsilon', epsilon, 0)
     checkNumber('weightDecay', weightDecay, 0)
-    this.options = { learningRate, betas, epsilon, weightDecay }
+    if (typeof stochasticRounding !== 'boolean')
+      throw wrongType('true or false', 'stochasticRounding', stochasticRounding)
+    checkInteger('seed', seed, 0)
+    this.options = { learningRate, betas, epsilon, weightDecay, stochasticRounding, seed }
     for (const [name, parameter] of parameters) {
       const { dtypes } = parameter.device
       if (!dtypes.includes(parameter.dtype))
         throw outOfRange(`a ${dtypes.join(' or ')} tensor`, name, parameter.dtype)
       const zeros = () => keep(parameter.device.zeros(parameter.shape))
-      const master = parameter.dtype === 'bfloat16' ? keep(cast(parameter, 'float32')) : null
+      const exact = parameter.dtype === 'bfloat16' && !stochasticRounding
+      const master = exact ? keep(cast(parameter, 'float32')) : null
       this.#moments.set(name, { parameter, master, m: zeros(), v: zeros() })
     }
   }
@@ -80,7 +93,7 @@ export class AdamW {
     if (moving.length === 0)
       throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
     const { device } = moving[0]!.parameter
-    const { betas, epsilon, weightDecay } = this.options
+    const { betas, epsilon, weightDecay, seed } = this.options
     const gradients = moving.map(({ parameter }) => parameter.grad!.native)
     const norm = device.empty([1])
     device.native.norm(norm.native, gradients)
@@ -99,6 +112,7 @@ export class AdamW {
       gradientScale,
       maxNorm,
       ++this.steps,
+      seed,
     )
     device.native.flush()
     return norm
@@ -113,7 +127,7 @@ export class AdamW {
   }
 
   /**
-   * The exact weights behind a bfloat16 parameter, float32; null where the parameter is exact itself.
+   * The exact weights behind a bfloat16 parameter, float32; null where the parameter is all there is.
    * Whoever writes to the parameter writes to these as well.
    */
   master(name: string): Tensor | null {

@@ -104,6 +104,7 @@ export interface NativeDevice {
     qkv: T,
     starts: Optional,
     heads: number,
+    window: number,
     dropout: number,
     seed: number,
     stream: number,
@@ -116,12 +117,21 @@ export interface NativeDevice {
     lse: T,
     starts: Optional,
     heads: number,
+    window: number,
     dropout: number,
     seed: number,
     stream: number,
     accumulate: boolean,
   ): void
-  attentionCached(out: T, kCache: T, vCache: T, qkv: T, heads: number, past: number): void
+  attentionCached(
+    out: T,
+    kCache: T,
+    vCache: T,
+    qkv: T,
+    heads: number,
+    window: number,
+    past: number,
+  ): void
   crossentropy(losses: T, dlogits: Optional, logits: T, targets: T, smoothing: number): void
   linearCrossentropy(
     losses: T,
@@ -147,6 +157,7 @@ export interface NativeDevice {
     gradientScale: number,
     maxNorm: number,
     step: number,
+    seed: number,
   ): void
 }
 

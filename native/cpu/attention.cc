@@ -77,6 +77,7 @@ AttentionHead packed_head(const float* qkv, const int32_t* starts, const Attenti
   head.starts = starts ? starts + b * spec.T : nullptr;
   head.T = spec.T;
   head.D = spec.D;
+  head.window = spec.window;
   // As in random.cc.
   const double p = static_cast<double>(spec.dropout);
   head.drop_threshold = static_cast<uint32_t>(std::ceil(p * 0x1p24));

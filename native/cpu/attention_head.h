@@ -17,7 +17,8 @@ struct AttentionHead {
   int64_t q_stride, kv_stride;
   const int32_t* starts;  // [T] the first key that each query sees, or null: 0
   int64_t T, D;
-  int64_t past;  // query t sees the keys up to past + t
+  int64_t past;    // query t sees the keys up to past + t
+  int64_t window;  // and of those the last so many; 0: all
   // Dropout as in random.cc, none where the threshold is 0. Weight (t, s) is element `element` + t
   // T + s.
   uint32_t drop_threshold;

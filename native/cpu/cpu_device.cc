@@ -215,8 +215,8 @@ class CpuDevice final : public Device {
   }
 
   void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads,
-                         float dropout, uint64_t seed, uint64_t stream) override {
-    const Attention spec = attention(out, heads, dropout, seed, stream);
+                         int64_t window, float dropout, uint64_t seed, uint64_t stream) override {
+    const Attention spec = attention(out, heads, window, dropout, seed, stream);
     push("attention",
          [=] {
            cpu::attention_forward(context_, out.f32(), lse.f32(), qkv.f32(), starts.i32(), spec);
@@ -224,9 +224,9 @@ class CpuDevice final : public Device {
          {out, qkv});
   }
   void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse, Array starts,
-                          int64_t heads, float dropout, uint64_t seed, uint64_t stream,
-                          bool accumulate) override {
-    const Attention spec = attention(out, heads, dropout, seed, stream);
+                          int64_t heads, int64_t window, float dropout, uint64_t seed,
+                          uint64_t stream, bool accumulate) override {
+    const Attention spec = attention(out, heads, window, dropout, seed, stream);
     push("attention backward",
          [=] {
            cpu::attention_backward(context_, dqkv.f32(), dout.f32(), qkv.f32(), out.f32(),
@@ -235,8 +235,8 @@ class CpuDevice final : public Device {
          {dqkv, dout, qkv});
   }
   void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
-                        int64_t past) override {
-    const Attention spec = attention(out, heads, 0, 0, 0);
+                        int64_t window, int64_t past) override {
+    const Attention spec = attention(out, heads, window, 0, 0, 0);
     const int64_t capacity = k_cache.shape[2];
     push("cached attention",
          [=] {
@@ -269,7 +269,7 @@ class CpuDevice final : public Device {
   void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
              std::vector<Array> v, std::vector<Array>, std::vector<double> weight_decays,
              Array norm, float learning_rate, float beta1, float beta2, float epsilon,
-             float gradient_scale, float max_norm, int64_t step) override {
+             float gradient_scale, float max_norm, int64_t step, uint64_t) override {
     std::vector<AdamwTensor> tensors;
     for (size_t i = 0; i < params.size(); i++) {
       tensors.push_back({params[i].f32(), gradients[i].f32(), m[i].f32(), v[i].f32(),
@@ -303,13 +303,14 @@ class CpuDevice final : public Device {
     return spec;
   }
 
-  static Attention attention(const Array& out, int64_t heads, float dropout, uint64_t seed,
-                             uint64_t stream) {
+  static Attention attention(const Array& out, int64_t heads, int64_t window, float dropout,
+                             uint64_t seed, uint64_t stream) {
     Attention spec{};
     spec.B = out.shape[0];
     spec.T = out.shape[1];
     spec.H = heads;
     spec.D = out.shape[2] / heads;
+    spec.window = window;
     spec.dropout = dropout;
     spec.seed = seed;
     spec.stream = stream;

@@ -98,6 +98,7 @@ void embedding_backward(Context&, float* dwte, float* dwpe, const float* dout,
 // ((b H + h) T + t) T + s of (seed, stream).
 struct Attention {
   int64_t B, T, H, D;
+  int64_t window = 0;  // a query sees that many keys at most, itself included; 0: all before it
   float dropout = 0;
   uint64_t seed = 0, stream = 0;
 };

@@ -20,8 +20,9 @@ AttentionRows packed_rows(const Array& x, int64_t T, int64_t D, int64_t columns,
   return {data + first * static_cast<int64_t>(dtype_size(x.dtype)), T * columns, D, columns};
 }
 
-AttentionTask packed_task(const Array& out, const Array& qkv, int64_t heads) {
+AttentionTask packed_task(const Array& out, const Array& qkv, const Attention& spec) {
   AttentionTask task{};
+  const int64_t heads = spec.heads;
   const int64_t B = qkv.shape[0], T = qkv.shape[1], C = out.shape[2], D = heads ? C / heads : 0;
   task.q = packed_rows(qkv, T, D, 3 * C, 0);
   task.k = packed_rows(qkv, T, D, 3 * C, C);
@@ -32,17 +33,14 @@ AttentionTask packed_task(const Array& out, const Array& qkv, int64_t heads) {
   task.D = static_cast<int32_t>(D);
   task.T = static_cast<int32_t>(T);
   task.scale = 1 / std::sqrt(static_cast<float>(D));
-  task.keep_scale = 1;
-  return task;
-}
-
-// As native/cpu/random.cc says.
-void set_dropout(AttentionTask& task, float dropout, uint64_t seed, uint64_t stream) {
-  const double p = static_cast<double>(dropout);
+  task.window = static_cast<int32_t>(std::min<int64_t>(spec.window, INT32_MAX));
+  // As native/cpu/random.cc says.
+  const double p = static_cast<double>(spec.dropout);
   task.drop_threshold = static_cast<uint32_t>(std::ceil(p * 0x1p24));
   task.keep_scale = p < 1 ? static_cast<float>(1 / (1 - p)) : 0;
-  task.seed = seed;
-  task.stream = stream;
+  task.seed = spec.seed;
+  task.stream = spec.stream;
+  return task;
 }
 
 const char* name_of(AttentionPass pass) {
@@ -86,10 +84,9 @@ void launch(Context& context, AttentionPass pass, const AttentionTask& task, con
 }  // namespace
 
 void attention_forward(Context& context, Array out, Array lse, Array qkv, Array starts,
-                       int64_t heads, float dropout, uint64_t seed, uint64_t stream) {
+                       const Attention& spec) {
   if (out.count() == 0) return;
-  AttentionTask task = packed_task(out, qkv, heads);
-  set_dropout(task, dropout, seed, stream);
+  AttentionTask task = packed_task(out, qkv, spec);
   task.starts = starts.i32();
   task.lse = lse.f32();
   task.vector = task.D % packet(qkv) == 0 && aligned(out.data, qkv.data);
@@ -98,12 +95,10 @@ void attention_forward(Context& context, Array out, Array lse, Array qkv, Array 
 }
 
 void attention_backward(Context& context, Array dqkv, Array dout, Array qkv, Array out, Array lse,
-                        Array starts, int64_t heads, float dropout, uint64_t seed, uint64_t stream,
-                        bool accumulate) {
+                        Array starts, const Attention& spec, bool accumulate) {
   if (out.count() == 0) return;
-  AttentionTask task = packed_task(out, qkv, heads);
-  set_dropout(task, dropout, seed, stream);
-  const int64_t T = task.T, D = task.D, C = heads * D;
+  AttentionTask task = packed_task(out, qkv, spec);
+  const int64_t T = task.T, D = task.D, C = spec.heads * D;
   task.dout = packed_rows(dout, T, D, C, 0);
   task.dq = packed_rows(dqkv, T, D, 3 * C, 0);
   task.dk = packed_rows(dqkv, T, D, 3 * C, C);
@@ -117,7 +112,7 @@ void attention_backward(Context& context, Array dqkv, Array dout, Array qkv, Arr
   const int64_t padded = divide_up(T, attention_padding) * attention_padding;
   Scratch<AttentionQuery> queries(context, task.pairs * padded);
   task.queries = queries;
-  const bool bounded = tiles && starts;
+  const bool bounded = tiles && (starts || task.window > 0);
   const int64_t rows = tiles ? attention_tile(kAttentionQueries, width_of(task), tensor).rows : 1;
   Scratch<AttentionSight> sights(context, bounded ? task.pairs * divide_up(T, rows) : 1);
   task.sights = bounded ? sights.data() : nullptr;
@@ -126,18 +121,19 @@ void attention_backward(Context& context, Array dqkv, Array dout, Array qkv, Arr
 }
 
 void attention_cached(Context& context, Array out, Array k_cache, Array v_cache, Array qkv,
-                      int64_t heads, int64_t past) {
+                      const Attention& spec, int64_t past) {
   if (out.count() == 0) return;
-  AttentionTask task = packed_task(out, qkv, heads);
+  AttentionTask task = packed_task(out, qkv, spec);
   task.new_k = task.k;
   task.new_v = task.v;
-  const int64_t T = task.T, D = task.D, capacity = k_cache.shape[2];
+  const int64_t T = task.T, D = task.D, heads = spec.heads, capacity = k_cache.shape[2];
   task.k = {k_cache.data, heads * capacity * D, capacity * D, D};
   task.v = {v_cache.data, heads * capacity * D, capacity * D, D};
   task.past = static_cast<int32_t>(past);
   task.vector = D % packet(qkv) == 0 && aligned(out.data, qkv.data, k_cache.data, v_cache.data);
   if (T == 1 && task.vector && D <= 32 * packet(qkv)) {
-    const int64_t splits = divide_up(past + 1, attention_split);
+    const int64_t seen = spec.window > 0 ? std::min(spec.window, past + 1) : past + 1;
+    const int64_t splits = divide_up(seen, attention_split);
     task.lanes = 1;
     while (task.lanes * packet(qkv) < D) task.lanes *= 2;
     task.part = static_cast<int32_t>(divide_up(D + 2, 8) * 8);  // whole sectors

@@ -42,6 +42,10 @@ class Context {
                               unsigned threads, unsigned shared, const void* const* args,
                               const size_t* sizes, size_t count) = 0;
 
+  // Device memory that holds these bytes, until the next call: for lists that are too long for the
+  // arguments of a launch. It costs a copy only where the bytes differ from those before.
+  virtual const void* table(const void* data, size_t bytes) = 0;
+
   // Fills with a byte, in order.
   virtual void memset(void* data, uint8_t value, size_t bytes) = 0;
 

@@ -154,23 +154,24 @@ class CudaDevice final : public Device {
   }
 
   void attention_forward(Array out, Array lse, Array qkv, Array starts, int64_t heads,
-                         float dropout, uint64_t seed, uint64_t stream) override {
+                         int64_t window, float dropout, uint64_t seed, uint64_t stream) override {
     push("attention", {out, qkv}, [=](Context& c) {
-      cuda::attention_forward(c, out, lse, qkv, starts, heads, dropout, seed, stream);
+      cuda::attention_forward(c, out, lse, qkv, starts, {heads, window, dropout, seed, stream});
     });
   }
   void attention_backward(Array dqkv, Array dout, Array qkv, Array out, Array lse, Array starts,
-                          int64_t heads, float dropout, uint64_t seed, uint64_t stream,
-                          bool accumulate) override {
+                          int64_t heads, int64_t window, float dropout, uint64_t seed,
+                          uint64_t stream, bool accumulate) override {
     push("attention backward", {dqkv, dout, qkv}, [=](Context& c) {
-      cuda::attention_backward(c, dqkv, dout, qkv, out, lse, starts, heads, dropout, seed, stream,
-                               accumulate);
+      cuda::attention_backward(c, dqkv, dout, qkv, out, lse, starts,
+                               {heads, window, dropout, seed, stream}, accumulate);
     });
   }
   void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
-                        int64_t past) override {
-    push("cached attention", {out, k_cache, qkv},
-         [=](Context& c) { cuda::attention_cached(c, out, k_cache, v_cache, qkv, heads, past); });
+                        int64_t window, int64_t past) override {
+    push("cached attention", {out, k_cache, qkv}, [=](Context& c) {
+      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, past);
+    });
   }
 
   void crossentropy(Array losses, Array dlogits, Array logits, Array targets,
@@ -188,13 +189,14 @@ class CudaDevice final : public Device {
   void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
              std::vector<Array> v, std::vector<Array> masters, std::vector<double> weight_decays,
              Array norm, float learning_rate, float beta1, float beta2, float epsilon,
-             float gradient_scale, float max_norm, int64_t step) override {
+             float gradient_scale, float max_norm, int64_t step, uint64_t seed) override {
     std::vector<AdamwTensor> tensors;
     for (size_t i = 0; i < params.size(); i++) {
       tensors.push_back(
           {params[i], gradients[i], m[i], v[i], masters[i], static_cast<float>(weight_decays[i])});
     }
-    const Adamw spec{learning_rate, beta1, beta2, epsilon, gradient_scale, max_norm, step};
+    const Adamw spec{learning_rate,  beta1,    beta2, epsilon,
+                     gradient_scale, max_norm, step,  seed};
     push("adamw", {norm}, [tensors = std::move(tensors), norm, spec](Context& c) {
       cuda::adamw(c, tensors, norm, spec);
     });

@@ -57,13 +57,17 @@ void embedding_forward(Context&, Array out, Array tokens, Array starts, Array wt
 void embedding_backward(Context&, Array dwte, Array dwpe, Array dout, Array tokens, Array starts);
 
 // ---- attention.cc ----
-void attention_forward(Context&, Array out, Array lse, Array qkv, Array starts, int64_t heads,
-                       float dropout, uint64_t seed, uint64_t stream);
+struct Attention {
+  int64_t heads, window;  // a query sees that many keys at most, itself included; 0: all before it
+  float dropout = 0;
+  uint64_t seed = 0, stream = 0;
+};
+void attention_forward(Context&, Array out, Array lse, Array qkv, Array starts,
+                       const Attention& spec);
 void attention_backward(Context&, Array dqkv, Array dout, Array qkv, Array out, Array lse,
-                        Array starts, int64_t heads, float dropout, uint64_t seed, uint64_t stream,
-                        bool accumulate);
-void attention_cached(Context&, Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
-                      int64_t past);
+                        Array starts, const Attention& spec, bool accumulate);
+void attention_cached(Context&, Array out, Array k_cache, Array v_cache, Array qkv,
+                      const Attention& spec, int64_t past);
 
 // ---- crossentropy.cc ----
 void crossentropy(Context&, Array losses, Array dlogits, Array logits, Array targets,
@@ -76,12 +80,14 @@ struct AdamwTensor {
   Array param;     // T
   Array gradient;  // float32
   Array m, v;      // float32
-  Array master;    // float32, the exact weights; left out when param is float32 itself
+  Array master;    // float32, the exact weights; left out when param is float32 itself, and when it
+                   // is bfloat16 that is rounded at random
   float weight_decay;
 };
 struct Adamw {
   float learning_rate, beta1, beta2, epsilon, gradient_scale, max_norm;  // max_norm 0: no clipping
   int64_t step;                                                          // counted from 1
+  uint64_t seed;                                                         // of random rounding
 };
 void adamw(Context&, const std::vector<AdamwTensor>& tensors, Array norm, const Adamw& spec);
 

@@ -64,6 +64,7 @@ Stream::Stream(Gpu& gpu, const StreamOptions& options)
 // The caller has made the context current and waited for the stream.
 Stream::~Stream() {
   graphs_.clear();
+  if (table_memory_) give_back(table_memory_, table_.size());
   gpu_.driver().MemFree_v2(address_of(failures_));
   gpu_.driver().StreamDestroy_v2(stream_);
 }
@@ -113,6 +114,22 @@ void Stream::collect(const Kernel& kernel, Grid grid, unsigned threads, unsigned
   if (chunk_.full()) flush();
   chunk_.add({&kernel, grid, threads, shared, 0, static_cast<uint32_t>(count), 0, 0, 0, op_}, args,
              sizes);
+}
+
+const void* Stream::table(const void* data, size_t bytes) {
+  const char* const begin = static_cast<const char*>(data);
+  if (table_memory_ && std::equal(table_.begin(), table_.end(), begin, begin + bytes)) {
+    return table_memory_;
+  }
+  void* const memory = take(bytes);
+  if (table_memory_) give_back(table_memory_, table_.size());
+  table_memory_ = memory;
+  table_.assign(begin, begin + bytes);
+  flush();
+  // From memory that is not pinned: the driver has its own copy when this returns.
+  gpu_.check(gpu_.driver().MemcpyHtoDAsync_v2(address_of(memory), begin, bytes, stream_),
+             "copying a table of " + bytes_text(bytes), section_.text());
+  return memory;
 }
 
 void Stream::memset(void* data, uint8_t value, size_t bytes) {

@@ -60,6 +60,7 @@ class Stream final : public Context {
   void launch_foreign(const gptloom_kernel& from, const char* kernel, Grid grid, unsigned threads,
                       unsigned shared, const void* const* args, const size_t* sizes,
                       size_t count) override;
+  const void* table(const void* data, size_t bytes) override;
   void memset(void* data, uint8_t value, size_t bytes) override;
   void* take(size_t bytes) override;
   void give_back(void* block, size_t bytes) override { scratch_.release(block, bytes); }
@@ -86,6 +87,8 @@ class Stream final : public Context {
   bool use_graphs_;
   CUstream stream_ = nullptr;
   Failure* failures_ = nullptr;
+  std::vector<char> table_;        // what table_memory_ holds
+  void* table_memory_ = nullptr;   // scratch
   std::shared_ptr<const Op> op_;  // the one being run
   Section section_;
   Chunk chunk_;

@@ -39,6 +39,7 @@ export const adamwCase: OpCase<AdamwInstance> = {
     { sizes: [1027, 66], step: 5, weightDecay: 0.1, shifted: true },
     { sizes: [1027, 66], step: 5, weightDecay: 0.1, alone: true },
     { sizes: [33], step: 6, weightDecay: 0.1, alone: true, shifted: true },
+    { sizes: Array.from({ length: 150 }, (_, i) => 1 + (i % 7)), step: 2, weightDecay: 0.1 },
   ],
   inputs({ sizes, diverged, shifted, alone }, random) {
     return Object.fromEntries(
@@ -79,6 +80,7 @@ export const adamwCase: OpCase<AdamwInstance> = {
       gradientScale,
       maxNorm,
       step,
+      0,
     )
     return sizes.flatMap((_, i) => [params![i]!, m![i]!, v![i]!])
   },

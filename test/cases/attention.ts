@@ -8,6 +8,7 @@ export interface AttentionInstance {
   H: number
   D: number
   starts?: boolean
+  window?: number
   dropout?: { p: number; seed: number; stream: number }
   /** Deviation of queries and keys: large, the softmax is nearly one-hot. */
   deviation?: number
@@ -29,15 +30,23 @@ export const attentionCase: OpCase<AttentionInstance> = {
     { B: 1, T: 140, H: 1, D: 128, starts: true, dropout: { p: 0.1, seed: 8, stream: 2 } },
     { B: 1, T: 260, H: 1, D: 96 },
     { B: 1, T: 33, H: 1, D: 160, starts: true },
+    { B: 1, T: 9, H: 1, D: 4, window: 1 },
+    { B: 2, T: 65, H: 2, D: 5, window: 17, starts: true },
+    { B: 1, T: 300, H: 1, D: 64, window: 31 },
+    { B: 1, T: 200, H: 1, D: 32, window: 64, starts: true },
+    { B: 1, T: 67, H: 1, D: 160, window: 33, dropout: { p: 0.2, seed: 3, stream: 4 } },
+    { B: 1, T: 31, H: 1, D: 8, window: 1000 },
   ],
   inputs: ({ B, T, H, D, starts, deviation }, random) => ({
     qkv: random.normal([B, T, 3 * H * D], deviation),
     ...(starts ? { starts: random.starts(B, T) } : {}),
   }),
-  run: ({ qkv, starts }, { H, dropout }) => [attention(qkv!, H, { starts, dropout })],
-  oracle({ qkv, starts }, { B, T, H, D, dropout }) {
+  run: ({ qkv, starts }, { H, window, dropout }) => [
+    attention(qkv!, H, { starts, window, dropout }),
+  ],
+  oracle({ qkv, starts }, { B, T, H, D, window, dropout }) {
     const mask = dropout && maskOf(B * H * T * T, dropout)
-    return [oracle.attention(qkv!, { B, T, H, D }, starts, mask)]
+    return [oracle.attention(qkv!, { B, T, H, D }, starts, mask, window)]
   },
   tolerance: ({ T, deviation = 1 }) => ({
     atol: 1e-6 * (5 + Math.sqrt(T)) * deviation ** 2,
@@ -68,6 +77,7 @@ export interface CachedAttentionInstance {
   D: number
   past: number
   capacity: number
+  window?: number
 }
 
 export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
@@ -79,14 +89,17 @@ export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
     { B: 1, T: 33, H: 2, D: 33, past: 0, capacity: 65 },
     { B: 2, T: 5, H: 2, D: 17, past: 31, capacity: 64 },
     { B: 1, T: 1, H: 2, D: 64, past: 300, capacity: 512 },
+    { B: 1, T: 1, H: 2, D: 64, past: 300, capacity: 512, window: 130 },
+    { B: 2, T: 1, H: 1, D: 33, past: 40, capacity: 41, window: 7 },
+    { B: 1, T: 40, H: 2, D: 16, past: 150, capacity: 200, window: 33 },
   ],
   inputs: ({ B, T, H, D, capacity }, random) => ({
     qkv: random.normal([B, T, 3 * H * D]),
     keys: random.normal([B, H, capacity, D]),
     values: random.normal([B, H, capacity, D]),
   }),
-  run({ qkv, keys, values }, { H, past }) {
-    return [attentionCached(qkv!, keys!, values!, H, past), keys!, values!]
+  run({ qkv, keys, values }, { H, past, window }) {
+    return [attentionCached(qkv!, keys!, values!, H, past, window), keys!, values!]
   },
   oracle: ({ qkv, keys, values }, instance) =>
     oracle.attentionCached(qkv!, keys!, values!, instance),

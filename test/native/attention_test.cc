@@ -12,12 +12,14 @@ struct Shape {
   int64_t B, T, H, D;
   bool documents = false;
   float dropout = 0;
+  int64_t window = 0;
 };
 
 constexpr uint64_t seed = 0x123456789abcdef0, stream = 0xfedcba9876543210;
 
 cpu::Attention spec_of(const Shape& shape) {
   cpu::Attention spec{shape.B, shape.T, shape.H, shape.D};
+  spec.window = shape.window;
   spec.dropout = shape.dropout;
   spec.seed = seed;
   spec.stream = stream;
@@ -25,9 +27,10 @@ cpu::Attention spec_of(const Shape& shape) {
 }
 
 std::string name_of(const Shape& s, const char* what) {
-  return format("%s [B %d, T %d, H %d, D %d%s, dropout %g]", what, static_cast<int>(s.B),
+  return format("%s [B %d, T %d, H %d, D %d%s, dropout %g, window %d]", what, static_cast<int>(s.B),
                 static_cast<int>(s.T), static_cast<int>(s.H), static_cast<int>(s.D),
-                s.documents ? ", documents" : "", static_cast<double>(s.dropout));
+                s.documents ? ", documents" : "", static_cast<double>(s.dropout),
+                static_cast<int>(s.window));
 }
 
 // Documents of random length; the last row of the batch has starts in no order at all, which is
@@ -77,7 +80,7 @@ struct Reference {
 // The gradient too when dout is not empty.
 Reference reference(const Shape& shape, const std::vector<double>& qkv,
                     const std::vector<double>& dout = {}) {
-  const auto [B, T, H, D, documents, dropout] = shape;
+  const auto [B, T, H, D, documents, dropout, window] = shape;
   const int64_t C = H * D;
   const std::vector<int32_t> starts = starts_of(shape);
   Reference r{std::vector<double>(B * T * C), std::vector<double>(B * H * T),
@@ -86,7 +89,8 @@ Reference reference(const Shape& shape, const std::vector<double>& qkv,
   for (int64_t pair = 0; pair < B * H; pair++) {
     const int64_t b = pair / H, h = pair % H;
     for (int64_t t = 0; t < T; t++) {
-      const int64_t first = documents ? starts[b * T + t] : 0;
+      const int64_t start = documents ? starts[b * T + t] : 0;
+      const int64_t first = window > 0 ? std::max(start, t + 1 - window) : start;
       const int64_t q = (b * T + t) * 3 * C + h * D, o = (b * T + t) * C + h * D;
       double top = -INFINITY, sum = 0;
       for (int64_t s = first; s <= t; s++) {
@@ -176,6 +180,15 @@ TEST(attention_stays_within_documents) {
   }
 }
 
+TEST(attention_stays_within_a_window) {
+  for (const Shape& shape :
+       {Shape{2, 40, 1, 5, false, 0, 1}, Shape{1, 211, 1, 16, false, 0, 40},
+        Shape{3, 211, 1, 32, true, 0.1f, 97}, Shape{1, 401, 1, 8, false, 0, 96},
+        Shape{1, 33, 2, 8, false, 0, 1000}}) {
+    compare(shape);
+  }
+}
+
 TEST(attention_drops_weights) {
   compare({2, 37, 2, 9, false, 0.3f});
   compare({3, 131, 1, 16, true, 0.1f});
@@ -187,7 +200,8 @@ TEST(attention_is_stable_at_large_scores) { compare({1, 130, 1, 16, false}, 12, 
 
 TEST(attention_gradient_matches_central_differences) {
   for (const Shape& shape :
-       {Shape{1, 5, 2, 3}, Shape{2, 7, 1, 5, true}, Shape{1, 6, 2, 2, true, 0.4f}}) {
+       {Shape{1, 5, 2, 3}, Shape{2, 7, 1, 5, true}, Shape{1, 6, 2, 2, true, 0.4f},
+        Shape{1, 9, 1, 2, false, 0, 3}}) {
     const int64_t n = shape.B * shape.T * shape.H * shape.D, rows = shape.B * shape.H * shape.T;
     const Floats qkv(normals(3 * n, 3)), dout(normals(n, 4));
     std::vector<double> x = doubles(qkv.vector());
@@ -233,7 +247,8 @@ TEST(attention_backward_accumulates) {
 // A prompt, single tokens, a few at once, a long chunk: all the same as one forward over
 // everything.
 TEST(attention_cached_continues_the_sequence) {
-  for (const Shape& shape : {Shape{2, 160, 3, 33}, Shape{1, 160, 2, 64}, Shape{1, 160, 1, 5}}) {
+  for (const Shape& shape : {Shape{2, 160, 3, 33}, Shape{1, 160, 2, 64}, Shape{1, 160, 1, 5},
+                             Shape{1, 160, 2, 33, false, 0, 50}}) {
     const int64_t B = shape.B, T = shape.T, H = shape.H, D = shape.D, C = H * D, capacity = T + 3;
     const std::vector<float> qkv = normals(B * T * 3 * C, 9);
     const std::vector<double> expected = reference(shape, doubles(qkv)).out;

@@ -9,6 +9,11 @@ export interface AttentionOptions {
    * each other.
    */
   starts?: Tensor | null
+  /**
+   * A position attends to that many at most, itself included: local attention (Child et al. 2019).
+   * Default: all before it.
+   */
+  window?: number
   /** Drops attention weights. p from 0 to below 1; seed and stream name the mask. Default: none. */
   dropout?: { p: number; seed: number; stream: number }
 }
@@ -20,9 +25,10 @@ export interface AttentionOptions {
  * @returns [B, T, C]
  */
 export function attention(qkv: Tensor, heads: number, options: AttentionOptions = {}): Tensor {
-  const { starts = null, dropout = { p: 0, seed: 0, stream: 0 } } = options
+  const { starts = null, window, dropout = { p: 0, seed: 0, stream: 0 } } = options
   const [B, T, C] = checkPacked(qkv, heads)
   if (starts) expectTensor('starts', starts, [B, T], 'int32')
+  const size = checkWindow(window)
   checkNumber('dropout.p', dropout.p, 0, 0.999)
   const { p, seed, stream } = dropout
   const { device } = qkv
@@ -35,6 +41,7 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
     qkv.native,
     nativeOf(starts),
     heads,
+    size,
     p,
     seed,
     stream,
@@ -54,6 +61,7 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
         lse!.native,
         nativeOf(starts),
         heads,
+        size,
         p,
         seed,
         stream,
@@ -69,6 +77,7 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
  * caches; the new ones are appended there. Has no backward.
  * @param qkv [B, T, 3 C]
  * @param keys, values [B, heads, capacity, D]
+ * @param window as in attention()
  * @returns [B, T, C]
  */
 export function attentionCached(
@@ -77,6 +86,7 @@ export function attentionCached(
   values: Tensor,
   heads: number,
   past: number,
+  window?: number,
 ): Tensor {
   const [B, T, C] = checkPacked(qkv, heads)
   expectTensor('keys', keys, [B, heads, 'capacity', C / heads], qkv.dtype)
@@ -91,9 +101,15 @@ export function attentionCached(
     values.native,
     qkv.native,
     heads,
+    checkWindow(window),
     past,
   )
   return output
+}
+
+/** As the device takes it: 0 for none. */
+function checkWindow(window: number | undefined): number {
+  return window === undefined ? 0 : checkInteger('window', window)
 }
 
 function checkPacked(qkv: Tensor, heads: number): [number, number, number] {

@@ -48,8 +48,10 @@ inline void put_row(float* to, const float* from, int64_t D, float factor, bool 
 // The first key that query t sees. A start past the query itself is taken for the query's own
 // position.
 inline int64_t first_key(const AttentionHead& head, int64_t t) {
-  if (!head.starts) return 0;
-  return std::min<int64_t>(std::max<int64_t>(head.starts[t], 0), head.past + t);
+  const int64_t position = head.past + t;
+  const int64_t first = head.window > 0 ? std::max<int64_t>(position - head.window + 1, 0) : 0;
+  if (!head.starts) return first;
+  return std::min(std::max<int64_t>(head.starts[t], first), position);
 }
 
 // Dropout on weights[n] of query t, the first of which is for `key`.
