@@ -161,7 +161,6 @@ async function runImport({ positionals, values }: Parsed): Promise<number> {
   const path = await resolveModelPath(name, { download, onProgress: progress })
   const base = await readBase(path)
   try {
-    base.checkWindows(base.config.context)
     const tokenizer = await base.tokenizer()
     await writeModel(folder, base, tokenizer, { chatTemplate: base.extras.chatTemplate })
     for (const note of base.extras.notes) process.stderr.write(`${name}: ${note}\n`)

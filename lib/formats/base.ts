@@ -30,7 +30,7 @@ export interface Weights {
 }
 
 /** What a base says beyond its sizes. */
-export interface BaseExtras extends Pick<Description, 'gelu' | 'windows'> {
+export interface BaseExtras extends Pick<Description, 'gelu'> {
   /** The Jinja template of its chats, or null. */
   chatTemplate: string | null
   /** What the reader could not keep as it was: a line each, for people. */
@@ -59,9 +59,9 @@ export class Base implements Weights {
     private readonly source: TensorSource,
     chatTemplate: string | null = null,
   ) {
-    const { config, gelu, windows, mapping } = description
+    const { config, gelu, mapping } = description
     this.config = config
-    this.extras = { chatTemplate, gelu, windows, notes: [] }
+    this.extras = { chatTemplate, gelu, notes: [] }
     if (gelu === 'exact') {
       this.extras.notes.push(
         'it was trained with the exact GELU; here the tanh approximation of GPT-2 takes its place',
@@ -97,7 +97,6 @@ export class Base implements Weights {
    * @throws GptloomError ERR_FORMAT when the model has other sizes; ERR_FILE
    */
   async load(model: GPT2): Promise<void> {
-    this.checkWindows(model.config.context)
     const parameters = new Map(model.namedParameters())
     for (const [name, shape] of this.shapes) {
       const tensor = parameters.get(name)
@@ -139,16 +138,6 @@ export class Base implements Weights {
       'ERR_FILE',
       `${folder} holds no tokenizer for the ${vocabulary} tokens of ${basename(this.path)}: ` +
         `put its tokenizer.json there${remedy}`,
-    )
-  }
-
-  /** Refuses a context that the local layers of GPT-Neo do not see whole. */
-  checkWindows(context: number): void {
-    const least = Math.min(...(this.extras.windows ?? []).map((size) => size ?? Infinity))
-    if (least >= context) return
-    throw new GptloomError(
-      'ERR_FORMAT',
-      `${this.path}: its local layers see ${least} tokens only: choose a context of at most ${least}`,
     )
   }
 
@@ -194,7 +183,7 @@ async function readFileBase(path: string): Promise<Base> {
     const mapping = { layout: 'linear' } as const
     return opened(source, (source) => {
       const { config } = source
-      return new Base(path, 'llm.c', { config, mapping, gelu: 'tanh', windows: null }, source)
+      return new Base(path, 'llm.c', { config, mapping, gelu: 'tanh' }, source)
     })
   }
   if (magic === GGUF_MAGIC) {

@@ -9,6 +9,9 @@ type Json = Record<string, unknown>
 /** The version of what we write: model folders, adapters, conversations. A later one is refused. */
 export const FORMAT = 1
 
+/** The type of our models with local layers. */
+const LOCAL = 'gptloom'
+
 /**
  * @param format what a file says; those of other programs and the first ones of ours say nothing
  * @throws GptloomError ERR_FORMAT for a version that is not known yet
@@ -28,11 +31,6 @@ export interface Description {
   mapping: MappingOptions
   /** GELU as the model was trained: 'tanh' is GPT-2's approximation, 'exact' the error function. */
   gelu: 'tanh' | 'exact'
-  /**
-   * For each layer how many positions a token sees, itself included; null for all. The whole is null
-   * when every layer sees all.
-   */
-  windows: (number | null)[] | null
 }
 
 const GELU: Record<string, 'tanh' | 'exact'> = {
@@ -51,11 +49,11 @@ const GELU: Record<string, 'tanh' | 'exact'> = {
 export function fromHuggingFace(value: unknown, path: string): Description {
   const json = value as Json | null
   const type = typeof json === 'object' ? json?.model_type : undefined
-  if (type !== 'gpt2' && type !== 'gpt_neo') {
+  if (type !== 'gpt2' && type !== LOCAL && type !== 'gpt_neo') {
     throw problem(path, `expected "model_type": "gpt2" or "gpt_neo", received ${show(type)}`)
   }
   try {
-    return type === 'gpt2' ? fromGpt2(json as Json, path) : fromNeo(json as Json, path)
+    return type === 'gpt_neo' ? fromNeo(json as Json, path) : fromGpt2(json as Json, path)
   } catch (error) {
     if (error instanceof GptloomError) throw error
     throw problem(path, (error as Error).message)
@@ -63,7 +61,10 @@ export function fromHuggingFace(value: unknown, path: string): Description {
 }
 
 function fromGpt2(json: Json, path: string): Description {
-  const own = (json.gptloom ?? {}) as { bias?: boolean; format?: unknown }
+  const own = (json.gptloom ?? {}) as Pick<GPT2Config, 'windows'> & {
+    bias?: boolean
+    format?: unknown
+  }
   checkFormat(own.format, path)
   if (json.add_cross_attention === true) {
     throw problem(path, '"add_cross_attention": true is not supported')
@@ -80,6 +81,7 @@ function fromGpt2(json: Json, path: string): Description {
     tied: (json.tie_word_embeddings ?? true) as boolean,
     dropout: (json.resid_pdrop ?? 0) as number,
     epsilon: (json.layer_norm_epsilon ?? 1e-5) as number,
+    ...(own.windows && { windows: own.windows }),
   })
   // Ours divides scores by the root of the head size, always: another scale goes into the queries.
   const plain = flag(json, 'scale_attn_weights', true, path) ? 1 : Math.sqrt(width / config.heads)
@@ -91,7 +93,6 @@ function fromGpt2(json: Json, path: string): Description {
       queryScale: (layer) => (inverse ? plain / (layer + 1) : plain),
     },
     gelu: activation(json, path),
-    windows: null,
   }
 }
 
@@ -100,26 +101,25 @@ function fromGpt2(json: Json, path: string): Description {
 function fromNeo(json: Json, path: string): Description {
   const width = integer(json, 'hidden_size')
   checkInner(json.intermediate_size, width, 'intermediate_size', path)
+  const layers = integer(json, 'num_layers')
+  const window = checkInteger('window_size', json.window_size ?? 256)
+  const kinds = neoLayers(json, layers, path)
   const config = checkConfig({
     vocabulary: integer(json, 'vocab_size'),
     context: integer(json, 'max_position_embeddings'),
-    layers: integer(json, 'num_layers'),
+    layers,
     heads: integer(json, 'num_heads'),
     width,
     bias: true,
     tied: (json.tie_word_embeddings ?? true) as boolean,
     dropout: (json.resid_dropout ?? 0) as number,
     epsilon: (json.layer_norm_epsilon ?? 1e-5) as number,
-  })
-  const window = checkInteger('window_size', json.window_size ?? 256)
-  const windows = neoLayers(json, config.layers, path).map((kind) => {
-    return kind === 'local' && window < config.context ? window : null
+    windows: kinds.map((kind) => (kind === 'local' ? window : null)),
   })
   return {
     config,
     mapping: { layout: 'neo', queryScale: () => Math.sqrt(width / config.heads) },
     gelu: activation(json, path),
-    windows: windows.some((size) => size !== null) ? windows : null,
   }
 }
 
@@ -158,18 +158,22 @@ export function fromNanoGpt(args: ReadonlyMap<unknown, unknown>, path: string): 
       dropout: (args.get('dropout') ?? 0) as number,
       epsilon: 1e-5,
     })
-    return { config, mapping: { layout: 'linear' }, gelu: 'exact', windows: null }
+    return { config, mapping: { layout: 'linear' }, gelu: 'exact' }
   } catch (error) {
     throw problem(path, (error as Error).message)
   }
 }
 
-/** The config.json of a model of ours, as Transformers writes that of a GPT2LMHeadModel. */
+/**
+ * The config.json of a model of ours, as Transformers writes that of a GPT2LMHeadModel; under a type of
+ * its own where layers are local, which a GPT2LMHeadModel cannot be.
+ */
 export function toHuggingFace(config: GPT2Config, endOfText: number | undefined): Json {
   const { vocabulary, context, layers, heads, width, bias, tied, dropout, epsilon } = config
+  const { windows } = config
   return {
-    architectures: ['GPT2LMHeadModel'],
-    model_type: 'gpt2',
+    ...(windows ? {} : { architectures: ['GPT2LMHeadModel'] }),
+    model_type: windows ? LOCAL : 'gpt2',
     activation_function: 'gelu_new',
     vocab_size: vocabulary,
     n_positions: context,
@@ -187,7 +191,7 @@ export function toHuggingFace(config: GPT2Config, endOfText: number | undefined)
     bos_token_id: endOfText ?? null,
     eos_token_id: endOfText ?? null,
     torch_dtype: 'float32',
-    gptloom: { format: FORMAT, bias },
+    gptloom: { format: FORMAT, bias, ...(windows && { windows }) },
   }
 }
 

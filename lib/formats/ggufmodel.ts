@@ -38,7 +38,8 @@ const FILE_TYPES: Record<GgufType, number> = { f32: 0, f16: 1, q8_0: 7, bf16: 32
  * one tensor at a time.
  *
  * @throws TypeError, RangeError for options that cannot be; GptloomError ERR_FILE when the file system
- *   refuses, ERR_FORMAT when the tokenizer does not fit or a number does not fit the type
+ *   refuses, ERR_FORMAT when the tokenizer does not fit, a number does not fit the type, or layers are
+ *   local, which llama.cpp's GPT-2 has not
  */
 export async function writeGguf(
   path: string,
@@ -50,12 +51,23 @@ export async function writeGguf(
   const { type = 'f16', signal } = options
   if (!GGUF_TYPES.includes(type)) throw outOfRange(`one of ${GGUF_TYPES.join(', ')}`, 'type', type)
   const weights = weightsOf(model)
+  checkGlobal(weights.config, path)
   const metadata = new Map<string, GgufField>([
     ...describe(weights.config, type, options),
     ...vocabulary(tokenizer, weights.config.vocabulary, path),
     ...specials(tokenizer, options),
   ])
   await writeGgufFile(path, metadata, inputs(weights, type), signal)
+}
+
+function checkGlobal({ windows = [], context }: GPT2Config, path: string): void {
+  const least = Math.min(context, ...windows.map((window) => window ?? context))
+  if (least === context) return
+  throw new GptloomError(
+    'ERR_FORMAT',
+    `${path}: a GPT-2 of llama.cpp has no local layers, and some of this model's see ${least} of ` +
+      `${context} tokens only: it cannot be written as GGUF`,
+  )
 }
 
 function* inputs(weights: Weights, type: GgufType): Generator<GgufInput> {

@@ -136,7 +136,6 @@ export async function readModel(
   try {
     const most = base.config.context
     const context = checkInteger('context', options.context ?? most, 1, most)
-    base.checkWindows(context)
     const tokenizer = await base.tokenizer()
     const model = new GPT2({ ...base.config, context }, device)
     try {

@@ -31,6 +31,11 @@ export interface GPT2Config {
   dropout: number
   /** Added to the variance in layer norms. Default 1e-5. */
   epsilon: number
+  /**
+   * For each layer how many positions a token sees at most, itself included; null for all, as GPT-Neo's
+   * layers take turns. Default: all, in every layer.
+   */
+  windows?: readonly (number | null)[]
 }
 
 type Sizes = Pick<GPT2Config, 'layers' | 'heads' | 'width' | 'context'>
@@ -65,6 +70,7 @@ const fields = [
   'tied',
   'dropout',
   'epsilon',
+  'windows',
 ] as const
 
 /**
@@ -108,11 +114,20 @@ export function checkConfig(config: GPT2Config): GPT2Config {
   }
   checkNumber('model.dropout', config.dropout, 0, 0.9)
   checkNumber('model.epsilon', config.epsilon, 0, 1)
+  if (config.windows !== undefined) checkWindows(config.windows, config.layers)
   for (const name of ['bias', 'tied'] as const) {
     if (typeof config[name] !== 'boolean')
       throw wrongType('true or false', `model.${name}`, config[name])
   }
   return config
+}
+
+function checkWindows(windows: unknown, layers: number): void {
+  if (!Array.isArray(windows))
+    throw wrongType('a list of numbers and nulls', 'model.windows', windows)
+  if (windows.length !== layers)
+    throw outOfRange(`one for each of ${layers} layers`, 'model.windows', windows)
+  windows.forEach((window, i) => window === null || checkInteger(`model.windows[${i}]`, window))
 }
 
 function defined<T extends object>(options: T): Partial<T> {
@@ -141,6 +156,8 @@ export function parameterCount(config: GPT2Config): number {
  * there since the causal half is skipped.
  */
 export function trainingFlops(config: GPT2Config, context = config.context): number {
-  const { vocabulary: V, layers: L, width: C } = config
-  return 6 * (12 * L * C * C + V * C) + 6 * L * C * context
+  const { vocabulary: V, layers: L, width: C, windows } = config
+  // With a window a token sees that many positions, without one half of the context on average.
+  const seen = Array.from({ length: L }, (_, i) => Math.min(context, 2 * (windows?.[i] ?? context)))
+  return 6 * (12 * L * C * C + V * C) + 6 * C * seen.reduce((a, b) => a + b, 0)
 }

@@ -70,6 +70,8 @@ class Attention extends Module {
   constructor(
     readonly heads: number,
     width: number,
+    /** Positions that a token sees at most; undefined for all. */
+    readonly window: number | undefined,
     draw: Draw,
   ) {
     super()
@@ -80,13 +82,15 @@ class Attention extends Module {
   /** x + the projected attention over h. */
   forward(h: Tensor, x: Tensor, { starts, drop, key }: Step): Tensor {
     const qkv = this.c_attn.forward(h, { key: key?.(0) })
-    const mixed = attention(qkv, this.heads, { starts, dropout: drop?.(0) })
+    const { heads, window } = this
+    const mixed = attention(qkv, heads, { starts, window, dropout: drop?.(0) })
     if (!drop) return this.c_proj.forward(mixed, { residual: x, key: key?.(1) })
     return add(x, dropout(this.c_proj.forward(mixed, { key: key?.(1) }), drop(1)))
   }
 
   cached(h: Tensor, x: Tensor, [keys, values]: [Tensor, Tensor], past: number): Tensor {
-    const mixed = attentionCached(this.c_attn.forward(h), keys, values, this.heads, past)
+    const { heads, window } = this
+    const mixed = attentionCached(this.c_attn.forward(h), keys, values, heads, past, window)
     return this.c_proj.forward(mixed, { residual: x })
   }
 }
@@ -115,10 +119,10 @@ class Block extends Module {
   readonly ln_2: LayerNorm
   readonly mlp: MLP
 
-  constructor({ heads, width, epsilon }: GPT2Config, draw: Draw) {
+  constructor({ heads, width, epsilon, windows }: GPT2Config, layer: number, draw: Draw) {
     super()
     this.ln_1 = new LayerNorm(width, { ...draw.common, epsilon })
-    this.attn = new Attention(heads, width, draw)
+    this.attn = new Attention(heads, width, windows?.[layer] ?? undefined, draw)
     this.ln_2 = new LayerNorm(width, { ...draw.common, epsilon })
     this.mlp = new MLP(width, draw)
   }
@@ -182,7 +186,7 @@ export class GPT2 extends Module {
     const draw = new Draw({ device, dtype, bias }, seed, layers)
     this.wte = new Embedding(vocabulary, width, draw.next())
     this.wpe = new Embedding(context, width, draw.next())
-    this.h = Array.from({ length: layers }, () => new Block(config, draw))
+    this.h = Array.from({ length: layers }, (_, i) => new Block(config, i, draw))
     this.ln_f = new LayerNorm(width, { ...draw.common, epsilon })
     this.lm_head = tied ? null : new Embedding(vocabulary, width, draw.next())
   }

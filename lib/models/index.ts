@@ -1,10 +1,4 @@
-export {
-  checkConfig,
-  parameterCount,
-  presets,
-  resolveModel,
-  trainingFlops,
-} from './config.js'
+export { checkConfig, parameterCount, presets, resolveModel, trainingFlops } from './config.js'
 export type { GPT2Config, ModelOptions, Preset } from './config.js'
 export { trainingMemory } from './memory.js'
 export type { MemoryEstimate, TrainingShape } from './memory.js'

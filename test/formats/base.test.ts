@@ -11,6 +11,7 @@ import fc from 'fast-check'
 import { readBase } from '../../lib/formats/base.js'
 import type { Base } from '../../lib/formats/base.js'
 import { fromHuggingFace } from '../../lib/formats/configs.js'
+import { writeGguf } from '../../lib/formats/ggufmodel.js'
 import { loadWeights, readModel, writeModel } from '../../lib/formats/huggingface.js'
 import { parameterShapes } from '../../lib/formats/mapping.js'
 import { openPytorch } from '../../lib/formats/pytorch.js'
@@ -85,17 +86,54 @@ test('the exact GELU of nanoGPT is said, and its approximation is near', async (
   await base.close()
 })
 
-test('GPT-Neo: logits as Transformers while no window cuts, refused beyond', async () => {
+test('GPT-Neo: logits as Transformers beyond the window of its local layers, and from a cache', async () => {
   const base = await readBase(join(fixtures, 'gpt-neo'))
-  assert.equal(base.extras.windows, [null, 4])
-  const difference = worst(await logits(base, 4, 4), await expected('gpt-neo'), 4)
-  assert.ok(difference < 2e-5, `they differ by ${difference}`)
-  try {
-    await logits(base)
-    assert.unreachable()
-  } catch (error) {
-    assert.match((error as Error).message, /see 4 tokens only: choose a context of at most 4/)
+  assert.equal(base.config.windows, [null, 4])
+  const wanted = await expected('gpt-neo')
+  const whole = worst(await logits(base), wanted)
+  assert.ok(whole < 2e-5, `they differ by ${whole}`)
+  // Without the window they would differ.
+  const model = new GPT2({ ...base.config, windows: undefined }, cpu())
+  await base.load(model)
+  const hidden = model.forward(model.device.tensor(tokens, [B, T]))
+  assert.ok(worst((await model.logits(hidden).data()) as Float32Array, wanted) > 1e-3)
+  model.dispose()
+
+  const local = new GPT2(base.config, cpu())
+  await base.load(local)
+  const cache = local.cache(B)
+  for (const [from, to] of [
+    [0, 3],
+    [3, 9],
+    [9, 10],
+  ] as const) {
+    const ids = [0, 1].flatMap((row) => [...tokens.subarray(row * T + from, row * T + to)])
+    const part = local.device.tensor(Int32Array.from(ids), [B, to - from])
+    const values = (await local.logits(local.continue(part, cache)).data()) as Float32Array
+    for (let row = 0; row < B; row++) {
+      for (let i = 0; i < (to - from) * V; i++) {
+        const far = values[row * (to - from) * V + i]! - wanted[(row * T + from) * V + i]!
+        assert.ok(Math.abs(far) < 2e-5, `row ${row}, from ${from}: they differ by ${far}`)
+      }
+    }
   }
+
+  // Written, the windows stay; other programs do not take it for a GPT-2.
+  const folder = scratch()
+  const tokenizer = await characterTokenizer(['abc'])
+  await writeModel(folder, local, tokenizer)
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'))
+  assert.equal([config.model_type, config.gptloom.windows], ['gptloom', [null, 4]])
+  const again = await readBase(folder)
+  assert.ok(worst(await logits(again), wanted) < 2e-5)
+  await again.close()
+  const gguf = writeGguf(join(folder, 'x.gguf'), local, tokenizer)
+  const refused = await gguf.catch((error: Error) => error.message)
+  assert.match(
+    refused as string,
+    /no local layers, and some of this model's see 4 of 12 tokens only/,
+  )
+  local.dispose()
   await base.close()
 })
 
