@@ -175,6 +175,11 @@ const machine: Flag[] = [
   },
   numeric('max-memory', 'bytes that training may take (what there is)', 'maxMemory'),
   {
+    name: 'stochastic-rounding',
+    help: 'with bfloat16, round the weights at random instead of keeping exact ones as well',
+    sets: 'stochasticRounding',
+  },
+  {
     name: 'recompute',
     help: 'compute activations again instead of keeping them: less memory, more time',
   },

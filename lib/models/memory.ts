@@ -27,6 +27,8 @@ export interface TrainingShape {
   device?: Device['kind']
   /** Of weights and activations. Default 'float32', which is the CPU's only one. */
   dtype?: Dtype
+  /** Whether there are no exact weights behind those in bfloat16. Default false. */
+  stochasticRounding?: boolean
 }
 
 /**
@@ -34,13 +36,13 @@ export interface TrainingShape {
  * what the driver takes for itself. Within about a tenth, but for tiny models.
  */
 export function trainingMemory(config: GPT2Config, shape: TrainingShape): MemoryEstimate {
-  const { adapter, dtype = 'float32' } = shape
+  const { adapter, dtype = 'float32', stochasticRounding = false } = shape
   const size = dtype === 'bfloat16' ? 2 : 4
   const parameters = parameterCount(config)
   const learned = adapter ?? parameters
   const weights = size * (parameters + (adapter ?? 0))
   const gradients = 4 * learned
-  const optimizer = (size === 2 ? 12 : 8) * learned
+  const optimizer = (size === 2 && !stochasticRounding ? 12 : 8) * learned
   const scratch = shape.device === 'cuda' ? cudaScratch : cpuScratch
   const activations = keptActivations(config, shape, size) + scratch(config, shape, size)
   const total = weights + gradients + optimizer + activations

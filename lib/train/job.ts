@@ -102,7 +102,9 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
     await base?.load(model)
     await base?.close()
     const learner = await openLearner(model, settings, seed)
-    const optimizer = new AdamW(learner.trainable, { learningRate: peak, betas, weightDecay })
+    const { stochasticRounding } = settings
+    const hyper = { learningRate: peak, betas, weightDecay, stochasticRounding, seed }
+    const optimizer = new AdamW(learner.trainable, hyper)
     const progress: Progress = output.earlier
       ? await loadCheckpoint(output.earlier.checkpoint, learner.kept, optimizer)
       : freshProgress()
@@ -303,7 +305,9 @@ async function plan(
   const batch = typeof asked === 'number' ? asked : defaultBatch(config.context)
   const parameters = parameterCount(config)
   const adapter = settings.lora && loraSize(settings.lora, config)
-  const kind = { adapter, device: device.kind, dtype: precisionOf(settings, device) }
+  const dtype = precisionOf(settings, device)
+  const { stochasticRounding } = settings
+  const kind = { adapter, device: device.kind, dtype, stochasticRounding }
   const memoryOf = (split: Split) => trainingMemory(config, { ...split, ...kind })
   const { capacity } = device
   const available = settings.maxMemory ?? capacity ?? availableMemory()
@@ -352,10 +356,14 @@ function sameTokenizer(had: Tokenizer, { tokenizer: wanted, output }: Settings):
   throw outOfRange(what, 'tokenizer', wanted)
 }
 
-function precisionOf({ precision }: Settings, { dtypes }: Device): Dtype {
-  if (precision === 'auto') return dtypes.includes('bfloat16') ? 'bfloat16' : 'float32'
-  if (dtypes.includes(precision)) return precision
-  throw outOfRange(`${dtypes.join(' or ')}, which the device has,`, 'precision', precision)
+function precisionOf({ precision, stochasticRounding }: Settings, { dtypes }: Device): Dtype {
+  const best = dtypes.includes('bfloat16') ? 'bfloat16' : 'float32'
+  const chosen = precision === 'auto' ? best : precision
+  if (!dtypes.includes(chosen))
+    throw outOfRange(`${dtypes.join(' or ')}, which the device has,`, 'precision', precision)
+  if (stochasticRounding && chosen !== 'bfloat16')
+    throw outOfRange('false for a run in float32', 'stochasticRounding', stochasticRounding)
+  return chosen
 }
 
 /** What this process may hold: the machine's memory, or its container's limit. */

@@ -187,6 +187,11 @@ export interface TrainOptions {
    * throughout. Default 'auto': bfloat16 where the device computes in it.
    */
   precision?: 'auto' | 'float32' | 'bfloat16'
+  /**
+   * With bfloat16: no exact weights behind those that are learned, which saves 4 bytes a parameter;
+   * each step rounds them up or down at random instead (Gupta et al. 2015). Default false.
+   */
+  stochasticRounding?: boolean
   /** Threads to use. Default: as many as the process may. */
   threads?: number
   /** Stops the run after the current step; it is saved, and the run rejects with AbortError. */
@@ -248,6 +253,7 @@ export const optionNames = [
   'seed',
   'device',
   'precision',
+  'stochasticRounding',
   'threads',
   'signal',
 ] as const satisfies readonly (keyof TrainOptions)[]
@@ -343,6 +349,7 @@ export function resolveOptions(options: TrainOptions): Settings {
     seed: options.seed,
     device: options.device ?? 'auto',
     precision: options.precision ?? 'auto',
+    stochasticRounding: options.stochasticRounding ?? false,
     threads: options.threads,
     signal: options.signal,
   }

@@ -53,13 +53,19 @@ if (skipsCuda()) {
   })
 
   const short = { steps: 4, evaluateEvery: 2, model: { ...(small.model as object), dropout: 0.1 } }
-  for (const precision of ['float32', 'bfloat16'] as const) {
-    test(`${precision}: two runs, and one that was stopped, give the same bits`, async () => {
-      const one = await run({ ...short, device: 'cuda', precision })
-      const two = await run({ ...short, device: 'cuda', precision, batch: 2 })
+  for (const [precision, stochasticRounding] of [
+    ['float32', false],
+    ['bfloat16', false],
+    ['bfloat16', true],
+  ] as const) {
+    const title = `${precision}${stochasticRounding ? ', rounded at random' : ''}`
+    test(`${title}: two runs, and one that was stopped, give the same bits`, async () => {
+      const change = { ...short, device: 'cuda', precision, stochasticRounding }
+      const one = await run(change)
+      const two = await run({ ...change, batch: 2 })
       assert.ok(weights(one.options.output).equals(weights(two.options.output)))
       const controller = new AbortController()
-      const options = nano({ ...small, ...short, device: 'cuda', precision, output: fresh() })
+      const options = nano({ ...small, ...change, output: fresh() })
       const stopped = train({ ...options, signal: controller.signal })
       stopped.catch(() => {})
       try {
