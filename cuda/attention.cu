@@ -1,10 +1,11 @@
 // Maths (Vaswani et al. 2017; without a T x T matrix: Milakov & Gimelshein 2018, Dao et al. 2022):
 //   s = q k^T / sqrt(D), p = softmax(s) over the keys [starts[b, t], past + t] of query t, with a
-//   window of these the last so many (Child et al. 2019), out = p v, lse = log sum exp s. Keys come a tile at a time: with the greatest score so far m' = max(m,
-//   s), sums so far are multiplied by 2^(m - m'), scores being in units of ln 2. Backward: delta =
-//   sum_d dout out, dp = dout v^T, ds = p (dp - delta), dq = ds k / sqrt(D), dk = ds^T q / sqrt(D),
-//   dv = p^T dout, where p is made anew from lse. With dropout z (0 or 1 / (1 - dropout)): out = (p
-//   z) v, dp z takes the place of dp, dv = (p z)^T dout.
+//   window of these the last so many (Child et al. 2019), out = p v, lse = log sum exp s. Keys come
+//   a tile at a time: with the greatest score so far m' = max(m, s), sums so far are multiplied by
+//   2^(m - m'), scores being in units of ln 2. Backward: delta = sum_d dout out, dp = dout v^T, ds =
+//   p (dp - delta), dq = ds k / sqrt(D), dk = ds^T q / sqrt(D), dv = p^T dout, where p is
+//   made anew from lse. With dropout z (0 or 1 / (1 - dropout)): out = (p z) v, dp z takes
+//   the place of dp, dv = (p z)^T dout.
 // Layout: qkv [B, T, 3 H D] = q | k | v, each [H, D]; out, dout [B, T, H D]; lse [B, H, T] float32;
 //   caches [B, H, capacity, D]. Shared memory: tiles of rows, permuted so that no load meets a bank
 //   twice. Rows take 16-byte accesses where D and the tensors allow, else any alignment will do.

@@ -2,8 +2,9 @@
 // each query sees, and which weights dropout keeps.
 //
 // Maths: query t of batch b sees the keys [clamp(starts[b, t], 0, past + t), past + t]; without
-//   starts, from 0; with a window, from past + t - window + 1 at the earliest. Weight (b, h, t, s) takes the Philox word of element ((b H + h) T + t) T + s of
-//   (seed, stream), as native/cpu/ops.h says.
+//   starts, from 0; with a window, from past + t - window + 1 at the earliest. Weight (b, h, t, s)
+//   takes the Philox word of element ((b H + h) T + t) T + s of (seed, stream), as
+//   native/cpu/ops.h says.
 // Plan: a tile that all of a warp's queries see whole is not masked, one that none of them sees is
 //   not multiplied. With T a multiple of 4 a counter's four words are of four neighbouring keys of
 //   one query: each lane makes one counter in four rows or columns of its neighbours' and its own

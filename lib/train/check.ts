@@ -49,7 +49,7 @@ export function check(s: Settings): void {
     throw wrongType('a string', 'samplePrompt', s.samplePrompt)
   checkInteger('sampleTokens', s.sampleTokens)
   if (s.seed !== undefined) checkInteger('seed', s.seed, 0)
-  for (const name of ['resume', 'recompute', 'download', 'merge'] as const) {
+  for (const name of ['resume', 'recompute', 'download', 'merge', 'stochasticRounding'] as const) {
     if (typeof s[name] !== 'boolean') throw wrongType('true or false', name, s[name])
   }
   checkSignal(s.signal)

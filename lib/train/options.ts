@@ -187,10 +187,7 @@ export interface TrainOptions {
    * throughout. Default 'auto': bfloat16 where the device computes in it.
    */
   precision?: 'auto' | 'float32' | 'bfloat16'
-  /**
-   * With bfloat16: no exact weights behind those that are learned, which saves 4 bytes a parameter;
-   * each step rounds them up or down at random instead (Gupta et al. 2015). Default false.
-   */
+  /** bfloat16 weights without exact ones behind them: steps round at random. Default false. */
   stochasticRounding?: boolean
   /** Threads to use. Default: as many as the process may. */
   threads?: number
