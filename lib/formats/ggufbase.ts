@@ -33,7 +33,7 @@ export function fromGguf({ path, metadata, tensors }: GgufFile): Description {
       epsilon: Number(epsilon.toPrecision(7)), // as it was before it became a float32
     })
     const mapping = { layout: 'linear', rename: ggufName } as const
-    return { config, mapping, gelu: 'tanh', windows: null }
+    return { config, mapping, gelu: 'tanh' }
   } catch (error) {
     if (error instanceof GptloomError) throw error
     throw problem(path, (error as Error).message)
