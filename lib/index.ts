@@ -44,6 +44,7 @@ export type {
   LoraOptions,
   PrepareEvent,
   SampleEvent,
+  ProbeEvent,
   SpikeEvent,
   StartEvent,
   StepEvent,

@@ -2,6 +2,7 @@
 // nothing.
 import type {
   EvaluationEvent,
+  ProbeEvent,
   SampleEvent,
   SpikeEvent,
   StartEvent,
@@ -146,6 +147,7 @@ function stepLine(event: StepEvent, validation: number | undefined): string {
 function lines(event: TrainEvent, output: string): string {
   if (event.type === 'notice') return `${harmless(event.message)}\n`
   if (event.type === 'spike') return spike(event)
+  if (event.type === 'probe') return probed(event)
   if (event.type === 'start') return start(event)
   if (event.type === 'evaluation') return evaluation(event)
   if (event.type === 'sample') return sample(event)
@@ -159,6 +161,11 @@ function spike({ step, loss, action, rate, from }: SpikeEvent): string {
     lower: `it was skipped, and the learning rate is ${rate} of what it would be`,
   }
   return `step ${step}  the loss was ${loss}: ${done[action]}\n`
+}
+
+function probed({ answers, stopped, repeated, strayed, warnings }: ProbeEvent): string {
+  const found = `${stopped} end by themselves, ${repeated} repeat, ${strayed} leave the template`
+  return [`${answers} answers probed: ${found}`, ...warnings].join('\n') + '\n'
 }
 
 function start(event: StartEvent): string {

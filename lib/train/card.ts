@@ -168,12 +168,19 @@ function energy({ seconds, device }: TrainReport): string {
   )
 }
 
-function limits({ model, data, bestLoss, trainLoss }: TrainReport): string {
+function limits({ model, data, bestLoss, trainLoss, probe }: TrainReport): string {
   const gap = bestLoss - trainLoss
   return [
     `- At most ${number(model.context)} tokens are read at once.`,
     `- Training loss ${figure(trainLoss)}, validation loss ${figure(bestLoss)}` +
       (gap > 0.5 ? ': it has learned much of its data by heart.' : '.'),
+    ...(probe
+      ? [
+          `- Of ${probe.answers} answers to validation prompts, written greedily, ${probe.stopped} ended ` +
+            `by themselves, ${probe.repeated} repeated themselves and ${probe.strayed} left the template.`,
+          ...probe.warnings.map((warning) => `- ${warning}.`),
+        ]
+      : []),
     ...(data.train < 1e6
       ? [
           `- It has learned from ${number(data.train)} tokens only: what they do not hold it makes up.`,

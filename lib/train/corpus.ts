@@ -7,6 +7,7 @@ import { Scrubber, TextScrubber } from '../privacy/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import type { TrainEvent } from './events.js'
 import type { Settings } from './options.js'
+import type { Prompt } from './probe.js'
 import { chooseTokenizer } from './vocabulary.js'
 
 /** One of the two sides of the data. */
@@ -30,6 +31,8 @@ export interface Corpus {
   padding?: number
   /** Of examples mixed by weight: each path's share. */
   sources?: { path: string; examples: number; weight: number }[]
+  /** Of examples: up to `count` from the validation part, cut before what is learned of them. */
+  prompts?(count: number, longest: number): Promise<Prompt[]>
   close(): Promise<void>
 }
 

@@ -1,6 +1,7 @@
 import type { LedgerSummary } from '../data/index.js'
 import type { GPT2Config, MemoryEstimate } from '../models/index.js'
 import type { LoraPlan } from './adapt.js'
+import type { Probe } from './probe.js'
 
 /** What happens in a run, in the order in which it happens. */
 export type TrainEvent =
@@ -12,6 +13,7 @@ export type TrainEvent =
   | EvaluationEvent
   | SampleEvent
   | CheckpointEvent
+  | ProbeEvent
   | DoneEvent
 
 /** Something that was decided and that people should know: what a file was taken for. */
@@ -126,6 +128,11 @@ export interface CheckpointEvent {
   folder: string
 }
 
+/** How the model answers when it is left alone, once it is made: of data with prompts. */
+export interface ProbeEvent extends Probe {
+  type: 'probe'
+}
+
 export interface DoneEvent {
   type: 'done'
   report: TrainReport
@@ -161,6 +168,8 @@ export interface TrainReport {
   stalled: number
   /** What the guard against spikes has done: see the option onSpike. */
   guard: { skipped: number; restored: number; rate: number }
+  /** How the model answers; undefined for data without prompts. */
+  probe?: Probe
   /** The bound that ended the run before its last step. */
   stopped?: 'tokens' | 'time' | 'patience'
   parameters: number

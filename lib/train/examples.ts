@@ -36,6 +36,7 @@ import { noteLeft } from './corpus.js'
 import type { Corpus, Cut, Emit, Source } from './corpus.js'
 import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
+import type { Prompt } from './probe.js'
 import { presetTokenizer, sizeFor } from './vocabulary.js'
 
 /** Rows of whatever people have. They are read once, into a spool, since a pipe can be read only once. */
@@ -112,8 +113,9 @@ export class ExampleSource implements Source {
     const { file, ledger } = encoded
     try {
       const shares = await this.#shares(encoded)
-      const places = shares.flatMap(({ examples }) => [...examples].map((i) => file.length(i)))
-      const batch = cut.batch(places.reduce((a, b) => a + b, 0))
+      let places = 0
+      for (const { examples } of shares) for (const i of examples) places += file.length(i)
+      const batch = cut.batch(places)
       const common = { batch, context, seed: cut.seed, filler: tokenizer.endOfText }
       const train = new PackedLoader(file, shares, { ...common, micros: cut.accumulate })
       const validation = new PackedLoader(file, [{ examples: examplesOf(file, 1) }], common)
@@ -124,6 +126,7 @@ export class ExampleSource implements Source {
         documents: file.count,
         ledger,
         padding: train.padding,
+        prompts: (count, longest) => promptsOf(file, count, longest),
         ...(settings.weights && { sources: sourcesOf(settings, shares) }),
         close: () => file.close(),
       }
@@ -281,4 +284,19 @@ function examplesOf(file: ExampleFile, part: number): Uint32Array {
   const examples = new Uint32Array(count)
   for (let i = 0; i < file.count; i++) if (file.part(i) === part) examples[at++] = i
   return examples
+}
+
+async function promptsOf(file: ExampleFile, count: number, longest: number): Promise<Prompt[]> {
+  const prompts: Prompt[] = []
+  for (const i of examplesOf(file, 1)) {
+    if (prompts.length === count) break
+    const { tokens, learn } = await file.read(i)
+    const first = learn.indexOf(1)
+    // What is learned from its beginning asks nothing.
+    if (first < 2 || first > longest) continue
+    const end = learn.indexOf(0, first)
+    const answer = (end < 0 ? learn.length : end) - first
+    prompts.push({ tokens: Int32Array.from(tokens.subarray(0, first)), answer })
+  }
+  return prompts
 }

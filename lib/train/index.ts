@@ -7,6 +7,7 @@ export type {
   EvaluationEvent,
   PrepareEvent,
   SampleEvent,
+  ProbeEvent,
   SpikeEvent,
   StartEvent,
   StepEvent,

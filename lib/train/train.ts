@@ -14,6 +14,7 @@ import { isOver, perByte, trainLoop } from './loop.js'
 import { resolveOptions } from './options.js'
 import type { Settings, TrainOptions } from './options.js'
 import { peakFlops } from './peak.js'
+import { probe } from './probe.js'
 
 export interface TrainResult {
   /** The trained model, with the weights of the lowest validation loss. */
@@ -90,9 +91,9 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     if (!done) await trainLoop(job)
     optimizer.dispose()
     const seconds = (performance.now() - started) / 1000
+    if ((done?.bestStep ?? progress.best!.step) !== progress.step) await job.learner.load()
     const report = done ?? (await makeReport(job, progress.tokens - before, seconds))
     if (!done) await writeFileAtomic(reportOf(job), JSON.stringify(report, null, 2) + '\n')
-    if (report.bestStep !== progress.step) await job.learner.load()
     const model = await trained(job)
     if (!done) await writeCard(settings.output, report)
     emit({ type: 'done', report })
@@ -149,6 +150,8 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
   const { guard } = progress
   const { loss: bestLoss, step: bestStep, interval } = progress.best!
   const tokensPerSecond = tokens / seconds
+  const found = await probe(job)
+  if (found) job.emit({ type: 'probe', ...found })
   const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)
   return {
     firstLoss: progress.firstLoss!,
@@ -169,6 +172,7 @@ async function makeReport(job: Job, tokens: number, seconds: number): Promise<Tr
     peakMemory: process.resourceUsage().maxRSS * 1024,
     stalled: job.saver.stalled,
     guard: { skipped: guard.skipped, restored: guard.restored, rate: guard.rate },
+    ...(found && { probe: found }),
     ...(stopped && { stopped }),
     parameters: model.size,
     learned: learner.trainable.reduce((sum, [, { size }]) => sum + size, 0),

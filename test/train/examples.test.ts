@@ -52,6 +52,16 @@ test('a model learns to answer in its template and to stop, and the ledger adds 
   )
   using loaded = await load(options.output)
   assert.is(loaded.template!.name, 'chatml')
+  // What the probe says of it: the answers end, and in their place.
+  const { answers, stopped, empty, strayed } = report.probe!
+  assert.ok(answers === 6 && stopped === 6 && empty === 0 && strayed === 0)
+  assert.equal(report.probe!.warnings, [])
+  const probed = events.find((event) => event.type === 'probe')!
+  assert.equal(probed, { type: 'probe', ...report.probe })
+  assert.match(
+    readFileSync(join(options.output, 'README.md'), 'utf8'),
+    /Of 6 answers to validation prompts, written greedily, 6 ended by themselves, 0 repeated/,
+  )
   for (const from of [model, loaded]) {
     const [answer] = await from.completions('', { maxTokens: 1 })
     assert.ok(answer)

@@ -53,7 +53,7 @@ const shapes: [ModelOptions, batch: number, recompute: boolean][] = [
 
 for (const [options, batch, recompute] of shapes) {
   const title = `${JSON.stringify(options)} x ${batch}${recompute ? ', recomputed' : ''}`
-  test(`the estimate is what a step takes within 15 %: ${title}`, async () => {
+  test(`the estimate is what a step takes within 10 %: ${title}`, async () => {
     const config = resolveModel(options)
     const device = cpu({ threads: 2 })
     const model = new GPT2(config, device)
@@ -82,7 +82,7 @@ for (const [options, batch, recompute] of shapes) {
     model.dispose()
     device.close()
     assert.ok(total >= peak, 'never less than the tensors')
-    assert.ok(Math.abs(total / reserved - 1) < 0.15, `${total} is not ${reserved}`)
+    assert.ok(Math.abs(total / reserved - 1) < 0.1, `${total} is not ${reserved}`)
   })
 }
 
