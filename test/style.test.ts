@@ -8,6 +8,31 @@ import * as assert from 'uvu/assert'
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const LINES = 500
 const COLUMNS = 110
+const FUNCTION = 60
+
+/** What is longer: loop nests over tiles in registers, lists of forms, and what has yet to be split. */
+const LONGER = [
+  'bench/measure/kernels.ts list',
+  'cuda/attention_backward.cuh attention_backward_queries',
+  'cuda/attention_cached.cuh attention_cached_split',
+  'cuda/crossentropy.cu crossentropy',
+  'cuda/matmul_tensor.cuh tensor_matmul',
+  'lib/tensor/ops/matmul.ts matmul',
+  'lib/train/job.ts openJob',
+  'lib/train/options.ts resolveOptions',
+  'native/cpu/simd/attention_backward.h backward',
+  'native/cuda/crossentropy.cc linear_crossentropy',
+  'test/ptx/bind.cc special_index',
+  'test/ptx/decode.cc statement',
+  'test/ptx/decode.cc table_form',
+  'test/ptx/decode_async.cc mbarriers',
+  'test/ptx/decode_warp.cc warp_wide',
+  'test/ptx/decode_warp.cc wmma',
+  'test/ptx/lanes_integer.h put_integer',
+  'test/ptx/lanes_pack.h put_pack',
+  'test/ptx/programs/attention.cu attend',
+  'test/ptx/specials.cc special_value',
+]
 
 /** A folder's source files, as paths from the root with forward slashes. */
 function sources(...folders: string[]): string[] {
@@ -48,6 +73,43 @@ test(`files have at most ${LINES} lines of at most ${COLUMNS} columns`, () => {
     })
   }
   assert.equal(wrong, [])
+})
+
+/**
+ * Functions and methods of a file, where the formatters of C++ and TypeScript put them: from a header that
+ * ends in a brace to the brace of the header's own indent. Lambdas and the callbacks of tests are no
+ * functions of their own here, and tables are none at all.
+ */
+function functions(text: string): { line: number; length: number; name: string }[] {
+  const lines = text.split(/\r?\n/)
+  const indent = (line: string) => line.search(/\S|$/)
+  const statement =
+    /^ *(?:\}|(?:if|for|while|switch|else|do|try|catch|return|case|default|const|let|test|PTX_TEST|namespace|struct|class|enum|union|interface|type)\b)/
+  return lines.flatMap((line, last) => {
+    let first = last
+    while (/^(?: {4}|[)\]>]| {2}[)\]>:])/.test(lines[first]!) && !/[;{}]$/.test(lines[first - 1]!)) {
+      first--
+    }
+    const depth = indent(lines[first]!)
+    const head = lines.slice(first, last + 1).join(' ')
+    const name = /^ *(?:[^(=]*[\s*&#:]|[#~])?([\w$~]+)(?:<[^(]*>)?\(/.exec(head)?.[1]
+    if (!name || !line.endsWith('{') || depth > 2 || statement.test(head)) return []
+    const end = lines.findIndex((other, i) => i > last && /^[^#]/.test(other) && indent(other) <= depth)
+    if (end < 0 || lines[end] !== `${' '.repeat(depth)}}`) return []
+    return [{ line: first + 1, length: end - first + 1, name }]
+  })
+}
+
+test(`functions have at most ${FUNCTION} lines`, () => {
+  const every = all.flatMap((name) =>
+    functions(read(name)).map((found) => ({ ...found, place: `${name} ${found.name}` })),
+  )
+  assert.ok(every.length > 1500, `${every.length} functions found`)
+  const long = every.filter(({ length }) => length > FUNCTION).map(({ place }) => place)
+  assert.equal(
+    long.filter((place) => !LONGER.includes(place)),
+    [],
+  )
 })
 
 test('nothing is left for later, and no line ends in spaces or holds a tab', () => {

@@ -76,128 +76,187 @@ uint32_t* field_of(Program& program, const Reference& reference) {
   }
 }
 
-using Bits = std::vector<uint64_t>;
+// Of each register: from where to where it is live, in instructions; and whether already at entry.
+struct Intervals {
+  std::vector<int> first, last;
+  std::vector<bool> at_entry;
+  void cover(size_t r, int from, int to) {
+    first[r] = std::min(first[r], from), last[r] = std::max(last[r], to);
+  }
+};
 
-}  // namespace
-
-void Decoder::allocate() {
-  Program& program = *out_;
-  const size_t count = registers_.size(), words = (count + 63) / 64;
-  std::sort(references_.begin(), references_.end(),
-            [](const Reference& a, const Reference& b) { return a.inst < b.inst; });
-  Flow flow = flow_of(program);
-  const size_t blocks = flow.next.size();
-  std::vector<int> first(count, INT32_MAX), last(count, -1);
-  Bits entry(words, 0);
-  const bool affordable = blocks * words < (size_t(1) << 24);
-  if (affordable) {
-    std::vector<Bits> use(blocks, Bits(words, 0)), def = use, in = use, out = use;
-    for (size_t i = 0; i < references_.size();) {  // an instruction reads before it writes
-      size_t end = i;
-      while (end < references_.size() && references_[end].inst == references_[i].inst) ++end;
-      const Inst& inst = program.code[size_t(references_[i].inst)];
-      size_t b = size_t(flow.block_of[size_t(references_[i].inst)]);
-      for (int pass = 0; pass < 2; ++pass) {
-        for (size_t k = i; k < end; ++k) {
-          uint32_t r = *field_of(program, references_[k]);
-          // A guarded write, or one by a carry or predicate mask's owner, keeps the other lanes'
-          // values: it kills nothing.
-          bool def_here = references_[k].def && inst.guard == no_slot;
-          if (pass == 0 && !references_[k].def && !((def[b][r / 64] >> (r % 64)) & 1))
-            use[b][r / 64] |= uint64_t(1) << (r % 64);
-          if (pass == 1 && references_[k].def && !def_here && !((def[b][r / 64] >> (r % 64)) & 1))
-            use[b][r / 64] |= uint64_t(1) << (r % 64);
-          if (pass == 1 && def_here) def[b][r / 64] |= uint64_t(1) << (r % 64);
-        }
+// Calls use(block, register) for what a block reads of the time before it, def for what it sets.
+template <class Use, class Def>
+void walk(Program& program, const std::vector<Reference>& references, const Flow& flow,
+          size_t count, Use use, Def def) {
+  std::vector<int> defined(count, -1);  // in which block last
+  for (size_t i = 0; i < references.size();) {  // an instruction reads before it writes
+    size_t end = i;
+    while (end < references.size() && references[end].inst == references[i].inst) ++end;
+    const bool guarded = program.code[size_t(references[i].inst)].guard != no_slot;
+    const int b = flow.block_of[size_t(references[i].inst)];
+    for (const bool writes : {false, true}) {
+      for (size_t k = i; k < end; ++k) {
+        if (references[k].def != writes) continue;
+        const uint32_t r = *field_of(program, references[k]);
+        // A guarded write, or one by a carry or predicate mask's owner, keeps the other lanes'
+        // values: it kills nothing.
+        const bool kills = writes && !guarded;
+        if (!kills && defined[r] != b) use(size_t(b), r);
+        if (kills) defined[r] = b, def(size_t(b), r);
       }
-      i = end;
     }
+    i = end;
+  }
+}
+
+// What is live at each block's beginning and end. Few registers outlive a block: only those that
+// some block reads of the time before it are followed.
+class Liveness {
+ public:
+  Liveness(Program& program, const std::vector<Reference>& references, const Flow& flow,
+           size_t count)
+      : flow_(flow), ids_(count, no_slot) {
+    auto ignore = [](size_t, uint32_t) {};
+    walk(program, references, flow, count,
+         [&](size_t, uint32_t r) {
+           if (ids_[r] == no_slot) ids_[r] = uint32_t(followed_.size()), followed_.push_back(r);
+         },
+         ignore);
+    words_ = (followed_.size() + 63) / 64;
+    const size_t size = flow.next.size() * words_;
+    affordable = size < size_t(1) << 24;
+    if (!affordable) return;
+    in_.assign(size, 0), out_ = in_, def_ = in_;
+    walk(program, references, flow, count,
+         [&](size_t b, uint32_t r) { set(in_, b, r); }, [&](size_t b, uint32_t r) { set(def_, b, r); });
+    spread();
+  }
+
+  bool affordable = false;
+
+  void cover(Intervals& out) const {
+    for (size_t b = 0; b < flow_.next.size(); ++b) {
+      const int begin = flow_.starts[b], end = flow_.starts[b + 1];
+      each(in_, b, [&](size_t r) { out.cover(r, begin, begin); });
+      each(out_, b, [&](size_t r) { out.cover(r, end - 1, end); });
+    }
+    if (!flow_.next.empty()) each(in_, 0, [&](size_t r) { out.at_entry[r] = true; });
+  }
+
+ private:
+  using Bits = std::vector<uint64_t>;
+  const Flow& flow_;
+  std::vector<uint32_t> ids_, followed_;  // register to followed one, and back
+  size_t words_ = 0;
+  Bits in_, out_, def_;  // by block
+
+  void set(Bits& bits, size_t b, uint32_t r) {
+    if (ids_[r] != no_slot) bits[b * words_ + ids_[r] / 64] |= uint64_t(1) << (ids_[r] % 64);
+  }
+
+  template <class Do>
+  void each(const Bits& bits, size_t b, Do act) const {
+    for (size_t w = 0; w < words_; ++w)
+      for (uint64_t m = bits[b * words_ + w]; m; m &= m - 1)
+        act(followed_[w * 64 + size_t(__builtin_ctzll(m))]);
+  }
+
+  void spread() {
     for (bool changed = true; changed;) {
       changed = false;
-      for (size_t b = blocks; b-- > 0;) {
-        for (int n : flow.next[b])
-          for (size_t w = 0; w < words; ++w) out[b][w] |= in[size_t(n)][w];
-        for (size_t w = 0; w < words; ++w) {
-          uint64_t value = use[b][w] | (out[b][w] & ~def[b][w]);
-          if (value != in[b][w]) in[b][w] = value, changed = true;
+      for (size_t b = flow_.next.size(); b-- > 0;) {
+        uint64_t *in = &in_[b * words_], *out = &out_[b * words_], *def = &def_[b * words_];
+        for (int n : flow_.next[b])
+          for (size_t w = 0; w < words_; ++w) out[w] |= in_[size_t(n) * words_ + w];
+        for (size_t w = 0; w < words_; ++w) {
+          const uint64_t value = in[w] | (out[w] & ~def[w]);
+          changed |= value != in[w];
+          in[w] = value;
         }
       }
     }
-    for (size_t b = 0; b < blocks; ++b) {
-      for (size_t w = 0; w < words; ++w) {
-        for (uint64_t bits = in[b][w]; bits; bits &= bits - 1) {
-          size_t r = w * 64 + size_t(__builtin_ctzll(bits));
-          first[r] = std::min(first[r], flow.starts[b]);
-          last[r] = std::max(last[r], flow.starts[b]);
-        }
-        for (uint64_t bits = out[b][w]; bits; bits &= bits - 1) {
-          size_t r = w * 64 + size_t(__builtin_ctzll(bits));
-          first[r] = std::min(first[r], flow.starts[b + 1] - 1);
-          last[r] = std::max(last[r], flow.starts[b + 1]);
-        }
-      }
-    }
-    if (blocks) entry = in[0];
   }
-  for (auto& reference : references_) {
-    uint32_t r = *field_of(program, reference);
-    first[r] = std::min(first[r], affordable ? reference.inst : 0);
-    last[r] = std::max(last[r], affordable ? reference.inst + 1 : int(program.code.size()));
+};
+
+Intervals intervals_of(Program& program, const std::vector<Reference>& references, size_t count) {
+  const Flow flow = flow_of(program);
+  const Liveness live(program, references, flow, count);
+  const int end = int(program.code.size());
+  Intervals out{std::vector<int>(count, INT32_MAX), std::vector<int>(count, -1),
+                std::vector<bool>(count, !live.affordable)};
+  if (live.affordable) live.cover(out);
+  for (auto& reference : references) {
+    const uint32_t r = *field_of(program, reference);
+    if (live.affordable)
+      out.cover(r, reference.inst, reference.inst + 1);
+    else
+      out.cover(r, 0, end);
   }
-  // Fixed registers first, then intervals by their start.
-  size_t top = 0;
-  std::vector<uint32_t> slots(count, no_slot);
-  auto bytes_of = [&](size_t r) {
-    return registers_[r].bytes == 1 ? size_t(4) : size_t(registers_[r].bytes) * 32;
-  };
-  auto take = [&](size_t r) {
+  return out;
+}
+
+size_t bytes_of(const Register& r) { return r.bytes == 1 ? 4 : size_t(r.bytes) * 32; }
+
+// Fixed registers first, then intervals by their start; predicates in a region of their own.
+struct Places {
+  std::vector<uint32_t> slots;
+  std::vector<size_t> moving;  // registers that are not fixed and live somewhere
+  size_t fixed_end = 0, top = 0, small = 0;
+
+  Places(const std::vector<Register>& registers, const Intervals& live)
+      : slots(registers.size(), no_slot) {
+    for (int wide = 16; wide >= 1; wide /= 2)
+      for (size_t r = 0; r < registers.size(); ++r)
+        if (registers[r].fixed && registers[r].bytes == wide) take(r, registers[r]);
+    fixed_end = top = (top + 63) / 64 * 64;
+    for (size_t r = 0; r < registers.size(); ++r)
+      if (!registers[r].fixed && live.last[r] >= 0) moving.push_back(r);
+    std::sort(moving.begin(), moving.end(),
+              [&](size_t a, size_t b) { return live.first[a] < live.first[b]; });
+    scan(registers, live);
+    for (size_t r : moving)
+      if (registers[r].bytes == 1) slots[r] += uint32_t(top);
+  }
+
+ private:
+  void take(size_t r, const Register& what) {
     slots[r] = uint32_t(top);
-    top += bytes_of(r) == 4 ? 4 : bytes_of(r);
-  };
-  for (int wide = 16; wide >= 1; wide /= 2)
-    for (size_t r = 0; r < count; ++r)
-      if (registers_[r].fixed && registers_[r].bytes == wide) take(r);
-  top = (top + 63) / 64 * 64;
-  const size_t fixed_end = top;
-  std::array<std::vector<std::pair<int, uint32_t>>, 17> busy;  // by width: end, slot
-  std::array<std::vector<uint32_t>, 17> free_slots;
-  std::vector<size_t> order;
-  for (size_t r = 0; r < count; ++r)
-    if (!registers_[r].fixed && last[r] >= 0) order.push_back(r);
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return first[a] < first[b]; });
-  size_t small = 0;  // predicates live in a region of their own, appended below
-  for (size_t r : order) {
-    auto& live = busy[registers_[r].bytes];
-    auto& idle = free_slots[registers_[r].bytes];
-    while (!live.empty() && live.front().first <= first[r]) {
-      std::pop_heap(live.begin(), live.end(), std::greater<>());
-      idle.push_back(live.back().second);
-      live.pop_back();
-    }
-    if (!idle.empty()) {
-      slots[r] = idle.back();
-      idle.pop_back();
-    } else if (registers_[r].bytes == 1) {
-      slots[r] = uint32_t(small);
-      small += 4;
-    } else {
-      take(r);
-    }
-    live.push_back({last[r], slots[r]});
-    std::push_heap(live.begin(), live.end(), std::greater<>());
+    top += bytes_of(what);
   }
-  for (size_t r : order)
-    if (registers_[r].bytes == 1) slots[r] += uint32_t(top);
-  std::set<std::pair<uint32_t, uint32_t>> layout;
-  for (size_t r : order) layout.emplace(slots[r], registers_[r].bytes);
-  program.layout.assign(layout.begin(), layout.end());
-  program.fixed_bytes = fixed_end;
-  if (stack_frame_ != no_slot) program.cleared.push_back({slots[stack_frame_], 128});
-  const size_t total = (top + small + 63) / 64 * 64;
-  // A load and its base may share an access that another instruction also names: patch each place
-  // once.
+
+  void scan(const std::vector<Register>& registers, const Intervals& live) {
+    std::array<std::vector<std::pair<int, uint32_t>>, 17> busy;  // by width: end, slot
+    std::array<std::vector<uint32_t>, 17> free_slots;
+    for (size_t r : moving) {
+      auto& held = busy[registers[r].bytes];
+      auto& idle = free_slots[registers[r].bytes];
+      while (!held.empty() && held.front().first <= live.first[r]) {
+        std::pop_heap(held.begin(), held.end(), std::greater<>());
+        idle.push_back(held.back().second);
+        held.pop_back();
+      }
+      if (!idle.empty()) {
+        slots[r] = idle.back();
+        idle.pop_back();
+      } else if (registers[r].bytes == 1) {
+        slots[r] = uint32_t(small);
+        small += 4;
+      } else {
+        take(r, registers[r]);
+      }
+      held.push_back({live.last[r], slots[r]});
+      std::push_heap(held.begin(), held.end(), std::greater<>());
+    }
+  }
+};
+
+// A load and its base may share an access that another instruction also names: each place is
+// patched once.
+void patch(Program& program, const std::vector<Reference>& references,
+           const std::vector<uint32_t>& slots) {
   std::vector<bool> patched(program.accesses.size(), false);
-  for (auto& reference : references_) {
+  for (auto& reference : references) {
     if (reference.field == field_base) {
       size_t a = size_t(program.code[size_t(reference.inst)].access);
       if (patched[a]) continue;
@@ -206,12 +265,29 @@ void Decoder::allocate() {
     uint32_t* field = field_of(program, reference);
     *field = slots[*field];
   }
-  for (size_t r = 0; r < count; ++r) {
-    if (!registers_[r].fixed && slots[r] != no_slot &&
-        (!affordable || (entry[r / 64] >> (r % 64)) & 1))
-      program.cleared.push_back({slots[r], uint32_t(bytes_of(r))});
-  }
-  program.initial.assign(fixed_end, 0);
+}
+
+}  // namespace
+
+void Decoder::allocate() {
+  Program& program = *out_;
+  std::sort(references_.begin(), references_.end(),
+            [](const Reference& a, const Reference& b) { return a.inst < b.inst; });
+  const Intervals live = intervals_of(program, references_, registers_.size());
+  const Places places(registers_, live);
+  const std::vector<uint32_t>& slots = places.slots;
+  patch(program, references_, slots);
+  for (size_t r : places.moving) program.layout.push_back({slots[r], registers_[r].bytes});
+  std::sort(program.layout.begin(), program.layout.end());
+  program.layout.erase(std::unique(program.layout.begin(), program.layout.end()),
+                       program.layout.end());
+  program.fixed_bytes = places.fixed_end;
+  program.register_bytes = (places.top + places.small + 63) / 64 * 64;
+  if (stack_frame_ != no_slot) program.cleared.push_back({slots[stack_frame_], 128});
+  for (size_t r = 0; r < registers_.size(); ++r)
+    if (!registers_[r].fixed && slots[r] != no_slot && live.at_entry[r])
+      program.cleared.push_back({slots[r], uint32_t(bytes_of(registers_[r]))});
+  program.initial.assign(places.fixed_end, 0);
   for (auto& [key, r] : constants_) {
     if (key.second >= carry_key) continue;
     size_t at = slots[r], bytes = size_t(key.second);
@@ -223,7 +299,6 @@ void Decoder::allocate() {
   }
   for (auto& [key, r] : specials_)
     program.specials.push_back({key.first | key.second << 16, slots[r]});
-  program.register_bytes = total;
 }
 
 }  // namespace ptx

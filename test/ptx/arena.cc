@@ -24,20 +24,13 @@ static uint8_t* reserve(size_t bytes) {
 
 // A machine that forbids large reservations gets a smaller device.
 Memory::Memory(size_t arena_bytes) {
-  uint64_t** const tables[] = {&writers_, &readers_, &writer_stamps_, &reader_stamps_};
   for (size_ = arena_bytes; size_ >= (size_t(64) << 20); size_ /= 2) {
     base_ = reserve(size_);
     written_ = reserve(size_);
-    bool whole = base_ && written_;
-    for (uint64_t** table : tables) {
-      *table = reinterpret_cast<uint64_t*>(reserve(size_ * 8));
-      whole &= *table != nullptr;
-    }
-    if (whole) break;
-    if (base_) munmap(base_, size_);
-    if (written_) munmap(written_, size_);
-    for (uint64_t** table : tables)
-      if (*table) munmap(*table, size_ * 8);
+    granules_ = reinterpret_cast<Shadow*>(reserve(size_ * sizeof(Shadow)));
+    lines_ = reinterpret_cast<Shadow*>(reserve(size_ / 8 * sizeof(Shadow)));
+    if (base_ && written_ && granules_ && lines_) break;
+    unmap();
     base_ = nullptr;
   }
   if (!base_) throw std::bad_alloc();
@@ -45,11 +38,13 @@ Memory::Memory(size_t arena_bytes) {
   top_ = guard;
 }
 
-Memory::~Memory() {
-  munmap(base_, size_);
-  munmap(written_, size_);
-  for (uint64_t* table : {writers_, readers_, writer_stamps_, reader_stamps_})
-    munmap(table, size_ * 8);
+Memory::~Memory() { unmap(); }
+
+void Memory::unmap() {
+  if (base_) munmap(base_, size_);
+  if (written_) munmap(written_, size_);
+  if (granules_) munmap(granules_, size_ * sizeof(Shadow));
+  if (lines_) munmap(lines_, size_ / 8 * sizeof(Shadow));
 }
 
 // Clears a range of a shadow or of memory; large ranges are given back to the system, which returns
@@ -269,8 +264,8 @@ uint64_t Memory::first_unwritten(uint64_t address, size_t bytes) const {
 uint32_t Memory::next_launch() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (++launch_ == 4096) {
-    madvise(writers_, size_ * 8, MADV_DONTNEED);
-    madvise(readers_, size_ * 8, MADV_DONTNEED);
+    madvise(granules_, size_ * sizeof(Shadow), MADV_DONTNEED);
+    madvise(lines_, size_ / 8 * sizeof(Shadow), MADV_DONTNEED);
     launch_ = 1;
   }
   return launch_;

@@ -23,7 +23,7 @@ static void recount(Warp& w, const MemoryTraffic& before, const uint64_t* from,
     bytes += size[l];
   }
   if (!asking || !counts_memory(w)) return;
-  count_global(traffic, from, asking, 1, false);
+  count_global(traffic, from, asking, 1, nullptr);
   traffic.bytes = before.bytes + bytes;
 }
 
@@ -32,7 +32,7 @@ void copy_async(Warp& w, const Inst& i, uint32_t mask) {
   uint64_t to[32], from[32];
   addresses_of(w, access, mask, to);
   memcpy(from, w.reg<uint64_t>(i.a), sizeof from);
-  Block& block = shared_block(w, i, to, mask, i.imm);
+  Block& block = shared_place(w, i, to, mask, i.imm).block;
   uint32_t size[32], whole = 0;
   for (uint32_t m = mask; m; m &= m - 1) {
     const int l = first_lane(m);
@@ -163,7 +163,7 @@ void copy_bulk(Warp& w, const Inst& i, uint32_t mask) {
     if (i.imm) continue;
     uint64_t at[32];
     at[l] = w.reg<uint64_t>(w.program->extra[i.x])[l];
-    Block& block = shared_block(w, i, at, 1u << l, 8);
+    Block& block = shared_place(w, i, at, 1u << l, 8).block;
     std::vector<uint32_t> known;
     publish(w, known);
     if (!block.mbarriers.count(uint32_t(at[l])))

@@ -167,7 +167,7 @@ static void atomic_lanes(Warp& w, const Inst& i, const Access& access, const uin
     if (access.release && w.program->uses_fences) global_release(w);
     check_global(w, i, access, addr, mask, bytes, Touch::atomic, nullptr);
   } else if (space == Space::shared) {
-    Block& block = shared_block(w, i, addr, mask, bytes);
+    Block& block = shared_place(w, i, addr, mask, bytes).block;
     if (full_checks(w)) shared_atomic(w, i, block, addr, mask, bytes);
     base = block.shared.data();
     if (w.program->uses_fences) {

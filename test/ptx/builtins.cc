@@ -70,6 +70,40 @@ struct Arguments {
   }
 };
 
+std::string render_one(char type, const std::string& spec, bool wide, Arguments& arguments) {
+  switch (type) {
+    case 'd':
+    case 'i':
+      return formatted(spec + "lld", static_cast<long long>(wide ? arguments.next<int64_t>()
+                                                                 : arguments.next<int32_t>()));
+    case 'u':
+    case 'x':
+    case 'X':
+    case 'o':
+      return formatted(spec + "ll" + type,
+                       static_cast<unsigned long long>(wide ? arguments.next<uint64_t>()
+                                                            : arguments.next<uint32_t>()));
+    case 'c':
+      return formatted(spec + "c", int(arguments.next<int32_t>()));
+    case 'e':
+    case 'E':
+    case 'f':
+    case 'F':
+    case 'g':
+    case 'G':
+    case 'a':
+    case 'A':
+      return formatted(spec + type, arguments.next<double>());
+    case 'p':
+      return formatted("0x%llx", static_cast<unsigned long long>(arguments.next<uint64_t>()));
+    case 's':
+      return formatted(spec + "s",
+                       fetch_text(arguments.w, arguments.lane, arguments.next<uint64_t>()).c_str());
+    default:
+      return spec + type;
+  }
+}
+
 std::string render(const std::string& format, Arguments arguments, int* count) {
   std::string out;
   for (size_t i = 0; i < format.size(); ++i) {
@@ -99,44 +133,7 @@ std::string render(const std::string& format, Arguments arguments, int* count) {
     const char type = format[k];
     ++*count;
     i = k;
-    switch (type) {
-      case 'd':
-      case 'i':
-        out += formatted(spec + "lld", static_cast<long long>(wide ? arguments.next<int64_t>()
-                                                                   : arguments.next<int32_t>()));
-        break;
-      case 'u':
-      case 'x':
-      case 'X':
-      case 'o':
-        out += formatted(spec + "ll" + type,
-                         static_cast<unsigned long long>(wide ? arguments.next<uint64_t>()
-                                                              : arguments.next<uint32_t>()));
-        break;
-      case 'c':
-        out += formatted(spec + "c", int(arguments.next<int32_t>()));
-        break;
-      case 'e':
-      case 'E':
-      case 'f':
-      case 'F':
-      case 'g':
-      case 'G':
-      case 'a':
-      case 'A':
-        out += formatted(spec + type, arguments.next<double>());
-        break;
-      case 'p':
-        out += formatted("0x%llx", static_cast<unsigned long long>(arguments.next<uint64_t>()));
-        break;
-      case 's':
-        out +=
-            formatted(spec + "s",
-                      fetch_text(arguments.w, arguments.lane, arguments.next<uint64_t>()).c_str());
-        break;
-      default:
-        out += spec + type;
-    }
+    out += render_one(type, spec, wide, arguments);
   }
   return out;
 }
@@ -144,8 +141,9 @@ std::string render(const std::string& format, Arguments arguments, int* count) {
 // Reused memory may hold the marks of whom it belonged to earlier in the same launch.
 void clear_marks(const Memory& memory, int shift, uint64_t address, size_t bytes) {
   const uint64_t first = (address - reinterpret_cast<uint64_t>(memory.base())) >> shift;
-  for (uint64_t* table : {memory.writers(), memory.readers()})
-    memset(table + first, 0, ((bytes >> shift) + 1) * sizeof(uint64_t));
+  const size_t lines = (bytes >> shift) / 8 + 1;
+  std::fill_n(memory.granules() + first, lines * 8, Shadow{});
+  std::fill_n(memory.lines() + first / 8, lines, Shadow{});
 }
 
 }  // namespace

@@ -73,6 +73,10 @@ struct Allocation {
 // (starts inside one and passes its end), freed.
 enum class AddressError : uint8_t { none, unknown, overrun, freed };
 
+struct Shadow {  // see shadow.h
+  uint64_t writer, writer_stamp, reader, reader_stamp;
+};
+
 class Memory {
  public:
   explicit Memory(size_t arena_bytes = size_t(16) << 30);
@@ -113,12 +117,8 @@ class Memory {
   uint8_t* base() const { return base_; }
   size_t size() const { return size_; }
   uint8_t* written() const { return written_; }  // 1 where the byte of the arena has been written
-  uint64_t* writers() const {
-    return writers_;
-  }  // last writing block of a granule in a launch (see shadow.h)
-  uint64_t* readers() const { return readers_; }
-  uint64_t* writer_stamps() const { return writer_stamps_; }  // beside them: which thread, when
-  uint64_t* reader_stamps() const { return reader_stamps_; }
+  Shadow* granules() const { return granules_; }  // who touched it last in a launch: shadow.h
+  Shadow* lines() const { return lines_; }        // the same for eight granules at once
   uint32_t next_launch();                    // 1..4095, clearing the two tables above when it wraps
   std::vector<Allocation> snapshot() const;  // sorted by address, freed ones too
 
@@ -127,8 +127,7 @@ class Memory {
   mutable std::mutex mutex_;
   size_t size_ = 0, limit_ = 0, used_ = 0, heap_used_ = 0, top_ = 0;
   uint8_t *base_ = nullptr, *written_ = nullptr;
-  uint64_t *writers_ = nullptr, *readers_ = nullptr;
-  uint64_t *writer_stamps_ = nullptr, *reader_stamps_ = nullptr;
+  Shadow *granules_ = nullptr, *lines_ = nullptr;
   uint32_t launch_ = 0;
   uint64_t serial_ = 0;
   std::map<uint64_t, Allocation> allocations_;  // by begin; live, quarantined and external
@@ -137,6 +136,7 @@ class Memory {
   size_t quarantined_ = 0;
   const Allocation* locate(uint64_t address) const;
   bool retire(uint64_t address, bool heap);
+  void unmap();
 };
 
 // ---- Modules

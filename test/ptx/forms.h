@@ -25,8 +25,6 @@ using Forms = std::unordered_map<std::string, Form>;
 // Bits of imm for Shape::compare.
 constexpr uint32_t join_and = 1, join_or = 2, join_xor = 3, join_negated = 4, join_pair = 8;
 
-const Forms& forms();  // for this processor
-void add_portable_forms(Forms& out);
-void add_avx2_forms(Forms& out);  // the same forms, compiled for AVX2, FMA and F16C
+const Forms& forms();
 
 }  // namespace ptx

@@ -1,8 +1,6 @@
 // Plan: every instruction is a loop over 32 lanes that the compiler turns into vector code. With
 //   all lanes active the loop writes its destination; otherwise it writes a temporary, and a blend
 //   follows. Computing dead lanes does no harm.
-// This header and the lanes_*.h beside it are compiled once per instruction set (lanes_portable.cc,
-// lanes_avx2.cc). The anonymous namespace keeps the copies apart.
 #pragma once
 
 #if defined(__clang__)

@@ -10,114 +10,6 @@ namespace ptx {
 
 namespace {
 
-uint64_t special_value(const Launch& launch, const Block& block, const Warp& w, int l, int index) {
-  const uint32_t *dim = launch.config.block, *grid = launch.config.grid,
-                 *cluster = launch.config.cluster;
-  const uint32_t t = w.index * 32 + uint32_t(l);
-  switch (index) {
-    case tid_x:
-      return t % dim[0];
-    case tid_y:
-      return t / dim[0] % dim[1];
-    case tid_z:
-      return t / dim[0] / dim[1];
-    case ntid_x:
-    case ntid_y:
-    case ntid_z:
-      return dim[index - ntid_x];
-    case ctaid_x:
-    case ctaid_y:
-    case ctaid_z:
-      return block.id[index - ctaid_x];
-    case nctaid_x:
-    case nctaid_y:
-    case nctaid_z:
-      return grid[index - nctaid_x];
-    case laneid:
-      return uint64_t(l);
-    case warpid:
-      return w.index;
-    case nwarpid:
-      return block.warps.size();
-    case smid:
-      return block.linear % uint64_t(std::max(1, launch.device->multiprocessors));
-    case nsmid:
-      return uint64_t(launch.device->multiprocessors);
-    case gridid:
-    case gridid64:
-      return launch.serial;
-    case lanemask_eq:
-      return 1u << l;
-    case lanemask_lt:
-      return (1u << l) - 1;
-    case lanemask_le:
-      return ((1u << l) - 1) | 1u << l;
-    case lanemask_gt:
-      return uint32_t(~(((1u << l) - 1) | 1u << l));
-    case lanemask_ge:
-      return uint32_t(~((1u << l) - 1));
-    case dynamic_smem:
-      return launch.config.dynamic_shared;
-    case total_smem:
-      return launch.own_shared;
-    case reserved_smem_begin:
-      return launch.shared_bytes - reserved_shared_bytes;
-    case reserved_smem_end:
-      return launch.shared_bytes;
-    case reserved_smem_bytes:
-      return reserved_shared_bytes;
-    case cluster_ctaid_x:
-    case cluster_ctaid_y:
-    case cluster_ctaid_z: {
-      const int k = index - cluster_ctaid_x;
-      return block.id[k] % cluster[k];
-    }
-    case cluster_nctaid_x:
-    case cluster_nctaid_y:
-    case cluster_nctaid_z:
-      return cluster[index - cluster_nctaid_x];
-    case clusterid_x:
-    case clusterid_y:
-    case clusterid_z: {
-      const int k = index - clusterid_x;
-      return block.id[k] / cluster[k];
-    }
-    case nclusterid_x:
-    case nclusterid_y:
-    case nclusterid_z: {
-      const int k = index - nclusterid_x;
-      return grid[k] / cluster[k];
-    }
-    case cluster_ctarank:
-      return block.rank;
-    case cluster_nctarank:
-      return cluster[0] * cluster[1] * cluster[2];
-    case is_explicit_cluster:
-      return 0;
-    case workspace_lo:
-      return launch.workspace & 0xffffffffu;
-    case workspace_hi:
-      return launch.workspace >> 32;
-    default:
-      return 0;
-  }
-}
-
-void fill_specials(const Launch& launch, const Block& block, Warp& w) {
-  for (auto& fill : launch.program->specials) {
-    const int index = fill.special & 0xffff, bytes = fill.special >> 16;
-    for (int l = 0; l < 32; ++l) {
-      const uint64_t value = special_value(launch, block, w, l, index);
-      if (bytes == 2)
-        w.reg<uint16_t>(fill.slot)[l] = uint16_t(value);
-      else if (bytes == 4)
-        w.reg<uint32_t>(fill.slot)[l] = uint32_t(value);
-      else
-        w.reg<uint64_t>(fill.slot)[l] = value;
-    }
-  }
-}
-
 std::unique_ptr<Block> make_block(Worker& worker) {
   if (!worker.spare.empty()) {
     auto block = std::move(worker.spare.back());
@@ -202,6 +94,7 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
     w.cluster_arrived = 0;
     w.barrier_id = -1;
     w.floor = block.clock;
+    w.in_step = true;
     w.order = rank * uint32_t(block.warps.size()) + w.index;
     w.known.assign(block.warps.size() * cluster.blocks.size(), block.start << 6 | 63);
     w.known[w.order] = ~0u;
@@ -262,8 +155,14 @@ void work(Worker& worker, uint64_t units, int workers, int index) {
       resident.push_back(start_unit(worker, k));
   }
   constexpr size_t most_bytes = size_t(512) << 20;
+  constexpr uint64_t worth_helping = 200000;  // lane instructions: less is done before a thread starts
   size_t at = 0;
   while (!launch.stop) {
+    if (index == 0 && launch.help &&
+        (launch.config.cooperative || launch.instructions > worth_helping)) {
+      launch.help();
+      launch.help = nullptr;
+    }
     if (resident.empty() && (launch.config.cooperative || !admit())) return;
     if (at >= resident.size()) {
       at = 0;
@@ -295,54 +194,43 @@ std::string triple(const uint32_t* v) {
   return "(" + std::to_string(v[0]) + "," + std::to_string(v[1]) + "," + std::to_string(v[2]) + ")";
 }
 
+// What speaks against the launch; empty when nothing does.
+std::string wrong_shape(const KernelInfo& info, const LaunchConfig& c,
+                        const DeviceProfile& device) {
+  uint64_t threads = 1;
+  for (int k = 0; k < 3; ++k) {
+    if (!c.grid[k] || c.grid[k] > device.max_grid[k]) return "the grid is " + triple(c.grid);
+    if (!c.block[k] || c.block[k] > device.max_block[k]) return "the block is " + triple(c.block);
+    if (!c.cluster[k] || c.grid[k] % c.cluster[k])
+      return "the grid is no multiple of the cluster " + triple(c.cluster);
+    threads *= c.block[k];
+  }
+  const uint64_t cluster = uint64_t(c.cluster[0]) * c.cluster[1] * c.cluster[2];
+  if (cluster > uint64_t(std::max(1, device.max_cluster)))
+    return "the cluster " + triple(c.cluster) + " is too large";
+  const std::string has = std::to_string(threads) + " threads a block, ";
+  if (threads > uint64_t(device.max_threads_per_block))
+    return has + "the device allows " + std::to_string(device.max_threads_per_block);
+  if (info.max_threads && threads > uint64_t(info.max_threads))
+    return has + "its launch bounds allow " + std::to_string(info.max_threads);
+  for (int k = 0; k < 3; ++k)
+    if (info.required_block[0] && info.required_block[k] != c.block[k])
+      return "it requires blocks of " + triple(info.required_block);
+  return {};
+}
+
 bool check_limits(const Kernel& kernel, const LaunchConfig& c, const DeviceProfile& device,
                   LaunchResult* out) {
   const KernelInfo& info = kernel.info;
-  uint64_t threads = 1;
-  for (int k = 0; k < 3; ++k) {
-    if (!c.grid[k] || c.grid[k] > device.max_grid[k])
-      return *out = refuse(kernel, FaultKind::invalid_launch, "the grid is " + triple(c.grid)),
-             false;
-    if (!c.block[k] || c.block[k] > device.max_block[k])
-      return *out = refuse(kernel, FaultKind::invalid_launch, "the block is " + triple(c.block)),
-             false;
-    if (!c.cluster[k] || c.grid[k] % c.cluster[k])
-      return *out = refuse(kernel, FaultKind::invalid_launch,
-                           "the grid is no multiple of the cluster " + triple(c.cluster)),
-             false;
-    threads *= c.block[k];
-  }
-  if (uint64_t(c.cluster[0]) * c.cluster[1] * c.cluster[2] >
-      uint64_t(std::max(1, device.max_cluster)))
-    return *out = refuse(kernel, FaultKind::invalid_launch,
-                         "the cluster " + triple(c.cluster) + " is too large"),
-           false;
-  if (threads > uint64_t(device.max_threads_per_block))
-    return *out = refuse(kernel, FaultKind::invalid_launch,
-                         std::to_string(threads) + " threads a block, the device allows " +
-                             std::to_string(device.max_threads_per_block)),
-           false;
-  if (info.max_threads && threads > uint64_t(info.max_threads))
-    return *out = refuse(kernel, FaultKind::invalid_launch,
-                         std::to_string(threads) + " threads a block, its launch bounds allow " +
-                             std::to_string(info.max_threads)),
-           false;
-  for (int k = 0; k < 3; ++k)
-    if (info.required_block[0] && info.required_block[k] != c.block[k])
-      return *out = refuse(kernel, FaultKind::invalid_launch,
-                           "it requires blocks of " + triple(info.required_block)),
-             false;
-  if (c.dynamic_shared > kernel.max_dynamic_shared ||
-      info.static_shared + c.dynamic_shared > device.shared_per_block_optin)
-    return *out = refuse(kernel, FaultKind::invalid_launch,
-                         std::to_string(info.static_shared) + " bytes of static and " +
-                             std::to_string(c.dynamic_shared) +
-                             " of dynamic shared memory; the kernel may use " +
-                             std::to_string(kernel.max_dynamic_shared) +
-                             " dynamic bytes, the device has " +
-                             std::to_string(device.shared_per_block_optin)),
-           false;
-  const uint64_t warps = (threads + 31) / 32,
+  std::string wrong = wrong_shape(info, c, device);
+  if (wrong.empty() && (c.dynamic_shared > kernel.max_dynamic_shared ||
+                        info.static_shared + c.dynamic_shared > device.shared_per_block_optin))
+    wrong = std::to_string(info.static_shared) + " bytes of static and " +
+            std::to_string(c.dynamic_shared) + " of dynamic shared memory; the kernel may use " +
+            std::to_string(kernel.max_dynamic_shared) + " dynamic bytes, the device has " +
+            std::to_string(device.shared_per_block_optin);
+  if (!wrong.empty()) return *out = refuse(kernel, FaultKind::invalid_launch, wrong), false;
+  const uint64_t warps = (uint64_t(c.block[0]) * c.block[1] * c.block[2] + 31) / 32,
                  registers = (uint64_t(kernel.registers) * 32 + 255) / 256 * 256 * warps;
   if (kernel.registers && registers > uint64_t(device.registers_per_block))
     return *out = refuse(kernel, FaultKind::out_of_resources,
@@ -388,40 +276,43 @@ void gather(const std::vector<std::unique_ptr<Worker>>& workers, const Program& 
   }
 }
 
-}  // namespace
+// The parameters' bytes, from one place or from pointers; the number of one that nobody gave, or -1.
+int take_parameters(const KernelInfo& info, void* const* arguments, const void* buffer,
+                    size_t buffer_bytes, std::vector<uint8_t>& out) {
+  out.assign(info.parameter_bytes, 0);
+  for (size_t k = 0; k < info.parameters.size(); ++k) {
+    const Parameter& p = info.parameters[k];
+    if (arguments)
+      memcpy(&out[p.offset], arguments[k], p.size);
+    else if (buffer && p.offset + p.size <= buffer_bytes)
+      memcpy(&out[p.offset], static_cast<const uint8_t*>(buffer) + p.offset, p.size);
+    else
+      return int(k);
+  }
+  return -1;
+}
 
-LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& memory,
-                    const DeviceProfile& device, void* const* arguments, const void* buffer,
-                    size_t buffer_bytes) {
-  LaunchResult result;
-  const KernelInfo& info = kernel.info;
-  LaunchConfig c = config;
-  if (c.cluster[0] * c.cluster[1] * c.cluster[2] == 1 && info.required_cluster[0])
-    for (int k = 0; k < 3; ++k) c.cluster[k] = std::max(1u, info.required_cluster[k]);
-  if (!check_limits(kernel, c, device, &result)) return result;
+void shuffle_units(Launch& launch, uint64_t units) {
+  uint64_t state = launch.config.seed * 2 + 1;
+  launch.order.resize(units);
+  for (uint64_t k = 0; k < units; ++k) launch.order[k] = uint32_t(k);
+  for (uint64_t k = units; k > 1; --k) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    std::swap(launch.order[k - 1], launch.order[(state >> 20) % k]);
+  }
+}
+
+void prepare(Launch& launch, const Kernel& kernel, const LaunchConfig& c, Memory& memory,
+             const DeviceProfile& device) {
   const Program& program = *kernel.program;
-  auto begin = std::chrono::steady_clock::now();
-  Launch launch;
   launch.program = &program;
   launch.kernel = &kernel;
   launch.config = c;
   launch.memory = &memory;
   launch.device = &device;
-  launch.parameters.assign(info.parameter_bytes, 0);
-  for (size_t k = 0; k < info.parameters.size(); ++k) {
-    const Parameter& p = info.parameters[k];
-    if (arguments)
-      memcpy(&launch.parameters[p.offset], arguments[k], p.size);
-    else if (buffer && p.offset + p.size <= buffer_bytes)
-      memcpy(&launch.parameters[p.offset], static_cast<const uint8_t*>(buffer) + p.offset, p.size);
-    else
-      return refuse(kernel, FaultKind::invalid_launch,
-                    "no argument was given for parameter " + std::to_string(k));
-  }
-  const size_t align = program.shared_alignment;
+  const size_t align = program.shared_alignment, fixed = kernel.info.static_shared;
   launch.shared_bytes =
-      (c.dynamic_shared ? (info.static_shared + align - 1) / align * align : info.static_shared) +
-      c.dynamic_shared;
+      (c.dynamic_shared ? (fixed + align - 1) / align * align : fixed) + c.dynamic_shared;
   launch.own_shared = launch.shared_bytes;
   if (program.uses_reserved_shared)
     launch.shared_bytes = (launch.shared_bytes + 15) / 16 * 16 + reserved_shared_bytes;
@@ -434,27 +325,22 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& me
   launch.total = uint64_t(c.grid[0]) * c.grid[1] * c.grid[2];
   launch.races = launch.total < (uint64_t(1) << 27) - 1 && c.checks == CheckLevel::full;
   if (launch.races) launch.release_times = std::vector<std::atomic<uint32_t>>(launch.total);
-  const uint64_t units = launch.total / (uint64_t(c.cluster[0]) * c.cluster[1] * c.cluster[2]);
-  if (c.order == Order::random && units < (uint64_t(1) << 26)) {
-    uint64_t state = c.seed * 2 + 1;
-    launch.order.resize(units);
-    for (uint64_t k = 0; k < units; ++k) launch.order[k] = uint32_t(k);
-    for (uint64_t k = units; k > 1; --k) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      std::swap(launch.order[k - 1], launch.order[(state >> 20) % k]);
-    }
-  }
-  int count = c.threads > 0 ? c.threads : int(std::max(1u, std::thread::hardware_concurrency()));
-  count = program.uses_heap ? 1 : int(std::min<uint64_t>(uint64_t(count), units));
-  std::vector<std::unique_ptr<Worker>> workers;
-  for (int k = 0; k < count; ++k) {
-    workers.push_back(std::make_unique<Worker>());
-    workers.back()->launch = &launch;
-    workers.back()->random = c.seed * 0x9E3779B97F4A7C15u + uint64_t(k) * 77 + 1;
-    workers.back()->banks.resize(program.accesses.size());
-    workers.back()->tally.warps.assign(program.code.size() + 1, 0);
-    workers.back()->tally.lanes.assign(program.code.size() + 1, 0);
-  }
+}
+
+std::unique_ptr<Worker> make_worker(Launch& launch, int index) {
+  auto worker = std::make_unique<Worker>();
+  const Program& program = *launch.program;
+  worker->launch = &launch;
+  worker->random = launch.config.seed * 0x9E3779B97F4A7C15u + uint64_t(index) * 77 + 1;
+  worker->patterns.reset(new Pattern[2 + 2 * program.accesses.size()]);
+  worker->tally.warps.assign(program.code.size() + 1, 0);
+  worker->tally.lanes.assign(program.code.size() + 1, 0);
+  return worker;
+}
+
+// The first worker begins alone: most launches are over before another thread would have started.
+void run_workers(Launch& launch, uint64_t units, std::vector<std::unique_ptr<Worker>>& workers) {
+  const int count = int(workers.size());
   auto guarded = [&](int k) {
     try {
       work(*workers[size_t(k)], units, count, k);
@@ -464,20 +350,49 @@ LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& me
       launch.stop = true;
     } catch (const std::bad_alloc&) {
       std::lock_guard<std::mutex> lock(launch.mutex);
-      launch.fault =
-          refuse(kernel, FaultKind::out_of_resources, "the host has no memory for its blocks")
-              .fault;
+      launch.fault = refuse(*launch.kernel, FaultKind::out_of_resources,
+                            "the host has no memory for its blocks")
+                         .fault;
       launch.stop = true;
     }
   };
   std::vector<std::thread> threads;
-  for (int k = 1; k < count; ++k) threads.emplace_back(guarded, k);
+  launch.help = [&] {
+    for (int k = 1; k < count; ++k) threads.emplace_back(guarded, k);
+  };
   guarded(0);
   for (auto& thread : threads) thread.join();
+}
+
+}  // namespace
+
+LaunchResult launch(const Kernel& kernel, const LaunchConfig& config, Memory& memory,
+                    const DeviceProfile& device, void* const* arguments, const void* buffer,
+                    size_t buffer_bytes) {
+  LaunchResult result;
+  const KernelInfo& info = kernel.info;
+  LaunchConfig c = config;
+  if (c.cluster[0] * c.cluster[1] * c.cluster[2] == 1 && info.required_cluster[0])
+    for (int k = 0; k < 3; ++k) c.cluster[k] = std::max(1u, info.required_cluster[k]);
+  if (!check_limits(kernel, c, device, &result)) return result;
+  const auto begin = std::chrono::steady_clock::now();
+  Launch launch;
+  const int missing = take_parameters(info, arguments, buffer, buffer_bytes, launch.parameters);
+  if (missing >= 0)
+    return refuse(kernel, FaultKind::invalid_launch,
+                  "no argument was given for parameter " + std::to_string(missing));
+  prepare(launch, kernel, c, memory, device);
+  const uint64_t units = launch.total / (uint64_t(c.cluster[0]) * c.cluster[1] * c.cluster[2]);
+  if (c.order == Order::random && units < (uint64_t(1) << 26)) shuffle_units(launch, units);
+  int count = c.threads > 0 ? c.threads : int(std::max(1u, std::thread::hardware_concurrency()));
+  count = launch.program->uses_heap ? 1 : int(std::min<uint64_t>(uint64_t(count), units));
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (int k = 0; k < count; ++k) workers.push_back(make_worker(launch, k));
+  run_workers(launch, units, workers);
   if (launch.workspace) memory.release(launch.workspace);
   result.fault = launch.fault;
   Counters& out = result.counters;
-  gather(workers, program, out);
+  gather(workers, *launch.program, out);
   out.kernel = info.name;
   for (int k = 0; k < 3; ++k) out.grid[k] = c.grid[k], out.block[k] = c.block[k];
   out.static_shared = info.static_shared;

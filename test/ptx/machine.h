@@ -232,6 +232,7 @@ struct Warp {
   uint32_t order = 0;            // its index among the warps of its cluster
   std::vector<uint32_t> known;   // known[w]: what warp w did up to this stamp is ordered before us
   uint32_t floor = 0;            // least of lane_time over the live lanes
+  bool in_step = true;           // all live lanes last synchronised together
   uint32_t safe = 0;             // every stamp below is ordered before us, whoever's it is
   template <class T>
   T* reg(uint32_t offset) {
@@ -321,17 +322,39 @@ struct Launch {
   Fault fault;
   uint64_t total = 0;           // blocks
   std::vector<uint32_t> order;  // permutation of scheduling units, when random
+  std::function<void()> help;   // starts the other workers; called by the first one, if at all
 };
 
-struct BankPattern {  // of the last request of an access: equal patterns have equal conflicts
-  uint32_t mask = 0, key = 0;
-  uint32_t delta[32] = {};
-  uint32_t wavefronts = 0, ideal = 0;
+struct Run {       // of granules side by side, each lane's behind those of the lane before it
+  int64_t first;   // granules from the first active lane's
+  uint16_t length;
+  uint8_t lane;    // the first one's
+  bool several;    // or: all of its lanes ask the same granules
+  uint32_t lanes;
+};
+
+// How the lanes of a request lie to each other: its mask, and distances from the first active lane.
+struct Pattern {
+  uint32_t mask = 0, key;
+  uint64_t delta[32];
+  uint64_t bits;      // the union of the distances' bits
+  int64_t low, high;  // bytes to the lowest and the highest lane
+  uint32_t per;       // granules a lane, log2
+  bool row;           // all lanes side by side
+  uint32_t count;
+  Run runs[32];
+  uint32_t wavefronts, ideal;       // in shared memory
+  mutable uint32_t phase, sectors;  // in global memory, for a first address of this phase
+  // Whether all lanes lie inside, when the first active one is at `base`.
+  bool within(uint64_t base, uint32_t bytes, uint64_t begin, uint64_t end) const {
+    return base >= begin && base < end && -uint64_t(low) <= base - begin &&
+           uint64_t(high) + bytes <= end - base;
+  }
 };
 
 struct Worker {
   Launch* launch = nullptr;
-  std::vector<BankPattern> banks;  // by access
+  std::unique_ptr<Pattern[]> patterns;  // of accesses: the last, in global and in shared memory
   Tally tally;
   const Allocation* last = nullptr;  // where the last global access went
   uint32_t pc = 0;                   // of the instruction in execution, for messages
@@ -348,6 +371,7 @@ inline int first_lane(uint32_t mask) { return __builtin_ctz(mask); }
 
 // Runs a block's (or cluster's) warps for one slice each; true when all are done. sched.cc
 bool run_slice(Worker& worker, Cluster& cluster, bool alone);
+void fill_specials(const Launch& launch, const Block& block, Warp& w);  // specials.cc
 void finish_barriers(Block& block);  // after lanes exited or arrived
 
 }  // namespace ptx

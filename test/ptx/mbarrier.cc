@@ -27,7 +27,7 @@ Target target_of(Warp& w, const Inst& i, int l) {
   addresses_of(w, access, 1u << l, addr);
   if (resolve_space(w, i, access.space, addr, 1u << l) != Space::shared)
     fault(w, i, l, FaultKind::invalid_address_space, "an mbarrier lies in shared memory", addr[l]);
-  Block& block = shared_block(w, i, addr, 1u << l, 8);
+  Block& block = shared_place(w, i, addr, 1u << l, 8).block;
   return {&block, uint32_t(addr[l])};
 }
 
@@ -113,6 +113,7 @@ void mbarrier_test(Warp& w, const Inst& i, uint32_t mask) {
     done |= 1u << l;
     learn(w, barrier.known);
     w.lane_time[l] = std::max(w.lane_time[l], w.block->clock);
+    w.in_step = false;
   }
   if (done == w.live) lanes_synchronised(w, done);
   uint32_t* d = w.reg<uint32_t>(i.d);

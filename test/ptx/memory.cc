@@ -35,18 +35,7 @@ Space resolve_space(Warp& w, const Inst& i, Space space, uint64_t* addr, uint32_
   return tag == shared_window ? Space::shared : tag == local_window ? Space::local : Space::param;
 }
 
-// The union of the addresses' bits.
-static uint64_t bits_of(const uint64_t* addr, uint32_t mask) {
-  uint64_t all = 0;
-  if (mask == all_lanes)
-    for (int l = 0; l < 32; ++l) all |= addr[l];
-  else
-    for (uint32_t m = mask; m; m &= m - 1) all |= addr[first_lane(m)];
-  return all;
-}
-
 void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes) {
-  if (!(bits_of(addr, mask) & (bytes - 1))) return;
   for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
     if (addr[l] & (bytes - 1))
@@ -81,8 +70,8 @@ static const Allocation* check_lane(Warp& w, const Inst& i, int l, uint64_t addr
 }
 
 static void check_written(Warp& w, const Inst& i, const Access& access, const Allocation& in,
-                          const uint64_t* addr, uint32_t mask, uint32_t bytes, uint64_t low,
-                          uint64_t high) {
+                          const uint64_t* addr, const Pattern& pattern, uint32_t bytes,
+                          uint64_t low, uint64_t high) {
   const Memory& memory = *w.block->launch->memory;
   const uint64_t shift =
       reinterpret_cast<uint64_t>(memory.written()) - reinterpret_cast<uint64_t>(memory.base());
@@ -90,7 +79,7 @@ static void check_written(Warp& w, const Inst& i, const Access& access, const Al
     return reinterpret_cast<const uint8_t*>(address + shift);
   };
   if (high - low <= 1024 && in.begin <= low && !memchr(marks(low), 0, high - low)) return;
-  for (uint32_t m = mask; m; m &= m - 1) {
+  for (uint32_t m = pattern.mask; m; m &= m - 1) {
     int l = first_lane(m);
     if (!memchr(marks(addr[l]), 0, bytes)) continue;
     const uint32_t element = access.element(bytes);
@@ -101,57 +90,56 @@ static void check_written(Warp& w, const Inst& i, const Access& access, const Al
   }
 }
 
-void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
-                  uint32_t bytes, Touch touch, const uint8_t* data) {
-  const bool row = mask == all_lanes && consecutive(addr, bytes);
-  uint64_t low = addr[first_lane(mask)], high = row ? addr[31] : low;
-  check_alignment(w, i, addr, row ? 1 : mask, bytes);
-  for (uint32_t m = row ? 0 : mask; m; m &= m - 1) {
-    low = std::min(low, addr[first_lane(m)]);
-    high = std::max(high, addr[first_lane(m)]);
-  }
-  high += bytes;
+// Bounds and rights; true when host memory outside the arena is meant.
+static bool check_bounds(Warp& w, const Inst& i, const uint64_t* addr, const Pattern& pattern,
+                         uint32_t bytes, Touch touch) {
+  const uint64_t base = addr[first_lane(pattern.mask)];
   const Allocation*& last = w.worker->last;
-  bool external = false;
-  if (!last || low < last->begin || high > last->end || last->freed) {
-    bool constant = false;
-    for (uint32_t m = mask; m; m &= m - 1) {
+  bool external = false, constant = false;
+  auto holds = [&](const Allocation* a) {
+    return a && !a->freed && pattern.within(base, bytes, a->begin, a->end);
+  };
+  if (!holds(last)) last = find_allocation(*w.block->launch, base);
+  if (holds(last)) {
+    external = last->external;
+    constant = last->kind == MemoryKind::constant;
+  } else {
+    for (uint32_t m = pattern.mask; m; m &= m - 1) {
       last = check_lane(w, i, first_lane(m), addr[first_lane(m)], bytes);
       external |= last->external;
       constant |= last->kind == MemoryKind::constant;
     }
-    if (constant && touch != Touch::read)
-      fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to constant memory",
-            addr[first_lane(mask)]);
-  } else {
-    external = last->external;
-    if (touch != Touch::read && last->kind == MemoryKind::constant)
-      fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to constant memory",
-            addr[first_lane(mask)]);
   }
-  Tally& tally = w.worker->tally;
-  if (counts_memory(w)) {
-    if (touch != Touch::write) count_global(tally.global_read, addr, mask, bytes, row);
-    if (touch != Touch::read) count_global(tally.global_write, addr, mask, bytes, row);
-  }
-  if (external || !full_checks(w)) return;
-  if (touch != Touch::write &&
-      (last->kind == MemoryKind::device || last->kind == MemoryKind::heap))
-    check_written(w, i, access, *last, addr, mask, bytes, low, high);
-  if (!access.read_only || last->kind != MemoryKind::constant)
-    global_race(w, i, access, addr, mask, bytes, touch, data, row);
+  if (constant && touch != Touch::read)
+    fault(w, i, first_lane(pattern.mask), FaultKind::out_of_bounds, "stores to constant memory",
+          base);
+  return external;
 }
 
-// The block whose shared memory is meant, bounds and alignment checked; addr become offsets.
-Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes) {
-  Block* target = w.block;
-  // No address lies above the union of their bits: nearly always that is enough to know.
-  const uint64_t all = bits_of(addr, mask);
-  if (all + bytes <= w.block->launch->shared_bytes && !(all & (bytes - 1)) &&
-      !(all >> cluster_shift)) {
-    if (counts_memory(w)) count_shared(w, i, addr, mask, bytes);
-    return *target;
+const Pattern& check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr,
+                            uint32_t mask, uint32_t bytes, Touch touch, const uint8_t* data) {
+  const Pattern& pattern = pattern_of(w, i, false, addr, mask, bytes);
+  const uint64_t base = addr[first_lane(mask)];
+  if ((base | pattern.bits) & (bytes - 1)) check_alignment(w, i, addr, mask, bytes);
+  const bool external = check_bounds(w, i, addr, pattern, bytes, touch);
+  Tally& tally = w.worker->tally;
+  if (counts_memory(w)) {
+    if (touch != Touch::write) count_global(tally.global_read, addr, mask, bytes, &pattern);
+    if (touch != Touch::read) count_global(tally.global_write, addr, mask, bytes, &pattern);
   }
+  if (external || !full_checks(w)) return pattern;
+  const MemoryKind kind = w.worker->last->kind;
+  if (touch != Touch::write && (kind == MemoryKind::device || kind == MemoryKind::heap))
+    check_written(w, i, access, *w.worker->last, addr, pattern, bytes,
+                  base + uint64_t(pattern.low), base + uint64_t(pattern.high) + bytes);
+  if (!access.read_only || kind != MemoryKind::constant)
+    global_race(w, i, access, addr, pattern, bytes, touch, data);
+  return pattern;
+}
+
+// Another block of the cluster, or what is wrong.
+static Block& distant_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes) {
+  Block* target = w.block;
   const uint64_t rank = addr[first_lane(mask)] >> cluster_shift;
   if (rank) {
     auto& blocks = w.block->cluster->blocks;
@@ -171,9 +159,7 @@ Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint3
             "the block whose shared memory is meant has exited");
   }
   const uint64_t size = w.block->launch->shared_bytes;
-  uint64_t highest = 0;
-  for (int l = 0; l < 32; ++l) highest = (mask >> l) & 1 ? std::max(highest, addr[l]) : highest;
-  for (uint32_t m = highest < size && highest + bytes <= size ? 0 : mask; m; m &= m - 1) {
+  for (uint32_t m = mask; m; m &= m - 1) {
     int l = first_lane(m);
     if (addr[l] < size && addr[l] + bytes <= size) continue;
     fault(w, i, l, FaultKind::out_of_bounds,
@@ -182,8 +168,17 @@ Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint3
           addr[l]);
   }
   check_alignment(w, i, addr, mask, bytes);
-  if (counts_memory(w)) count_shared(w, i, addr, mask, bytes);
   return *target;
+}
+
+// The block whose shared memory is meant, bounds and alignment checked; addr become offsets.
+SharedPlace shared_place(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes) {
+  const Pattern& pattern = pattern_of(w, i, true, addr, mask, bytes);
+  const uint64_t base = addr[first_lane(mask)], size = w.block->launch->shared_bytes;
+  if (counts_memory(w)) count_shared(w, pattern, bytes);
+  if (pattern.within(base, bytes, 0, size) && !((base | pattern.bits) & (bytes - 1)))
+    return {*w.block, pattern};
+  return {distant_block(w, i, addr, mask, bytes), pattern};
 }
 
 static uint8_t* lane_memory(Warp& w, const Inst& i, Space space, uint64_t address, int l,
@@ -234,8 +229,13 @@ static void spread(uint64_t base, const uint64_t* addr, uint32_t mask, const uin
   for (uint32_t m = mask; m; m &= m - 1)
     memcpy(reinterpret_cast<void*>(base + addr[first_lane(m)]), &from[first_lane(m)], sizeof(T));
 }
-static void fetch(uint64_t base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+static void fetch(uint64_t base, const uint64_t* addr, const Pattern& pattern, uint32_t bytes,
                   uint8_t* data) {
+  const uint32_t mask = pattern.mask;
+  if (pattern.row) {
+    memcpy(data, reinterpret_cast<const void*>(base + addr[0]), 32 * bytes);
+    return;
+  }
   switch (bytes) {
     case 1:
       return gather<uint8_t>(base, addr, mask, data);
@@ -251,8 +251,13 @@ static void fetch(uint64_t base, const uint64_t* addr, uint32_t mask, uint32_t b
       return gather<Bytes32>(base, addr, mask, data);
   }
 }
-static void put(uint64_t base, const uint64_t* addr, uint32_t mask, uint32_t bytes,
+static void put(uint64_t base, const uint64_t* addr, const Pattern& pattern, uint32_t bytes,
                 const uint8_t* data) {
+  const uint32_t mask = pattern.mask;
+  if (pattern.row) {
+    memcpy(reinterpret_cast<void*>(base + addr[0]), data, 32 * bytes);
+    return;
+  }
   switch (bytes) {
     case 1:
       return spread<uint8_t>(base, addr, mask, data);
@@ -269,6 +274,17 @@ static void put(uint64_t base, const uint64_t* addr, uint32_t mask, uint32_t byt
   }
 }
 
+static void mark_written(const Memory& memory, const uint64_t* addr, const Pattern& pattern,
+                         uint32_t bytes) {
+  const uint64_t marks =
+      reinterpret_cast<uint64_t>(memory.written()) - reinterpret_cast<uint64_t>(memory.base());
+  auto set = [&](int l, uint32_t count) {
+    memset(reinterpret_cast<void*>(marks + addr[l]), 1, count * bytes);
+  };
+  if (pattern.row) return set(0, 32);
+  for (uint32_t m = pattern.mask; m; m &= m - 1) set(first_lane(m), 1);
+}
+
 void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* given, uint32_t mask,
                 uint32_t bytes, uint8_t* data) {
   uint64_t addr[32];
@@ -279,8 +295,7 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
     return;
   }
   if (space == Space::global) {
-    check_global(w, i, access, addr, mask, bytes, Touch::read, nullptr);
-    fetch(0, addr, mask, bytes, data);
+    fetch(0, addr, check_global(w, i, access, addr, mask, bytes, Touch::read, nullptr), bytes, data);
     if (access.acquire) global_acquire(w);  // after the value that it goes with
     return;
   }
@@ -293,15 +308,16 @@ void read_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* gi
         return;
       }
     }
-    Block& block = shared_block(w, i, addr, mask, bytes);
+    const SharedPlace place = shared_place(w, i, addr, mask, bytes);
+    Block& block = place.block;
     if (access.acquire && !block.released.empty()) {
       for (uint32_t m = mask; m; m &= m - 1) {
         auto found = block.released.find(addr[first_lane(m)]);
         if (found != block.released.end()) learn(w, found->second);
       }
     }
-    if (full_checks(w)) shared_read(w, i, block, access, addr, mask, bytes);
-    return fetch(reinterpret_cast<uint64_t>(block.shared.data()), addr, mask, bytes, data);
+    if (full_checks(w)) shared_read(w, i, place, access, addr);
+    return fetch(reinterpret_cast<uint64_t>(block.shared.data()), addr, place.pattern, bytes, data);
   }
   if (space == Space::local) {
     check_alignment(w, i, addr, mask, bytes);
@@ -325,16 +341,10 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
   }
   if (space == Space::global) {
     if (access.release) global_release(w);
-    check_global(w, i, access, addr, mask, bytes, Touch::write, data);
-    const Memory& memory = *w.block->launch->memory;
-    const bool external = w.worker->last->external;
-    const uint64_t marks =
-        reinterpret_cast<uint64_t>(memory.written()) - reinterpret_cast<uint64_t>(memory.base());
-    put(0, addr, mask, bytes, data);
-    if (external) return;
-    alignas(32) uint8_t ones[32 * 32];
-    memset(ones, 1, 32 * bytes);
-    return put(marks, addr, mask, bytes, ones);
+    const Pattern& pattern = check_global(w, i, access, addr, mask, bytes, Touch::write, data);
+    put(0, addr, pattern, bytes, data);
+    if (!w.worker->last->external) mark_written(*w.block->launch->memory, addr, pattern, bytes);
+    return;
   }
   if (space == Space::shared) {
     const uint64_t rank = addr[first_lane(mask)] >> cluster_shift;
@@ -343,13 +353,14 @@ void write_lanes(Warp& w, const Inst& i, const Access& access, const uint64_t* g
       for (uint32_t k = mask; k; k &= k - 1) write_lanes(w, i, access, given, k & -k, bytes, data);
       return;
     }
-    Block& block = shared_block(w, i, addr, mask, bytes);
+    const SharedPlace place = shared_place(w, i, addr, mask, bytes);
+    Block& block = place.block;
     if (access.release && w.program->uses_fences) {
       for (uint32_t m = mask; m; m &= m - 1) publish(w, block.released[addr[first_lane(m)]]);
       tick(block);
     }
-    if (full_checks(w) && !shared_write(w, i, block, access, addr, mask, bytes, data)) return;
-    return put(reinterpret_cast<uint64_t>(block.shared.data()), addr, mask, bytes, data);
+    if (full_checks(w) && !shared_write(w, i, place, access, addr, bytes, data)) return;
+    return put(reinterpret_cast<uint64_t>(block.shared.data()), addr, place.pattern, bytes, data);
   }
   if (space == Space::param)
     fault(w, i, first_lane(mask), FaultKind::out_of_bounds, "stores to the kernel's parameters");
@@ -367,7 +378,10 @@ static void scatter(Warp& w, uint32_t slot, uint32_t mask, const uint8_t* data, 
                     uint32_t count) {
   R* d = w.reg<R>(slot);
   const T* from = reinterpret_cast<const T*>(data);
-  for (int l = 0; l < 32; ++l) d[l] = (mask >> l) & 1 ? R(from[uint32_t(l) * count + k]) : d[l];
+  if (mask == all_lanes)
+    for (uint32_t l = 0; l < 32; ++l) d[l] = R(from[l * count + k]);
+  else
+    for (int l = 0; l < 32; ++l) d[l] = (mask >> l) & 1 ? R(from[uint32_t(l) * count + k]) : d[l];
 }
 
 template <class R, class T>

@@ -46,32 +46,38 @@ struct ModuleBuilder {
     std::set<std::string> forms;
     for (auto& function : syntax->functions) {
       if (!function->entry || !function->defined) continue;
-      auto kernel = std::make_unique<Kernel>();
-      KernelInfo& info = kernel->info;
-      info.name = function->name;
-      info.const_bytes = constants;
-      info.ptx_version = syntax->version;
-      info.target = syntax->target;
-      info.max_registers = function->max_registers;
-      for (int i = 0; i < 3; ++i) {
-        info.required_block[i] = function->required_threads[i];
-        info.required_cluster[i] = function->required_cluster[i];
-      }
-      const uint32_t* limit =
-          function->required_threads[0] ? function->required_threads : function->max_threads;
-      info.max_threads = int(limit[0] * limit[1] * limit[2]);
+      auto kernel = describe(*syntax, *function, constants);
       Decoder decoder(*syntax, symbols, device, forms);
-      kernel->program = decoder.run(*function, info);
-      if (info.parameter_bytes > 32764)
+      kernel->program = decoder.run(*function, kernel->info);
+      if (kernel->info.parameter_bytes > 32764)
         throw SyntaxError(function->line, "more than 32764 bytes of parameters");
-      size_t sum = info.static_shared;
+      const size_t fixed = kernel->info.static_shared;
       kernel->max_dynamic_shared =
-          device.shared_per_block > sum ? device.shared_per_block - sum : 0;
-      module->by_name_[info.name] = kernel.get();
+          device.shared_per_block > fixed ? device.shared_per_block - fixed : 0;
+      module->by_name_[function->name] = kernel.get();
       module->kernels_.push_back(std::move(kernel));
     }
     module->forms_.assign(forms.begin(), forms.end());
     return module;
+  }
+
+  static std::unique_ptr<Kernel> describe(const Syntax& syntax, const Function& function,
+                                          size_t constants) {
+    auto kernel = std::make_unique<Kernel>();
+    KernelInfo& info = kernel->info;
+    info.name = function.name;
+    info.const_bytes = constants;
+    info.ptx_version = syntax.version;
+    info.target = syntax.target;
+    info.max_registers = function.max_registers;
+    for (int i = 0; i < 3; ++i) {
+      info.required_block[i] = function.required_threads[i];
+      info.required_cluster[i] = function.required_cluster[i];
+    }
+    const uint32_t* limit =
+        function.required_threads[0] ? function.required_threads : function.max_threads;
+    info.max_threads = int(limit[0] * limit[1] * limit[2]);
+    return kernel;
   }
 
   // Functions get addresses in a window of their own.

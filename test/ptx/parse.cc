@@ -174,12 +174,15 @@ static bool space_of(const std::string& text, Space* out) {
   return true;
 }
 
-// .space {.align n} {.vN} .type name {[n]...} {= value}, ... Returns false when the next token is
-// no state space.
-bool Parser::variable_declaration(std::vector<VariableDecl>& out, bool single) {
-  VariableDecl shape;
-  if (!space_of(lex_.peek().text, &shape.space)) return false;
-  lex_.take();
+// .ptr {.space} {.align n}, of a parameter; of no use here.
+void Parser::pointer_hint() {
+  Space ignored;
+  if (space_of(lex_.peek().text, &ignored)) lex_.take();
+  if (lex_.accept(".align")) lex_.take();
+}
+
+// {.align n} {.vN} .type, in any order; returns the vector's length.
+size_t Parser::variable_type(VariableDecl& shape) {
   size_t vector = 1;
   for (;;) {
     if (lex_.accept(".align"))
@@ -190,9 +193,7 @@ bool Parser::variable_declaration(std::vector<VariableDecl>& out, bool single) {
       vector = 4;
     else if (lex_.accept(".managed") || lex_.accept(".unified")) {
     } else if (lex_.accept(".ptr")) {  // .param .u64 .ptr .global .align 16 name
-      Space ignored;
-      if (space_of(lex_.peek().text, &ignored)) lex_.take();
-      if (lex_.accept(".align")) lex_.take();
+      pointer_hint();
     } else if (lex_.accept(".attribute")) {
       while (lex_.peek().kind != Token::end && !lex_.is(")")) lex_.take();
       lex_.expect(")");
@@ -209,46 +210,54 @@ bool Parser::variable_declaration(std::vector<VariableDecl>& out, bool single) {
     shape.type = type_of(lex_.peek().text.substr(1));
     if (shape.type == Ty::none) lex_.fail("expected a type");
     lex_.take();
-    if (lex_.accept(".ptr")) {
-      Space ignored;
-      if (space_of(lex_.peek().text, &ignored)) lex_.take();
-      if (lex_.accept(".align")) lex_.take();
-    }
+    if (lex_.accept(".ptr")) pointer_hint();
   }
   if (shape.alignment & (shape.alignment - 1) || !shape.alignment || shape.alignment > 4096)
     lex_.fail("expected an alignment that is a power of two");
-  do {
-    VariableDecl variable = shape;
-    Token name = lex_.take();
-    if (name.kind != Token::word) throw SyntaxError(name.line, "expected a variable's name");
-    variable.name = name.text;
-    variable.line = name.line;
-    size_t element = size_t(type_bytes(shape.type)) * vector;
-    if (lex_.accept("<")) {  // .param .b64 p<3>
-      lex_.fail("expected no parameterised variable names");
+  return vector;
+}
+
+// name {[n]...} {= value}
+VariableDecl Parser::declared(const VariableDecl& shape, size_t vector) {
+  VariableDecl variable = shape;
+  Token name = lex_.take();
+  if (name.kind != Token::word) throw SyntaxError(name.line, "expected a variable's name");
+  variable.name = name.text;
+  variable.line = name.line;
+  size_t element = size_t(type_bytes(shape.type)) * vector;
+  if (lex_.accept("<"))  // .param .b64 p<3>
+    lex_.fail("expected no parameterised variable names");
+  size_t count = 1;
+  bool open = false;
+  while (lex_.accept("[")) {
+    if (lex_.accept("]")) {
+      open = true;
+      continue;
     }
-    size_t count = 1;
-    bool open = false;
-    while (lex_.accept("[")) {
-      if (lex_.accept("]")) {
-        open = true;
-        continue;
-      }
-      uint64_t extent = constant_expression();
-      if (extent > (uint64_t(1) << 34) || (count *= size_t(extent)) > (uint64_t(1) << 34))
-        lex_.fail("expected a smaller array");
-      lex_.expect("]");
-    }
-    variable.bytes = open ? 0 : element * count;
-    variable.alignment = variable.alignment > element || !element ? variable.alignment : element;
-    if (shape.alignment > 1) variable.alignment = std::max(shape.alignment, size_t(1));
-    if (lex_.accept("=")) initialiser(variable);
-    if (open && !variable.values.empty())
-      variable.bytes = element / vector * variable.values.size();
-    if (variable.values.size() * size_t(type_bytes(shape.type)) > variable.bytes)
-      throw SyntaxError(name.line, "more initial values than " + variable.name + " holds");
-    out.push_back(std::move(variable));
-  } while (!single && lex_.accept(","));
+    uint64_t extent = constant_expression();
+    if (extent > (uint64_t(1) << 34) || (count *= size_t(extent)) > (uint64_t(1) << 34))
+      lex_.fail("expected a smaller array");
+    lex_.expect("]");
+  }
+  variable.bytes = open ? 0 : element * count;
+  variable.alignment = variable.alignment > element || !element ? variable.alignment : element;
+  if (shape.alignment > 1) variable.alignment = std::max(shape.alignment, size_t(1));
+  if (lex_.accept("=")) initialiser(variable);
+  if (open && !variable.values.empty()) variable.bytes = element / vector * variable.values.size();
+  if (variable.values.size() * size_t(type_bytes(shape.type)) > variable.bytes)
+    throw SyntaxError(name.line, "more initial values than " + variable.name + " holds");
+  return variable;
+}
+
+// .space {.align n} {.vN} .type name {[n]...} {= value}, ... Returns false when the next token is
+// no state space.
+bool Parser::variable_declaration(std::vector<VariableDecl>& out, bool single) {
+  VariableDecl shape;
+  if (!space_of(lex_.peek().text, &shape.space)) return false;
+  lex_.take();
+  const size_t vector = variable_type(shape);
+  do out.push_back(declared(shape, vector));
+  while (!single && lex_.accept(","));
   return true;
 }
 

@@ -39,6 +39,9 @@ class Parser {
   void file_directive();
   void line_directive();
   void declaration();
+  void pointer_hint();
+  size_t variable_type(VariableDecl& shape);
+  VariableDecl declared(const VariableDecl& shape, size_t vector);
   bool variable_declaration(std::vector<VariableDecl>& out, bool single = false);
   void initialiser(VariableDecl& variable);
   uint64_t constant_expression();

@@ -93,59 +93,58 @@ void check_write(Warp& w, const Inst& i, Block& block, bool strong, uint64_t g, 
   }
 }
 
-template <uint32_t N>
-inline bool all_safe_reads(const uint32_t* stamps, const uint64_t* addr, uint32_t mask, int shift,
-                           uint32_t start, uint32_t span) {
+bool safe_reads(const uint32_t* stamps, const Pattern& p, uint32_t start, uint32_t span) {
   uint32_t bad = 0;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const uint32_t* s = stamps + (addr[first_lane(m)] >> shift);
-    for (uint32_t k = 0; k < N; ++k) bad |= uint32_t(s[k] - start >= span);
-  }
+  for (const Run* run = p.runs; run < p.runs + p.count; ++run)
+    for (uint32_t k = 0; k < run->length; ++k)
+      bad |= uint32_t(stamps[run->first + k] - start >= span);
   return !bad;
 }
 
-template <uint32_t N>
-inline void mark_reads(const Warp& w, uint32_t* row, uint32_t* last, const uint64_t* addr,
-                       uint32_t mask, int shift, uint32_t now) {
-  const uint32_t floor = w.floor << 6;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const uint32_t l = uint32_t(first_lane(m)), stamp = now | l;
-    const uint64_t g = addr[l] >> shift;
-    for (uint32_t k = 0; k < N; ++k) {
-      // An earlier read by another lane of ours, not yet synchronised with: remember that there
-      // were several.
-      const uint32_t old = row[g + k];
-      const bool others = (old >= floor) & ((old & 63) != l) && !lane_ordered(w, old, int(l));
-      row[g + k] = others ? now | several : stamp;
-      last[g + k] = stamp;
+// Marks our reads. A granule that another lane of ours has read, not yet synchronised with, has had
+// several. row, last: of the first active lane's granule.
+void mark_reads(const Warp& w, uint32_t* row, uint32_t* last, const Pattern& p, uint32_t now) {
+  const uint32_t floor = w.floor << 6, per = p.per;
+  for (const Run* run = p.runs; run < p.runs + p.count; ++run) {
+    uint32_t *rows = row + run->first, *lasts = last + run->first;
+    const uint32_t length = run->length, first = run->several ? several : run->lane,
+                   step = run->several ? 31 : per;
+    if (w.in_step) {  // whatever lies behind the floor is not ordered
+      for (uint32_t k = 0; k < length; ++k) {
+        const uint32_t lane = first + (k >> step), old = rows[k];
+        rows[k] = now | ((old >= floor) & ((old & 63) != lane) ? several : lane);
+        lasts[k] = now | lane;
+      }
+      continue;
+    }
+    for (uint32_t k = 0; k < length; ++k) {
+      const uint32_t lane = first + (k >> step), old = rows[k];
+      const bool others = (old >= floor) & ((old & 63) != lane) &&
+                          (lane == several || !lane_ordered(w, old, int(lane)));
+      rows[k] = now | (others ? several : lane);
+      lasts[k] = now | lane;
     }
   }
 }
 
-template <uint32_t N>
-inline bool all_safe_writes(const uint32_t* stamps, const uint32_t* last, const uint64_t* addr,
-                            uint32_t mask, int shift, uint32_t safe) {
+bool safe_writes(const uint32_t* stamps, const uint32_t* last, const Pattern& p, uint32_t safe) {
   uint32_t bad = 0;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const uint64_t g = addr[first_lane(m)] >> shift;
-    for (uint32_t k = 0; k < N; ++k)
-      bad |= uint32_t(stamps[g + k] >= safe) | uint32_t(last[g + k] >= safe);
-  }
+  for (const Run* run = p.runs; run < p.runs + p.count; ++run)
+    for (uint32_t k = 0; k < run->length; ++k)
+      bad |= uint32_t(stamps[run->first + k] >= safe) | uint32_t(last[run->first + k] >= safe);
   return !bad;
 }
 
 // Marks our writes. False when a granule had been marked by another lane of this same instruction.
-template <uint32_t N>
-inline bool mark_writes(Block& block, const uint64_t* addr, uint32_t mask, int shift, uint32_t now,
-                        uint32_t note) {
+bool mark_writes(uint32_t* writers, uint32_t* notes, const Pattern& p, uint32_t now,
+                 uint32_t note) {
   uint32_t bad = 0;
-  for (uint32_t m = mask; m; m &= m - 1) {
-    const uint32_t l = uint32_t(first_lane(m));
-    const uint64_t g = addr[l] >> shift;
-    for (uint32_t k = 0; k < N; ++k) {
-      bad |= uint32_t(block.writers[g + k] >= now);
-      block.writers[g + k] = now | l;
-      block.writer_notes[g + k] = note;
+  for (const Run* run = p.runs; run < p.runs + p.count; ++run) {
+    bad |= run->several;
+    for (uint32_t k = 0; k < run->length; ++k) {
+      bad |= uint32_t(writers[run->first + k] >= now);
+      writers[run->first + k] = now | (run->lane + (k >> p.per));
+      notes[run->first + k] = note;
     }
   }
   return !bad;
@@ -167,41 +166,37 @@ void check_collisions(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mas
   }
 }
 
-#define PTX_BY_COUNT(count, call) \
-  (count == 1    ? call<1>        \
-   : count == 2  ? call<2>        \
-   : count == 4  ? call<4>        \
-   : count == 8  ? call<8>        \
-   : count == 16 ? call<16>       \
-                 : call<32>)
-
 }  // namespace
 
-void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
-                 uint32_t mask, uint32_t bytes) {
+void shared_read(Warp& w, const Inst& i, const SharedPlace& place, const Access& access,
+                 const uint64_t* addr) {
+  Block& block = place.block;
+  const Pattern& p = place.pattern;
   const int shift = w.program->shared_shift;
-  const uint32_t start = block.start << 6, now = block.clock << 6,
-                 count = (bytes >> shift) ? bytes >> shift : 1;
+  const uint64_t first = addr[first_lane(p.mask)] >> shift;
+  const uint32_t start = block.start << 6, now = block.clock << 6;
   const uint32_t safe = w.safe > start ? w.safe - start : 0;
-  if (!PTX_BY_COUNT(count, all_safe_reads)(block.writers.data(), addr, mask, shift, start, safe)) {
-    for (uint32_t m = mask; m; m &= m - 1)
-      for (uint32_t k = 0; k < count; ++k)
+  if (!safe_reads(block.writers.data() + first, p, start, safe)) {
+    for (uint32_t m = p.mask; m; m &= m - 1)
+      for (uint32_t k = 0; k < 1u << p.per; ++k)
         check_read(w, i, block, access, (addr[first_lane(m)] >> shift) + k, first_lane(m),
                    addr[first_lane(m)]);
   }
-  PTX_BY_COUNT(count, mark_reads)
-  (w, block.readers.data() + w.order * block.granules, block.last_reads.data(), addr, mask, shift,
-   now);
+  mark_reads(w, block.readers.data() + w.order * block.granules + first,
+             block.last_reads.data() + first, p, now);
 }
 
-bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
-                  uint32_t mask, uint32_t bytes, const uint8_t* data) {
+bool shared_write(Warp& w, const Inst& i, const SharedPlace& place, const Access& access,
+                  const uint64_t* addr, uint32_t bytes, const uint8_t* data) {
+  Block& block = place.block;
+  const Pattern& p = place.pattern;
   const int shift = w.program->shared_shift;
-  const uint32_t count = (bytes >> shift) ? bytes >> shift : 1, now = block.clock << 6;
+  const uint64_t begin = addr[first_lane(p.mask)] >> shift;
+  const uint32_t count = 1u << p.per, now = block.clock << 6, mask = p.mask;
   const uint32_t note = note_of(w, access.strong ? note_atomic : 0);
-  if (PTX_BY_COUNT(count, all_safe_writes)(block.writers.data(), block.last_reads.data(), addr,
-                                           mask, shift, w.safe)) {
-    if (!PTX_BY_COUNT(count, mark_writes)(block, addr, mask, shift, now, note))
+  uint32_t* writers = block.writers.data() + begin;
+  if (safe_writes(writers, block.last_reads.data() + begin, p, w.safe)) {
+    if (!mark_writes(writers, block.writer_notes.data() + begin, p, now, note))
       check_collisions(w, i, addr, mask, bytes, data);
     return true;
   }

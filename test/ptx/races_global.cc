@@ -1,5 +1,7 @@
 // Data races on global memory, between blocks and between the threads of one: its shadow, see
 // shadow.h.
+#include <algorithm>
+
 #include "shadow.h"
 
 namespace ptx {
@@ -9,21 +11,15 @@ namespace {
 constexpr uint64_t block_bits = (uint64_t(1) << 27) - 1, atomic_bit = uint64_t(1) << 27,
                    launch_bits = uint64_t(0xfff) << 52, time_mask = 0xffffff;
 // Stamps of threads.
-constexpr int time_shift = 31, warp_shift = 23;
-constexpr uint64_t pc_bits = (uint64_t(1) << warp_shift) - 1, any_warp = 255,
+constexpr int time_shift = 31, warp_shift = 23, layout_shift = 20;
+constexpr uint64_t pc_bits = (uint64_t(1) << layout_shift) - 1, any_warp = 255,
+                   layout_bits = uint64_t(7) << layout_shift,
                    thread_bits = uint64_t(63) << time_shift | any_warp << warp_shift;
+// Of a line's writer: its granules are looked at one by one for the rest of the launch.
+constexpr uint64_t apart = ~launch_bits;
 
 uint64_t load(const uint64_t* p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
 void store(uint64_t* p, uint64_t value) { __atomic_store_n(p, value, __ATOMIC_RELAXED); }
-
-struct Shadow {  // of the granules from one on
-  uint64_t *writers, *readers, *writer_stamps, *reader_stamps;
-  Shadow(const Memory& m, uint64_t g)
-      : writers(m.writers() + g),
-        readers(m.readers() + g),
-        writer_stamps(m.writer_stamps() + g),
-        reader_stamps(m.reader_stamps() + g) {}
-};
 
 struct Touching {  // one instruction
   Warp& w;
@@ -32,10 +28,17 @@ struct Touching {  // one instruction
   Touch touch;
   bool atomic;
   const uint8_t* data;  // what a store writes, by lanes
+  const uint64_t* addr;
   uint32_t bytes;
   uint64_t tag, stamp;  // stamp: of lane 0
   uint64_t fresh = 0;   // granules not touched this way before in the launch
 };
+
+bool present(const Touching& t, uint64_t entry) { return !((entry ^ t.tag) & launch_bits); }
+bool of_block(const Touching& t, uint64_t entry) { return !((entry ^ t.tag) & block_bits); }
+uint64_t with_lane(uint64_t stamp, uint32_t lane) {
+  return (stamp & ~(uint64_t(63) << time_shift)) | uint64_t(lane) << time_shift;
+}
 
 bool block_ordered(const Warp& w, uint64_t entry) {
   const uint32_t time = uint32_t(entry >> 28) & time_mask;
@@ -88,36 +91,40 @@ bool thread_ordered(const Warp& w, uint64_t stamp, int lane) {
         address);
 }
 
-void read_granule(Touching& t, const Shadow& s, uint32_t k, int l, uint64_t address) {
-  const uint64_t wrote = load(s.writers + k), stamp = t.stamp + (uint64_t(l) << time_shift);
-  const bool excused = wrote & atomic_bit && (t.atomic || t.access.seed);
-  if (!((wrote ^ t.tag) & launch_bits) && !excused) {
-    const char* theirs = wrote & atomic_bit ? "updated" : "wrote";
-    if ((wrote ^ t.tag) & block_bits) {
-      if (!block_ordered(t.w, wrote)) block_fault(t, l, wrote, "reads", theirs, address);
-    } else {
-      const uint64_t by = s.writer_stamps[k];
-      if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l))
-        thread_fault(t, l, by, "reads", theirs, address);
-    }
-  }
-  const uint64_t read = load(s.readers + k);
+// Notes a read; `stamp` may be of several lanes.
+void mark_read(Touching& t, Shadow& s, uint64_t stamp) {
+  const uint64_t read = load(&s.reader), by = load(&s.reader_stamp);
   uint64_t made = stamp;
-  if ((read ^ t.tag) & launch_bits) {
+  if (!present(t, read)) {
     ++t.fresh;
-    store(s.readers + k, t.tag);
-  } else if ((read ^ t.tag) & block_bits) {
+    store(&s.reader, t.tag);
+  } else if (!of_block(t, read)) {
     const uint64_t now = block_ordered(t.w, read) ? t.tag : t.tag | block_bits;
-    if (read != now) store(s.readers + k, now);
+    if (read != now) store(&s.reader, now);
   } else {
-    if (read != t.tag) store(s.readers + k, t.tag);
-    const uint64_t by = s.reader_stamps[k];
-    if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l)) {
-      made = (stamp & ~(uint64_t(63) << time_shift)) | uint64_t(several) << time_shift;
-      if (((by ^ stamp) >> warp_shift) & any_warp) made |= any_warp << warp_shift;
+    if (read != t.tag) store(&s.reader, t.tag);
+    const uint32_t lane = (stamp >> time_shift) & 63;
+    const bool foreign = ((by ^ stamp) >> warp_shift) & any_warp;
+    if ((by ^ stamp) & thread_bits && (lane < several || foreign) &&
+        !thread_ordered(t.w, by, int(lane))) {
+      made = with_lane(stamp, several);
+      if (foreign) made |= any_warp << warp_shift;
     }
   }
-  s.reader_stamps[k] = made;
+  store(&s.reader_stamp, made);
+}
+
+void check_granule_read(const Touching& t, const Shadow& s, int l) {
+  const uint64_t wrote = load(&s.writer), stamp = t.stamp + (uint64_t(l) << time_shift);
+  if (!present(t, wrote) || (wrote & atomic_bit && (t.atomic || t.access.seed))) return;
+  const char* theirs = wrote & atomic_bit ? "updated" : "wrote";
+  if (!of_block(t, wrote)) {
+    if (!block_ordered(t.w, wrote)) block_fault(t, l, wrote, "reads", theirs, t.addr[l]);
+    return;
+  }
+  const uint64_t by = load(&s.writer_stamp);
+  if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l))
+    thread_fault(t, l, by, "reads", theirs, t.addr[l]);
 }
 
 // Stores of the same bytes agree, be it with what stands there or with a lane of this instruction.
@@ -130,81 +137,128 @@ bool same_bytes(const Touching& t, int l, uint64_t address, uint64_t by) {
          !memcmp(t.data + uint32_t(lane) * t.bytes, ours, t.bytes);
 }
 
-void write_granule(Touching& t, const Shadow& s, uint32_t k, int l, uint64_t address) {
-  const uint64_t wrote = load(s.writers + k), read = load(s.readers + k),
+void write_granule(Touching& t, Shadow& s, int l) {
+  const uint64_t wrote = load(&s.writer), read = load(&s.reader), address = t.addr[l],
                  stamp = t.stamp + (uint64_t(l) << time_shift);
   const char* ours = t.atomic ? "updates" : "writes";
-  if ((wrote ^ t.tag) & launch_bits) {
+  if (!present(t, wrote)) {
     ++t.fresh;
   } else if (!(t.atomic && wrote & atomic_bit)) {
     const char* theirs = wrote & atomic_bit ? "updated" : "wrote";
-    if ((wrote ^ t.tag) & block_bits) {
+    const uint64_t by = load(&s.writer_stamp);
+    if (!of_block(t, wrote)) {
       if (!block_ordered(t.w, wrote) && !same_bytes(t, l, address, 0))
         block_fault(t, l, wrote, ours, theirs, address);
-    } else {
-      const uint64_t by = s.writer_stamps[k];
-      if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l) &&
-          !same_bytes(t, l, address, by))
-        thread_fault(t, l, by, ours, theirs, address);
+    } else if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l) &&
+               !same_bytes(t, l, address, by)) {
+      thread_fault(t, l, by, ours, theirs, address);
     }
   }
-  if (!((read ^ t.tag) & launch_bits) && !t.atomic) {
-    if ((read ^ t.tag) & block_bits) {
+  if (present(t, read) && !t.atomic) {
+    const uint64_t by = load(&s.reader_stamp);
+    if (!of_block(t, read)) {
       if (!block_ordered(t.w, read) && !same_bytes(t, l, address, 0))
         block_fault(t, l, read, "overwrites", "read", address);
-    } else {
-      const uint64_t by = s.reader_stamps[k];
-      if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l) &&
-          !same_bytes(t, l, address, 0))
-        thread_fault(t, l, by, "overwrites", "read", address);
+    } else if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l) &&
+               !same_bytes(t, l, address, 0)) {
+      thread_fault(t, l, by, "overwrites", "read", address);
     }
   }
-  store(s.writers + k, t.atomic ? t.tag | atomic_bit : t.tag);
-  s.writer_stamps[k] = stamp;
+  store(&s.writer, t.atomic ? t.tag | atomic_bit : t.tag);
+  store(&s.writer_stamp, stamp);
 }
 
-uint64_t is_zero(uint64_t x) { return ((x - 1) & ~x) >> 63; }
+// Nobody has touched it in the launch, or this block has, so that we have synchronised since.
+bool settled(const Touching& t, uint64_t entry, uint64_t by) {
+  return !present(t, entry) || (of_block(t, entry) && uint32_t(by >> time_shift) < t.w.safe);
+}
 
-// A whole warp on consecutive granules, `per` a lane, that nobody else has touched since we last
-// synchronised: nearly all accesses. Without branches, for the compiler to make vector code of;
-// without the processor's atomics, as a torn word would do no harm that a late one does not.
-__attribute__((no_sanitize("thread"))) bool quick(Touching& t, const Shadow& s, uint32_t per) {
-  const uint32_t count = 32 * per;
-  const uint64_t safe = uint64_t(t.w.safe) << time_shift, tag = t.tag;
-  uint64_t stamps[32 * 32];
-  for (uint32_t l = 0; l < 32; ++l)
-    for (uint32_t k = 0; k < per; ++k) stamps[l * per + k] = t.stamp + (uint64_t(l) << time_shift);
-  uint64_t odd = 0, seen = 0;
-  auto look = [&](const uint64_t* words, const uint64_t* marks) {
-    uint64_t bad = 0, ours = 0;
-    for (uint32_t k = 0; k < count; ++k) {
-      const uint64_t word = words[k] ^ tag, mark = marks[k];
-      const uint64_t present = is_zero(word & launch_bits);
-      const uint64_t other_block = 1 - is_zero(word & block_bits);
-      const uint64_t late = 1 - ((mark - safe) >> 63);  // both lie below 2^63
-      const uint64_t other_thread = 1 - is_zero((mark ^ stamps[k]) & thread_bits);
-      bad |= present & (other_block | (late & other_thread));
-      ours += present;
-    }
-    odd |= bad;
-    return ours;
-  };
-  const uint64_t written = look(s.writers, s.writer_stamps);
-  seen = look(s.readers, s.reader_stamps);
-  if (odd) return false;
-  const bool reads = t.touch == Touch::read;
-  uint64_t *words = reads ? s.readers : s.writers,
-           *marks = reads ? s.reader_stamps : s.writer_stamps;
-  for (uint32_t k = 0; k < count; ++k) words[k] = tag;
-  memcpy(marks, stamps, count * sizeof(uint64_t));
-  t.fresh += count - (reads ? seen : written);
+// Or by the same lanes in the same way.
+bool settled_for(const Touching& t, uint64_t entry, uint64_t by, uint64_t stamp) {
+  return settled(t, entry, by) ||
+         (of_block(t, entry) && !((by ^ stamp) & (thread_bits | layout_bits)));
+}
+
+// A whole line, when all of it fares alike; false leaves it as it was.
+bool touch_line(Touching& t, Shadow& line, uint64_t stamp) {
+  const uint64_t wrote = load(&line.writer), read = load(&line.reader);
+  if (present(t, wrote) && (wrote & apart) == apart) return false;
+  if (t.atomic || !settled_for(t, wrote, load(&line.writer_stamp), stamp)) return false;
+  if (t.touch != Touch::read) {
+    if (!settled_for(t, read, load(&line.reader_stamp), stamp)) return false;
+    if (!present(t, wrote)) t.fresh += 8;
+    store(&line.writer, t.tag);
+    store(&line.writer_stamp, stamp);
+    return true;
+  }
+  const uint64_t by = load(&line.reader_stamp);
+  // Our own warp's lanes fare alike only when they stand apart from all that read before.
+  const bool ours = !((by ^ stamp) >> warp_shift & any_warp),
+             mixed = (by >> time_shift & 63) < several || !t.w.in_step;
+  if (present(t, read) && of_block(t, read) && ours && mixed && !settled_for(t, read, by, stamp))
+    return false;
+  const uint64_t before = t.fresh;
+  mark_read(t, line, stamp);
+  if (t.fresh != before) t.fresh += 7;
   return true;
+}
+
+// The line's granules go their own ways from here on. What is not of this launch they need not know.
+void take_apart(const Touching& t, Shadow& line, Shadow* granules) {
+  const uint64_t wrote = load(&line.writer), read = load(&line.reader);
+  if (present(t, wrote) && (wrote & apart) == apart) return;
+  auto spread = [](uint64_t stamp, uint32_t k) {
+    const uint32_t lane = (stamp >> time_shift) & 63, layout = (stamp >> layout_shift) & 7;
+    const uint64_t plain = stamp & ~layout_bits;
+    return lane < several ? plain + (uint64_t(k >> layout) << time_shift) : plain;
+  };
+  for (uint32_t k = 0; k < 8; ++k) {
+    if (present(t, wrote)) {
+      store(&granules[k].writer, wrote);
+      store(&granules[k].writer_stamp, spread(load(&line.writer_stamp), k));
+    }
+    if (present(t, read)) {
+      store(&granules[k].reader, read);
+      store(&granules[k].reader_stamp, spread(load(&line.reader_stamp), k));
+    }
+  }
+  __atomic_store_n(&line.writer, (t.tag & launch_bits) | apart, __ATOMIC_RELEASE);
+}
+
+void touch_granule(Touching& t, Shadow& s, const Run& run, uint32_t k, uint32_t per) {
+  const uint32_t lanes = run.several ? run.lanes : 1u << (run.lane + (k >> per));
+  if (t.touch != Touch::read) {
+    for (uint32_t m = lanes; m; m &= m - 1) write_granule(t, s, first_lane(m));
+    return;
+  }
+  if (!settled(t, load(&s.writer), load(&s.writer_stamp)))
+    for (uint32_t m = lanes; m; m &= m - 1) check_granule_read(t, s, first_lane(m));
+  const uint32_t lane = run.several ? several : uint32_t(first_lane(lanes));
+  mark_read(t, s, t.stamp + (uint64_t(lane) << time_shift));
+}
+
+void touch_run(Touching& t, const Memory& memory, uint64_t first, const Run& run, uint32_t per) {
+  for (uint32_t k = 0; k < run.length;) {
+    const uint64_t g = first + k;
+    const uint32_t size = std::min(8 - uint32_t(g & 7), run.length - k);
+    Shadow& line = memory.lines()[g >> 3];
+    const uint64_t lane = run.several ? several : run.lane + (k >> per),
+                   layout = std::min(per, 3u),
+                   stamp = t.stamp + (lane << time_shift) + (layout << layout_shift);
+    const bool alike = size == 8 && !(run.several && t.touch != Touch::read);
+    if (!alike || !touch_line(t, line, stamp)) {
+      take_apart(t, line, memory.granules() + (g & ~uint64_t(7)));
+      for (uint32_t e = k; e < k + size; ++e)
+        touch_granule(t, memory.granules()[first + e], run, e, per);
+    }
+    k += size;
+  }
 }
 
 }  // namespace
 
-void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
-                 uint32_t bytes, Touch touch, const uint8_t* data, bool row) {
+void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr,
+                 const Pattern& pattern, uint32_t bytes, Touch touch, const uint8_t* data) {
   Launch& launch = *w.block->launch;
   if (!launch.races.load(std::memory_order_relaxed)) return;
   const uint32_t time = launch.clock.load(std::memory_order_relaxed);
@@ -214,32 +268,23 @@ void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* a
   }
   const int shift = w.program->global_shift;
   const Memory& memory = *launch.memory;
-  const uint64_t base = reinterpret_cast<uint64_t>(memory.base());
-  const uint32_t count = (bytes >> shift) ? bytes >> shift : 1;
+  const uint64_t base = reinterpret_cast<uint64_t>(memory.base()) >> shift,
+                 end = base + (memory.size() >> shift),
+                 first = addr[first_lane(pattern.mask)] >> shift;
   Touching t{w,
              i,
              access,
              touch,
              touch == Touch::atomic || access.strong,
              data,
+             addr,
              bytes,
              uint64_t(launch.serial) << 52 | uint64_t(time) << 28 | w.block->linear,
              uint64_t(w.block->clock) << (time_shift + 6) | uint64_t(w.index) << warp_shift |
                  (w.worker->pc & pc_bits)};
-  const bool whole =
-      row && !t.atomic && bytes >> shift && addr[0] >= base && addr[0] - base < memory.size();
-  if (!whole || !quick(t, Shadow(memory, (addr[0] - base) >> shift), count)) {
-    for (uint32_t m = mask; m; m &= m - 1) {
-      const int l = first_lane(m);
-      if (addr[l] < base || addr[l] - base >= memory.size()) continue;
-      const Shadow shadow(memory, (addr[l] - base) >> shift);
-      for (uint32_t k = 0; k < count; ++k) {
-        if (touch == Touch::read)
-          read_granule(t, shadow, k, l, addr[l]);
-        else
-          write_granule(t, shadow, k, l, addr[l]);
-      }
-    }
+  for (const Run* run = pattern.runs; run < pattern.runs + pattern.count; ++run) {
+    const uint64_t at = first + uint64_t(run->first);
+    if (at >= base && at < end) touch_run(t, memory, at - base, *run, pattern.per);
   }
   Tally& tally = w.worker->tally;
   (touch == Touch::read ? tally.global_read : tally.global_write).unique_bytes += t.fresh << shift;

@@ -6,7 +6,10 @@
 //   Time counts releases (fences, atomics) over the launch. An access of another block is ordered
 //   before ours if that block released after it and we acquired later; the test is on the safe side
 //   of silence. For races within a block a second word beside each, of the block's own time:
-//     time 26 bits | lane 6 bits | warp 8 bits (all ones: several) | pc 23 bits
+//     time 26 bits | lane 6 bits | warp 8 bits (all ones: several) | layout 3 bits | pc 20 bits
+//   Nearly always eight granules in a row, a line, fare alike: one entry stands for them, its stamp
+//   has the first one's lane and, as layout, log2 of the granules a lane. The first access that
+//   treats them unlike takes the line apart for the rest of the launch.
 //   The time of both kinds of memory is the same, so that the same barriers order them. A fence
 //   orders a block's warps among themselves too, whatever the flag is that they agree by.
 // Shared memory: stamps, time 26 bits | lane 6 bits: of each granule's last writer (with a note of
@@ -39,26 +42,29 @@ const Allocation* find_allocation(const Launch& launch, uint64_t address);
 // The pieces, for instructions with needs of their own. All stop the launch when something is
 // wrong.
 enum class Touch : uint8_t { read, write, atomic };
-void check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
-                  uint32_t bytes, Touch touch, const uint8_t* data);
-Block& shared_block(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes);
+const Pattern& check_global(Warp& w, const Inst& i, const Access& access, const uint64_t* addr,
+                            uint32_t mask, uint32_t bytes, Touch touch, const uint8_t* data);
+struct SharedPlace {
+  Block& block;
+  const Pattern& pattern;
+};
+SharedPlace shared_place(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes);
 void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
 
 // shared race shadow: races.cc
-void shared_read(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
-                 uint32_t mask, uint32_t bytes);
+void shared_read(Warp& w, const Inst& i, const SharedPlace& place, const Access& access,
+                 const uint64_t* addr);
 // True when the store is still to be made; where lanes may collide it is made here, lane by lane.
-bool shared_write(Warp& w, const Inst& i, Block& block, const Access& access, const uint64_t* addr,
-                  uint32_t mask, uint32_t bytes, const uint8_t* data);  // stores too, lane by lane
+bool shared_write(Warp& w, const Inst& i, const SharedPlace& place, const Access& access,
+                  const uint64_t* addr, uint32_t bytes, const uint8_t* data);
 void shared_atomic(Warp& w, const Inst& i, Block& block, const uint64_t* addr, uint32_t mask,
                    uint32_t bytes);
 // A copy in flight owns its destination until it lands.
 void shared_in_flight(Warp& w, const Inst& i, Block& block, uint32_t lane, uint32_t at,
                       uint32_t bytes);
 void shared_landed(Warp& w, Block& block, uint32_t lane, uint32_t at, uint32_t bytes);
-// row: all lanes, on consecutive addresses.
-void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr, uint32_t mask,
-                 uint32_t bytes, Touch touch, const uint8_t* data, bool row);
+void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* addr,
+                 const Pattern& pattern, uint32_t bytes, Touch touch, const uint8_t* data);
 
 // Ordering events. clocks.cc
 void publish(const Warp& w, std::vector<uint32_t>& into);  // release: our clock joins `into`
@@ -69,10 +75,12 @@ void update_safe(Warp& w);
 void global_release(Warp& w);
 void global_acquire(Warp& w);
 
-// counters: clocks.cc
+// Patterns and what is counted by them: pattern.cc
+const Pattern& pattern_of(Warp& w, const Inst& i, bool shared, const uint64_t* addr, uint32_t mask,
+                          uint32_t bytes);
 void count_global(MemoryTraffic& traffic, const uint64_t* addr, uint32_t mask, uint32_t bytes,
-                  bool row);
-void count_shared(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+                  const Pattern* pattern);
+void count_shared(Warp& w, const Pattern& pattern, uint32_t bytes);
 
 constexpr uint32_t several = 32;  // in place of a stamp's lane
 
@@ -83,12 +91,6 @@ inline bool lane_ordered(const Warp& w, uint32_t stamp, int lane) {
   if (other == uint32_t(lane) || time < w.floor) return true;
   if (time >= w.lane_time[lane]) return false;
   return other >= several || time < w.lane_time[other];
-}
-
-inline bool consecutive(const uint64_t* addr, uint32_t bytes) {
-  uint64_t off = 0;
-  for (int l = 0; l < 32; ++l) off |= addr[l] ^ (addr[0] + uint64_t(l) * bytes);
-  return !off;
 }
 
 inline bool full_checks(const Warp& w) {

@@ -1,43 +1,16 @@
 #include "tile.h"
 
-#if defined(__x86_64__)
+#if defined(__AVX2__) && defined(__FMA__)
+#define PTX_WIDE 1
 #include <immintrin.h>
 #endif
 
 namespace ptx {
 
-// Written once, compiled for AVX2 and for any processor. Multiplication and addition are separate:
-// a product of halves is exact in float32, so that fusing would change nothing for them; for tf32
-// it is exact too (22 bits).
-template <class T, int N>
-static inline __attribute__((always_inline)) void product(const T* a, const T* b, T* c, int m,
-                                                          int k) {
-  for (int i = 0; i < m; ++i) {
-    T row[N];
-    for (int j = 0; j < N; ++j) row[j] = c[i * N + j];
-    for (int x = 0; x < k; ++x) {
-      const T v = a[i * k + x];
-      for (int j = 0; j < N; ++j) row[j] += v * b[x * N + j];
-    }
-    for (int j = 0; j < N; ++j) c[i * N + j] = row[j];
-  }
-}
-template <class T>
-static inline __attribute__((always_inline)) void any_width(const T* a, const T* b, T* c, int m,
-                                                            int n, int k) {
-  if (n == 8)
-    product<T, 8>(a, b, c, m, k);
-  else if (n == 16)
-    product<T, 16>(a, b, c, m, k);
-  else
-    product<T, 32>(a, b, c, m, k);
-}
-
-#if defined(__x86_64__)
+#if PTX_WIDE
 // Eight columns at a time, four rows to hide the latency. Fused: the products are exact, so the
 // sums are the same.
-__attribute__((target("avx2,fma"))) static void fast(const float* a, const float* b, float* c,
-                                                     int m, int n, int k) {
+void tile_product(const float* a, const float* b, float* c, int m, int n, int k, uint32_t) {
   for (int j = 0; j < n; j += 8) {
     for (int i = 0; i < m; i += 4) {
       __m256 r0 = _mm256_loadu_ps(c + i * n + j), r1 = _mm256_loadu_ps(c + (i + 1) * n + j),
@@ -56,15 +29,31 @@ __attribute__((target("avx2,fma"))) static void fast(const float* a, const float
     }
   }
 }
-static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-
-void tile_product(const float* a, const float* b, float* c, int m, int n, int k, uint32_t) {
-#if defined(__x86_64__)
-  if (has_avx2) return fast(a, b, c, m, n, k);
-#endif
-  any_width(a, b, c, m, n, k);
+#else
+// Multiplication and addition are separate:
+// a product of halves is exact in float32, so that fusing would change nothing for them; for tf32
+// it is exact too (22 bits).
+template <class T, int N>
+static void product(const T* a, const T* b, T* c, int m, int k) {
+  for (int i = 0; i < m; ++i) {
+    T row[N];
+    for (int j = 0; j < N; ++j) row[j] = c[i * N + j];
+    for (int x = 0; x < k; ++x) {
+      const T v = a[i * k + x];
+      for (int j = 0; j < N; ++j) row[j] += v * b[x * N + j];
+    }
+    for (int j = 0; j < N; ++j) c[i * N + j] = row[j];
+  }
 }
+void tile_product(const float* a, const float* b, float* c, int m, int n, int k, uint32_t) {
+  if (n == 8)
+    product<float, 8>(a, b, c, m, k);
+  else if (n == 16)
+    product<float, 16>(a, b, c, m, k);
+  else
+    product<float, 32>(a, b, c, m, k);
+}
+#endif
 
 void tile_product(const double* a, const double* b, double* c, int m, int n, int k, uint32_t) {
   for (int i = 0; i < m; ++i)
