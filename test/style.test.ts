@@ -13,6 +13,7 @@ const FUNCTION = 60
 /** What is longer: loop nests over tiles in registers, lists of forms, and what has yet to be split. */
 const LONGER = [
   'bench/measure/kernels.ts list',
+  'cuda/attention_backward.cuh attention_backward_keys',
   'cuda/attention_backward.cuh attention_backward_queries',
   'cuda/attention_cached.cuh attention_cached_split',
   'cuda/crossentropy.cu crossentropy',
