@@ -206,22 +206,51 @@ __device__ inline void for_each(int64_t n, bool vectors, Body body) {
 }
 
 // ---- GELU ----
+// Both forms are within 1e-6 of max(1, |x|), and so are their derivatives.
 
-// gelu(x) = 0.5 x (1 + tanh u) = x s, u = sqrt(2/pi) (x + 0.044715 x^3), s = 1 / (1 + e),
-// e = exp(-2 u), here in base 2; where e would overflow, s is 0. Within 1e-6 of max(1, |x|).
-struct Gelu {
+// By tanh: 0.5 x (1 + tanh u) = x s, u = sqrt(2/pi) (x + 0.044715 x^3), s = 1 / (1 + e),
+// e = exp(-2 u), here in base 2; where e would overflow, s is 0.
+struct TanhGelu {
   float e, s;
-  __device__ explicit Gelu(float x) {
+  __device__ explicit TanhGelu(float x) {
     constexpr float twice = -2 * 1.44269504f * 0.797884561f;  // -2 log2(e) sqrt(2/pi)
     const float exponent = twice * x * fmaf(0.044715f * x, x, 1.0f);
     e = exp2f(fminf(exponent, 125.0f));
     s = exponent > 125.0f ? 0.0f : __fdividef(1.0f, 1.0f + e);
   }
 };
-__device__ inline float gelu(float x) { return x * Gelu(x).s; }
-// Its derivative s + x s (1 - s) 2 u', where 1 - s = e s.
-__device__ inline float gelu_slope(float x) {
-  const Gelu g(x);
+
+// Exactly: x Phi(x), Phi being the normal distribution. Phi(-z) = e t P(t) for z >= 0,
+// e = exp(-z^2 / 2), t = 1 / (1 + 0.3 z); native/cpu/simd/math.h says where P comes from.
+struct ExactGelu {
+  float e, s;  // s = Phi(x)
+  __device__ explicit ExactGelu(float x) {
+    e = exp2f(-0.5f * 1.44269504f * x * x);
+    const float t = __fdividef(1.0f, fmaf(fabsf(x), 0.3f, 1.0f));
+    float p = 0.035675570f;
+    p = fmaf(p, t, -0.15720622f);
+    p = fmaf(p, t, 0.20635864f);
+    p = fmaf(p, t, -0.053688139f);
+    p = fmaf(p, t, 0.12856388f);
+    p = fmaf(p, t, 0.099912845f);
+    p = fmaf(p, t, 0.12075406f);
+    p = fmaf(p, t, 0.11962929f);
+    const float tail = e * t * p;
+    s = x < 0 ? tail : 1 - tail;
+  }
+};
+
+// form: 1 by tanh, 2 exact, the same for all lanes.
+__device__ inline float gelu(float x, int form) {
+  return x * (form == 1 ? TanhGelu(x).s : ExactGelu(x).s);
+}
+// Its derivative: s + x s (1 - s) 2 u', where 1 - s = e s, or Phi(x) + x e / sqrt(2 pi).
+__device__ inline float gelu_slope(float x, int form) {
+  if (form == 2) {
+    const ExactGelu g(x);
+    return fmaf(0.398942280f * g.e, x, g.s);
+  }
+  const TanhGelu g(x);
   const float slope = 2 * 0.797884561f * fmaf(3 * 0.044715f * x, x, 1.0f);
   return fmaf(x, slope * (g.e * g.s * g.s), g.s);  // not x slope, which may overflow
 }

@@ -60,25 +60,28 @@ __device__ void scale(T* x, const float* factor, int64_t n) {
 }
 
 template <class T>
-__device__ void gelu_forward(T* out, const T* x, int64_t n) {
+__device__ void gelu_forward(T* out, const T* x, int64_t n, int form) {
   for_each<packet<T>>(n, aligned(out, x), [&](int64_t i, auto width) {
     float values[width.value];
     load(values, x + i);
 #pragma unroll
-    for (int j = 0; j < width.value; j++) values[j] = gelu(values[j]);
+    for (int j = 0; j < width.value; j++) values[j] = gelu(values[j], form);
     store(out + i, values);
   });
 }
 
 template <class T>
-__device__ void gelu_backward(T* dx, const T* dout, const T* x, int64_t n, bool accumulate) {
+__device__ void gelu_backward(T* dx, const T* dout, const T* x, int64_t n, int form,
+                              bool accumulate) {
   for_each<packet<T>>(n, aligned(dx, dout, x), [&](int64_t i, auto width) {
     float d[width.value], values[width.value], sum[width.value] = {};
     load(d, dout + i);
     load(values, x + i);
     if (accumulate) load(sum, dx + i);
 #pragma unroll
-    for (int j = 0; j < width.value; j++) sum[j] = fmaf(d[j], gelu_slope(values[j]), sum[j]);
+    for (int j = 0; j < width.value; j++) {
+      sum[j] = fmaf(d[j], gelu_slope(values[j], form), sum[j]);
+    }
     store(dx + i, sum);
   });
 }
@@ -112,20 +115,21 @@ __global__ void elementwise_scale_bf16(bf16* x, const float* factor, int64_t n) 
   scale(x, factor, n);
 }
 
-__global__ void elementwise_gelu_forward_f32(float* out, const float* x, int64_t n) {
-  gelu_forward(out, x, n);
+// form: 1 by tanh, 2 exact.
+__global__ void elementwise_gelu_forward_f32(float* out, const float* x, int64_t n, int32_t form) {
+  gelu_forward(out, x, n, form);
 }
-__global__ void elementwise_gelu_forward_bf16(bf16* out, const bf16* x, int64_t n) {
-  gelu_forward(out, x, n);
+__global__ void elementwise_gelu_forward_bf16(bf16* out, const bf16* x, int64_t n, int32_t form) {
+  gelu_forward(out, x, n, form);
 }
 
 __global__ void elementwise_gelu_backward_f32(float* dx, const float* dout, const float* x,
-                                              int64_t n, int32_t accumulate) {
-  gelu_backward(dx, dout, x, n, accumulate);
+                                              int64_t n, int32_t form, int32_t accumulate) {
+  gelu_backward(dx, dout, x, n, form, accumulate);
 }
 __global__ void elementwise_gelu_backward_bf16(bf16* dx, const bf16* dout, const bf16* x, int64_t n,
-                                               int32_t accumulate) {
-  gelu_backward(dx, dout, x, n, accumulate);
+                                               int32_t form, int32_t accumulate) {
+  gelu_backward(dx, dout, x, n, form, accumulate);
 }
 
 }  // extern "C"

@@ -1,8 +1,10 @@
 // Matrix products.
 //
 // Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N], or with `accumulate`
-//   out += op(a) op(b); act is the identity or GELU (tanh), whose argument may be kept in `pre`. op
-//   is the identity or the transpose; a kernel's name says which: n or t for a, then for b.
+//   out += op(a) op(b); act is the identity or GELU, whose argument may be kept in `pre`. op is the
+//   identity or the transpose; a kernel's name says which: n or t for a, then for b. In the backward
+//   pass: out (+)= (op(a) op(b)) act'(slope), the gradient of what GELU was applied to; and beside a
+//   gradient of weights, sums[N] (+)= the sums of b's columns over K, that of the bias.
 // Layout: row-major. bfloat16 operands begin at multiples of 16 bytes and so do their rows
 //   (matmul_align makes such copies of others); float32 ones are read 16 bytes at a time where that
 //   holds. The output is written 16 bytes a lane where it can be.
@@ -12,7 +14,9 @@
 //   tensor cores; ldmatrix, transposing or not, makes fragments of them, one slice of 16 k ahead.
 //   float32: registers hold the next stage while threads multiply outer products of this one. Up to
 //   16 rows against a transposed b (generation) have kernels of their own. Which kernel, which tile
-//   and how many parts is the host's choice (native/cuda/matmul.cc).
+//   and how many parts is the host's choice (native/cuda/matmul.cc). Columns of b are summed by the
+//   blocks of the first row of tiles, from the stages in shared memory: no byte more is moved but
+//   the sums themselves.
 // Numbers: sums are float32 in one chain over a part of K. bfloat16 products are exact, the result
 //   is rounded once. Bound by tensor cores or multiply-adds from about 128 rows on, below by the
 //   bytes of the weights.
@@ -78,7 +82,8 @@ extern "C" __global__ void __launch_bounds__(narrow_threads)
   narrow_matmul_f32<16, 2>(task);
 }
 
-// out from the parts of K, added in order. A thread has 4 elements, 16 bytes of a part.
+// out from the parts of K, added in order. A thread has 4 elements, 16 bytes of a part. What is row M
+// of the output is the sums of b's columns.
 template <class T, class Out>
 __device__ void sum_parts(const MatmulTask& p) {
   constexpr int group = 4;
@@ -86,18 +91,26 @@ __device__ void sum_parts(const MatmulTask& p) {
   const uint32_t index = blockIdx.x * blockDim.x + threadIdx.x;
   const int row = static_cast<int>(index / across),
             column = static_cast<int>(index % across) * group;
+  if (row == p.M && p.sums) {
+    for (int j = column; j < min(column + group, p.N); j++) {
+      float sum = p.accumulate_sums ? p.sums[j] : 0;
+      for (int i = 0; i < p.splits; i++) sum += p.partial_sums[static_cast<int64_t>(i) * p.N + j];
+      p.sums[j] = sum;
+    }
+  }
   if (row >= p.M) return;
   const float* const parts = p.partial + static_cast<int64_t>(row) * p.N + column;
   const int64_t stride = static_cast<int64_t>(p.M) * p.N;
   if (p.vector && p.N % group == 0) {
-    float x[group] = {}, part[group], bias[group], y[group];
+    float x[group] = {}, part[group], bias[group];
+    MatmulBeside<group> y;
     for (int i = 0; i < p.splits; i++) {
       load(part, parts + i * stride);
 #pragma unroll
       for (int j = 0; j < group; j++) x[j] += part[j];
     }
     matmul_bias<T>(p, column, bias);
-    matmul_addend<T, Out>(p, row, column, y);
+    matmul_beside<T, Out>(p, row, column, y);
     matmul_finish<T, Out>(p, row, column, x, bias, y);
   } else {
     for (int j = 0; j < group && column + j < p.N; j++) {

@@ -94,10 +94,10 @@ __device__ void exact_finish(const MatmulTask& p, float (&sums)[2][4][Shape::gro
     const int row = row0 + m / 4 * 16 + m % 4;
     float(&line)[Shape::groups][4] = sums[m / 4][m % 4];
     if (p.vector) {
-      float y[Shape::groups][4];
+      MatmulBeside<4> y[Shape::groups];
 #pragma unroll
       for (int n = 0; n < Shape::groups; n++) {
-        matmul_addend<float, float>(p, row, column0 + n * 32, y[n]);
+        matmul_beside<float, float>(p, row, column0 + n * 32, y[n]);
       }
 #pragma unroll
       for (int n = 0; n < Shape::groups; n++) {
@@ -133,6 +133,15 @@ __device__ void exact_matmul(const MatmulTask& task) {
   A a(p.a, p.lda, p.vector_a, row0, p.M, k0, k_end);
   B b(p.b, p.ldb, p.vector_b, column0, p.N, k0, k_end);
   float sums[2][4][groups][4] = {};
+  // Beside a gradient of weights the first row of tiles sums b's columns: a thread has one, of some
+  // of a stage's k.
+  constexpr bool may_sum = transpose_a && !transpose_b;
+  constexpr int turns = Shape::threads / Shape::columns, deep = depth / turns;
+  static_assert(turns * Shape::columns == Shape::threads && deep * turns == depth, "whole columns");
+  const bool summing = may_sum && p.sums && tile.row == 0;
+  const int my_column = static_cast<int>(threadIdx.x) % Shape::columns;
+  const int my_turn = static_cast<int>(threadIdx.x) / Shape::columns;
+  float column_sum = 0;
   a.fetch();
   b.fetch();
   for (int k = k0, now = 0; k < k_end; k += depth, now ^= 1) {
@@ -142,6 +151,12 @@ __device__ void exact_matmul(const MatmulTask& task) {
     if (k + depth < k_end) {
       a.fetch();
       b.fetch();
+    }
+    if (may_sum && summing) {
+#pragma unroll
+      for (int i = 0; i < deep; i++) {
+        column_sum += tile_b[now][B::place(my_column, my_turn * deep + i)];
+      }
     }
 #pragma unroll
     for (int i = 0; i < depth; i++) {
@@ -167,4 +182,13 @@ __device__ void exact_matmul(const MatmulTask& task) {
   }
   const MatmulTask end = p.splits > 1 ? matmul_part(p, split) : p;
   exact_finish<Shape>(end, sums, row0 + row, column0 + column);
+  if (may_sum && summing) {
+    __syncthreads();
+    tile_b[0][threadIdx.x] = column_sum;
+    __syncthreads();
+    if (my_turn > 0) return;
+#pragma unroll
+    for (int i = 1; i < turns; i++) column_sum += tile_b[0][i * Shape::columns + my_column];
+    matmul_column_sum(p, split, column0 + my_column, column_sum);
+  }
 }

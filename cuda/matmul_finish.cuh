@@ -6,13 +6,6 @@
 
 using gptloom::cuda::MatmulTask;
 
-// 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3), as x / (1 + exp(-2u)), which has no
-// cancellation for negative x.
-__device__ inline float matmul_gelu(float x) {
-  const float z = x * fmaf(x * x, -0.0713548162726f, -1.59576912160573f);
-  return x / (1.0f + __expf(z));
-}
-
 // The task with what is not there cut off.
 __device__ inline MatmulTask matmul_present(const MatmulTask& task) {
   MatmulTask p = task;
@@ -35,39 +28,63 @@ __device__ inline void matmul_bias(const MatmulTask& p, int column, float (&bias
   if (p.bias && column < p.N) load(bias, static_cast<const T*>(p.bias) + column);
 }
 
-// What is added to n elements of the output. Apart from matmul_finish, so that the reads of many
-// are under way before the first is written.
+// What stands beside n elements of the output: what is added to them, and where the slope of act is
+// taken. Read apart from matmul_finish, so that the reads of many are under way before the first is
+// written.
+template <int n>
+struct MatmulBeside {
+  float added[n], slope[n];
+};
 template <class T, class Out, int n>
-__device__ inline void matmul_addend(const MatmulTask& p, int row, int column, float (&y)[n]) {
+__device__ inline void matmul_beside(const MatmulTask& p, int row, int column, MatmulBeside<n>& y) {
 #pragma unroll
-  for (int i = 0; i < n; i++) y[i] = 0;
+  for (int i = 0; i < n; i++) y.added[i] = y.slope[i] = 0;
   if (row >= p.M || column >= p.N) return;
   const int64_t at = row * p.ldo + column;
-  if (p.accumulate) load(y, static_cast<const Out*>(p.out) + at);
-  if (p.residual) load(y, static_cast<const T*>(p.residual) + at);
+  if (p.accumulate) load(y.added, static_cast<const Out*>(p.out) + at);
+  if (p.residual) load(y.added, static_cast<const T*>(p.residual) + at);
+  if (p.slope) load(y.slope, static_cast<const T*>(p.slope) + at);
 }
 
 // Writes n elements of the output from their sums x.
 template <class T, class Out, int n>
 __device__ inline void matmul_finish(const MatmulTask& p, int row, int column, float (&x)[n],
-                                     const float (&bias)[n], const float (&y)[n]) {
+                                     const float (&bias)[n], const MatmulBeside<n>& y) {
   if (row >= p.M || column >= p.N) return;
   const int64_t at = row * p.ldo + column;
 #pragma unroll
   for (int i = 0; i < n; i++) x[i] += bias[i];
   if (p.pre) store(static_cast<T*>(p.pre) + at, x);
+  if (p.slope) {
 #pragma unroll
-  for (int i = 0; i < n; i++) x[i] = (p.gelu ? gelu(x[i]) : x[i]) + y[i];
+    for (int i = 0; i < n; i++) x[i] *= gelu_slope(y.slope[i], p.gelu);
+  } else if (p.gelu) {
+#pragma unroll
+    for (int i = 0; i < n; i++) x[i] = gelu(x[i], p.gelu);
+  }
+#pragma unroll
+  for (int i = 0; i < n; i++) x[i] += y.added[i];
   store(static_cast<Out*>(p.out) + at, x);
 }
 
 // The same for one element where nothing is known of alignment.
 template <class T, class Out>
 __device__ inline void matmul_finish_one(const MatmulTask& p, int row, int column, float sum) {
-  float x[1] = {sum}, bias[1], y[1];
+  float x[1] = {sum}, bias[1];
+  MatmulBeside<1> y;
   matmul_bias<T>(p, column, bias);
-  matmul_addend<T, Out>(p, row, column, y);
+  matmul_beside<T, Out>(p, row, column, y);
   matmul_finish<T, Out>(p, row, column, x, bias, y);
+}
+
+// The sum of a column of b over this block's part of K goes to the output or waits for other parts.
+__device__ inline void matmul_column_sum(const MatmulTask& p, int split, int column, float sum) {
+  if (column >= p.N) return;
+  if (p.splits > 1) {
+    p.partial_sums[static_cast<int64_t>(split) * p.N + column] = sum;
+  } else {
+    p.sums[column] = p.accumulate_sums ? p.sums[column] + sum : sum;
+  }
 }
 
 // Which tile of the output this block makes: bands of tile rows, down each band's columns.
@@ -86,8 +103,9 @@ __device__ inline MatmulTile matmul_tile(int rows_of_tiles, int columns_of_tiles
 __device__ inline MatmulTask matmul_part(const MatmulTask& task, int split) {
   MatmulTask p = task;
   p.out = task.partial + static_cast<int64_t>(split) * task.M * task.N;
-  p.bias = p.residual = p.pre = nullptr;
-  p.gelu = p.accumulate = false;
+  p.bias = p.residual = p.slope = p.pre = nullptr;
+  p.gelu = 0;
+  p.accumulate = false;
   p.ldo = task.N;
   p.vector = task.N % packet<float> == 0;
   p.wide = true;

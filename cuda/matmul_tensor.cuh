@@ -84,6 +84,58 @@ class TensorOperand {
   uint32_t to_;
 };
 
+// One store of 8 bytes to shared memory, which the compiler would take apart.
+__device__ inline void store_two(float* to, float x, float y) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared_address(to)), "f"(x), "f"(y)
+               : "memory");
+}
+
+__device__ inline uint32_t load_word(uint32_t address) {
+  uint32_t word;
+  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address) : "memory");
+  return word;
+}
+
+// The sums of b's columns, as stages of it lie in shared memory with K first. A thread has the two
+// columns of a word, of some of a stage's k that follow each other.
+template <class Shape>
+class TensorColumnSums {
+ public:
+  static constexpr int words = Shape::columns / 2, turns = Shape::threads / words;
+
+  __device__ void add(uint32_t tile) {
+    const int column = static_cast<int>(threadIdx.x) % words * 2;
+    const int line0 = static_cast<int>(threadIdx.x) / words * deep;
+#pragma unroll
+    for (int i = 0; i < deep; i++) {
+      const int at = line0 * Shape::columns + swizzle<Shape::columns>(i, column);
+      const uint32_t pair = load_word(tile + 2 * at);
+      sums_[0] += __uint_as_float(pair << 16);
+      sums_[1] += __uint_as_float(pair & 0xffff0000u);
+    }
+  }
+
+  // shared: two floats a thread, free for all.
+  __device__ void finish(const MatmulTask& p, int split, int column0, float* shared) const {
+    constexpr int columns = Shape::columns;
+    __syncthreads();
+    const int i = static_cast<int>(threadIdx.x);
+    store_two(shared + i * 2, sums_[0], sums_[1]);
+    __syncthreads();
+    if (i >= columns) return;
+    float sum = shared[i];
+#pragma unroll
+    for (int turn = 1; turn < turns; turn++) sum += shared[turn * columns + i];
+    matmul_column_sum(p, split, column0 + i, sum);
+  }
+
+ private:
+  static constexpr int deep = Shape::depth / turns;
+  static_assert(turns * words == Shape::threads && deep % 8 == 0, "rows turned as the first ones");
+  static_assert(Shape::threads >= Shape::columns, "a thread writes a column");
+  float sums_[2] = {};
+};
+
 // 16 rows of a warp's sums at a time go through shared memory, so that a lane has 16 bytes of the
 // output and lanes next to it have the bytes next to them. Chunks of 4 floats are permuted, so that
 // 4 lines of a fragment's stores meet no bank twice, nor do 8 chunks that follow each other or that
@@ -92,12 +144,6 @@ template <class Shape>
 __device__ inline int tensor_staged(int row, int column) {
   const int chunk = row * (Shape::warp_columns / 4) + column / 4;
   return (chunk ^ (chunk >> 3 & 1) ^ (row & 3) << 1) * 4 + column % 4;
-}
-
-// One store of 8 bytes to shared memory, which the compiler would take apart.
-__device__ inline void store_two(float* to, float x, float y) {
-  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared_address(to)), "f"(x), "f"(y)
-               : "memory");
 }
 
 template <class Shape, class Out>
@@ -113,11 +159,11 @@ __device__ void tensor_finish(
 #pragma unroll 1
   for (int m = 0; m < Shape::warp_rows / 16; m++) {
     const int row = row0 + m * 16;
-    float y[parts][group];
+    MatmulBeside<group> y[parts];
     if (p.vector) {
 #pragma unroll
       for (int i = 0; i < parts; i++) {
-        matmul_addend<bf16, Out>(p, row + i * lines + line, column0 + column, y[i]);
+        matmul_beside<bf16, Out>(p, row + i * lines + line, column0 + column, y[i]);
       }
     }
     __syncwarp();
@@ -205,6 +251,9 @@ __device__ void tensor_matmul(const MatmulTask& task) {
     filled = next(filled);
   };
   float sums[down][across * 2][4] = {};
+  constexpr bool may_sum = transpose_a && !transpose_b;
+  const bool summing = may_sum && p.sums && tile.row == 0;
+  TensorColumnSums<Shape> column_sums;
 #pragma unroll
   for (int step = 0; step < stages - 1; step++) copy();
   copy_wait<stages - 2>();
@@ -223,7 +272,10 @@ __device__ void tensor_matmul(const MatmulTask& task) {
         read = next(read);
         if (step + 1 < steps) fetch(1 - now, read, 0);
       }
-      if (slice == 0) copy();
+      if (slice == 0) {
+        if (may_sum && summing) column_sums.add(read + b_at);
+        copy();
+      }
 #pragma unroll
       for (int m = 0; m < down; m++) {
 #pragma unroll
@@ -243,5 +295,8 @@ __device__ void tensor_matmul(const MatmulTask& task) {
     tensor_finish<Shape, float>(end, sums, staged, row, column);
   } else {
     tensor_finish<Shape, bf16>(end, sums, staged, row, column);
+  }
+  if (may_sum && summing) {
+    column_sums.finish(p, split, column0, reinterpret_cast<float*>(shared));
   }
 }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "array.h"
+#include "gelu.h"
 #include "gptloom.h"
 
 namespace gptloom {
@@ -80,13 +81,20 @@ class Device {
 
   virtual void dropout(Array out, Array x, float p, uint64_t seed, uint64_t stream,
                        bool accumulate) = 0;
-  virtual void gelu_forward(Array out, Array x) = 0;
-  virtual void gelu_backward(Array dx, Array dout, Array x, bool accumulate) = 0;
+  virtual void gelu_forward(Array out, Array x, Gelu form) = 0;
+  virtual void gelu_backward(Array dx, Array dout, Array x, Gelu form, bool accumulate) = 0;
 
   // out[M, N] = act(op(a) op(b) + bias) + residual. With gelu, `pre` (optional) keeps the value
   // before it.
   virtual void matmul(Array out, Array pre, Array a, Array b, Array bias, Array residual,
-                      bool transpose_a, bool transpose_b, bool gelu, bool accumulate) = 0;
+                      bool transpose_a, bool transpose_b, Gelu gelu, bool accumulate) = 0;
+  // out (+)= (op(a) op(b)) gelu'(pre): the gradient of what a GELU was applied to.
+  virtual void matmul_gelu_backward(Array out, Array a, Array b, Array pre, bool transpose_a,
+                                    bool transpose_b, Gelu gelu, bool accumulate) = 0;
+  // out (+)= op(a) b, and sums[N] (+)= the sums of b's columns: the gradients of a weight and of a
+  // bias, b being that of their output.
+  virtual void matmul_bias_backward(Array out, Array sums, Array a, Array b, bool transpose_a,
+                                    bool accumulate, bool accumulate_sums) = 0;
   virtual void bias_backward(Array dbias, Array dout, bool accumulate) = 0;
 
   virtual void layernorm_forward(Array out, Array mean, Array rstd, Array x, Array weight,

@@ -24,6 +24,11 @@ test('gelu has the values of its formula at 0, 1 and far out', () => {
   // torch.nn.functional.gelu(torch.tensor(1., dtype=torch.float64), approximate='tanh')
   near(oracle.gelu(1), 0.8411919906082768, 1e-15)
   near(oracle.gelu(-30), 0)
+  // x * scipy.special.ndtr(x), and at 3 its derivative ndtr(x) + x exp(-x^2 / 2) / sqrt(2 pi)
+  near(oracle.geluExact(1), 0.8413447460685429, 1e-15)
+  near(oracle.geluExact(-1), -0.15865525393145707, 1e-15)
+  near(oracle.geluExact(-4), -0.00012668496733247945, 1e-17)
+  near(oracle.geluExact(2.999999) - oracle.geluExact(3.000001), -2e-6 * 1.011945647204184, 1e-12)
 })
 
 test('matmul multiplies, in every form', () => {

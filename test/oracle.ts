@@ -9,6 +9,42 @@ export function gelu(x: number): number {
   return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
 }
 
+/** x Phi(x), Phi being the normal distribution (Hendrycks & Gimpel 2016). */
+export function geluExact(x: number): number {
+  return x * normal(x)
+}
+
+/**
+ * The normal distribution: near 0 by its power series (Abramowitz & Stegun 26.2.11), further out by its
+ * continued fraction (26.2.14).
+ */
+export function normal(x: number): number {
+  const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)
+  if (Math.abs(x) < 3) {
+    let [sum, term] = [0, x]
+    for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum) && n < 200; n += 2) {
+      sum += term
+      term *= (x * x) / (n + 2)
+    }
+    return 0.5 + density * sum
+  }
+  let fraction = 0
+  for (let n = 100; n > 0; n--) fraction = n / (Math.abs(x) + fraction)
+  const tail = density / (Math.abs(x) + fraction)
+  return x < 0 ? tail : 1 - tail
+}
+
+/** GELU in one of its forms; true is by tanh. */
+export function geluOf(form: 'tanh' | 'exact' | true): (x: number) => number {
+  return form === 'exact' ? geluExact : gelu
+}
+
+/** The derivative of a GELU by central differences. */
+export function geluSlope(form: 'tanh' | 'exact', x: number): number {
+  const f = geluOf(form)
+  return (f(x + 1e-5) - f(x - 1e-5)) / 2e-5
+}
+
 export function add(a: Numbers, b: Numbers): Float64Array {
   return Float64Array.from(a, (x, i) => x + b[i]!)
 }
@@ -19,7 +55,7 @@ export interface Matmul {
   K: number
   transposeA?: boolean
   transposeB?: boolean
-  gelu?: boolean
+  gelu?: 'tanh' | 'exact' | boolean
   bias?: Numbers | null
   residual?: Numbers | null
 }
@@ -27,6 +63,7 @@ export interface Matmul {
 /** out[m, n] = act(sum over k of a[m, k] b[k, n] + bias[n]) + residual[m, n]. */
 export function matmul(a: Numbers, b: Numbers, s: Matmul): Float64Array {
   const { M, N, K } = s
+  const act = s.gelu ? geluOf(s.gelu) : (x: number) => x
   const out = zeros(M * N)
   for (let m = 0; m < M; m++) {
     for (let n = 0; n < N; n++) {
@@ -34,7 +71,7 @@ export function matmul(a: Numbers, b: Numbers, s: Matmul): Float64Array {
       for (let k = 0; k < K; k++) {
         sum += a[s.transposeA ? k * M + m : m * K + k]! * b[s.transposeB ? n * K + k : k * N + n]!
       }
-      out[m * N + n] = (s.gelu ? gelu(sum) : sum) + (s.residual ? s.residual[m * N + n]! : 0)
+      out[m * N + n] = act(sum) + (s.residual ? s.residual[m * N + n]! : 0)
     }
   }
   return out

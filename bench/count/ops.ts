@@ -147,13 +147,13 @@ function pass(
 
 const hidden = [1024, 4 * C]
 const elementwise = (['float32', 'bfloat16'] as const).flatMap((dtype) => [
-  pass('GELU forward', dtype, hidden, 2, (native, [x, out]) => native.geluForward(out!, x!)),
+  pass('GELU forward', dtype, hidden, 2, (native, [x, out]) => native.geluForward(out!, x!, 1)),
   pass(
     'GELU backward',
     dtype,
     hidden,
     3,
-    (native, [x, dout, dx]) => native.geluBackward(dx!, dout!, x!, false),
+    (native, [x, dout, dx]) => native.geluBackward(dx!, dout!, x!, 1, false),
     dtype === 'bfloat16' ? (L * ROWS) / hidden[0]! : undefined,
   ),
   pass('add', dtype, hidden, 3, (native, [a, b, out]) => native.add(out!, a!, b!)),

@@ -41,7 +41,7 @@ function product(
       const out = make.full([M, N], form === 'dweight' ? 'float32' : 'bfloat16')
       const bias = counted.bias ? make.full([N]) : null
       const residual = counted.residual ? make.full([M, N]) : null
-      const gelu = counted.gelu ?? false
+      const gelu = counted.gelu ? 1 : 0
       const pre = gelu ? make.full([M, N]) : null
       return () => make.device.native.matmul(out, pre, a, b, bias, residual, tA, tB, gelu, false)
     },
@@ -108,7 +108,7 @@ function exact(): CountedOp {
       const [a, b, bias] = [make.full([512, C]), make.full([C, C]), make.full([C])]
       const out = make.full([512, C])
       const { native } = make.device
-      return () => native.matmul(out, null, a, b, bias, null, false, true, false, false)
+      return () => native.matmul(out, null, a, b, bias, null, false, true, 0, false)
     },
   }
 }

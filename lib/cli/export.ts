@@ -108,6 +108,11 @@ async function writeGgufs(
   const stop = template?.endOfTurn
   const endOfTurn = stop === undefined ? undefined : tokenizer.special.get(stop)
   const chatTemplate = template?.source
+  if (config.gelu === 'exact') {
+    process.stderr.write(
+      "The model has the exact GELU; llama.cpp computes a GPT-2's by tanh, which is near\n",
+    )
+  }
   await writeGguf(path, network, tokenizer, { type, chatTemplate, endOfTurn, name })
   const adapter = lora && path.replace(/(\.gguf)?$/, '.adapter.gguf')
   if (adapter) await writeGgufAdapter(adapter, adapterOf(lora.lora, lora.base))

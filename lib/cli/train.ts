@@ -37,6 +37,7 @@ const model: Flag[] = [
   numeric('context', 'the longest sequence, in tokens', 'model.context'),
   numeric('dropout', 'probability of dropout (0)', 'model.dropout'),
   numeric('epsilon', 'added to the variance in layer norms (1e-5)', 'model.epsilon'),
+  { name: 'gelu', value: '<form>', help: 'tanh or exact (tanh)', sets: 'model.gelu' },
   numeric(
     'vocabulary',
     'rows of the embedding (as many as the tokenizer has tokens)',

@@ -30,7 +30,7 @@ export interface Weights {
 }
 
 /** What a base says beyond its sizes. */
-export interface BaseExtras extends Pick<Description, 'gelu'> {
+export interface BaseExtras {
   /** The Jinja template of its chats, or null. */
   chatTemplate: string | null
   /** What the reader could not keep as it was: a line each, for people. */
@@ -59,14 +59,9 @@ export class Base implements Weights {
     private readonly source: TensorSource,
     chatTemplate: string | null = null,
   ) {
-    const { config, gelu, mapping } = description
+    const { config, mapping } = description
     this.config = config
-    this.extras = { chatTemplate, gelu, notes: [] }
-    if (gelu === 'exact') {
-      this.extras.notes.push(
-        'it was trained with the exact GELU; here the tanh approximation of GPT-2 takes its place',
-      )
-    }
+    this.extras = { chatTemplate, notes: [] }
     const rounded = source instanceof GgufFile ? roundedIn(source) : undefined
     if (rounded !== undefined) this.extras.notes.push(rounded)
     this.#recipes = recipes(config, { ...mapping, rename: naming(source, mapping.rename) })
@@ -183,7 +178,7 @@ async function readFileBase(path: string): Promise<Base> {
     const mapping = { layout: 'linear' } as const
     return opened(source, (source) => {
       const { config } = source
-      return new Base(path, 'llm.c', { config, mapping, gelu: 'tanh' }, source)
+      return new Base(path, 'llm.c', { config, mapping }, source)
     })
   }
   if (magic === GGUF_MAGIC) {

@@ -29,11 +29,9 @@ export interface Description {
   config: GPT2Config
   /** How the matrices are stored, and how the queries are scaled. */
   mapping: MappingOptions
-  /** GELU as the model was trained: 'tanh' is GPT-2's approximation, 'exact' the error function. */
-  gelu: 'tanh' | 'exact'
 }
 
-const GELU: Record<string, 'tanh' | 'exact'> = {
+const GELU: Record<string, GPT2Config['gelu']> = {
   gelu_new: 'tanh',
   gelu_pytorch_tanh: 'tanh',
   gelu_fast: 'tanh',
@@ -82,6 +80,7 @@ function fromGpt2(json: Json, path: string): Description {
     dropout: (json.resid_pdrop ?? 0) as number,
     epsilon: (json.layer_norm_epsilon ?? 1e-5) as number,
     ...(own.windows && { windows: own.windows }),
+    gelu: activation(json, path),
   })
   // Ours divides scores by the root of the head size, always: another scale goes into the queries.
   const plain = flag(json, 'scale_attn_weights', true, path) ? 1 : Math.sqrt(width / config.heads)
@@ -92,7 +91,6 @@ function fromGpt2(json: Json, path: string): Description {
       layout: 'conv1d',
       queryScale: (layer) => (inverse ? plain / (layer + 1) : plain),
     },
-    gelu: activation(json, path),
   }
 }
 
@@ -115,11 +113,11 @@ function fromNeo(json: Json, path: string): Description {
     dropout: (json.resid_dropout ?? 0) as number,
     epsilon: (json.layer_norm_epsilon ?? 1e-5) as number,
     windows: kinds.map((kind) => (kind === 'local' ? window : null)),
+    gelu: activation(json, path),
   })
   return {
     config,
     mapping: { layout: 'neo', queryScale: () => Math.sqrt(width / config.heads) },
-    gelu: activation(json, path),
   }
 }
 
@@ -157,8 +155,9 @@ export function fromNanoGpt(args: ReadonlyMap<unknown, unknown>, path: string): 
       tied: true,
       dropout: (args.get('dropout') ?? 0) as number,
       epsilon: 1e-5,
+      gelu: 'exact',
     })
-    return { config, mapping: { layout: 'linear' }, gelu: 'exact' }
+    return { config, mapping: { layout: 'linear' } }
   } catch (error) {
     throw problem(path, (error as Error).message)
   }
@@ -170,11 +169,11 @@ export function fromNanoGpt(args: ReadonlyMap<unknown, unknown>, path: string): 
  */
 export function toHuggingFace(config: GPT2Config, endOfText: number | undefined): Json {
   const { vocabulary, context, layers, heads, width, bias, tied, dropout, epsilon } = config
-  const { windows } = config
+  const { windows, gelu } = config
   return {
     ...(windows ? {} : { architectures: ['GPT2LMHeadModel'] }),
     model_type: windows ? LOCAL : 'gpt2',
-    activation_function: 'gelu_new',
+    activation_function: gelu === 'exact' ? 'gelu' : 'gelu_new',
     vocab_size: vocabulary,
     n_positions: context,
     n_ctx: context,
@@ -213,10 +212,10 @@ function checkInner(inner: unknown, width: number, name: string, path: string): 
   }
 }
 
-function activation(json: Json, path: string): 'tanh' | 'exact' {
+function activation(json: Json, path: string): GPT2Config['gelu'] {
   const name = json.activation_function ?? 'gelu_new'
   if (typeof name === 'string' && Object.hasOwn(GELU, name)) return GELU[name]!
-  throw problem(path, `expected "activation_function": "gelu_new", received ${show(name)}`)
+  throw problem(path, `expected "activation_function": "gelu_new" or "gelu", received ${show(name)}`)
 }
 
 function problem(path: string, what: string): GptloomError {

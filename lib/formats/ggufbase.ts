@@ -31,9 +31,10 @@ export function fromGguf({ path, metadata, tensors }: GgufFile): Description {
       tied: !tensors.has('output.weight'),
       dropout: 0,
       epsilon: Number(epsilon.toPrecision(7)), // as it was before it became a float32
+      gelu: 'tanh',
     })
     const mapping = { layout: 'linear', rename: ggufName } as const
-    return { config, mapping, gelu: 'tanh' }
+    return { config, mapping }
   } catch (error) {
     if (error instanceof GptloomError) throw error
     throw problem(path, (error as Error).message)

@@ -35,7 +35,8 @@ const FILE_TYPES: Record<GgufType, number> = { f32: 0, f16: 1, q8_0: 7, bf16: 32
 
 /**
  * Writes a model as a GGUF file for llama.cpp and what is built on it, whole or not at all, holding
- * one tensor at a time.
+ * one tensor at a time. The file has no field for the exact GELU: llama.cpp computes GPT-2's by tanh,
+ * and its logits then differ from ours by some thousandths.
  *
  * @throws TypeError, RangeError for options that cannot be; GptloomError ERR_FILE when the file system
  *   refuses, ERR_FORMAT when the tokenizer does not fit, a number does not fit the type, or layers are

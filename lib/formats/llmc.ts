@@ -75,7 +75,7 @@ type Sizes = Pick<GPT2Config, 'context' | 'vocabulary' | 'layers' | 'heads' | 'w
 
 function check(path: string, sizes: Sizes): GPT2Config {
   try {
-    return checkConfig({ ...sizes, bias: true, tied: true, dropout: 0, epsilon: 1e-5 })
+    return checkConfig({ ...sizes, bias: true, tied: true, dropout: 0, epsilon: 1e-5, gelu: 'tanh' })
   } catch (error) {
     throw problem(path, (error as Error).message)
   }

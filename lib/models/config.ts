@@ -7,6 +7,7 @@ import {
   show,
   wrongType,
 } from '../errors.js'
+import type { Gelu } from '../tensor/index.js'
 
 /** The shape of a GPT-2: with the weights, all that is needed to run it. */
 export interface GPT2Config {
@@ -36,6 +37,11 @@ export interface GPT2Config {
    * layers take turns. Default: all, in every layer.
    */
   windows?: readonly (number | null)[]
+  /**
+   * GELU between the two layers of an MLP: 'tanh', GPT-2's approximation (gelu_new to Hugging Face), or
+   * 'exact' (gelu), as nanoGPT has it. Default 'tanh'.
+   */
+  gelu: Gelu
 }
 
 type Sizes = Pick<GPT2Config, 'layers' | 'heads' | 'width' | 'context'>
@@ -71,6 +77,7 @@ const fields = [
   'dropout',
   'epsilon',
   'windows',
+  'gelu',
 ] as const
 
 /**
@@ -95,6 +102,7 @@ export function resolveModel(model: Preset | ModelOptions = {}, vocabulary?: num
     tied: true,
     dropout: 0,
     epsilon: 1e-5,
+    gelu: 'tanh',
     vocabulary,
     ...presets[preset],
     ...defined(given),
@@ -115,6 +123,8 @@ export function checkConfig(config: GPT2Config): GPT2Config {
   checkNumber('model.dropout', config.dropout, 0, 0.9)
   checkNumber('model.epsilon', config.epsilon, 0, 1)
   if (config.windows !== undefined) checkWindows(config.windows, config.layers)
+  if (config.gelu !== 'tanh' && config.gelu !== 'exact')
+    throw outOfRange("'tanh' or 'exact'", 'model.gelu', config.gelu)
   for (const name of ['bias', 'tied'] as const) {
     if (typeof config[name] !== 'boolean')
       throw wrongType('true or false', `model.${name}`, config[name])

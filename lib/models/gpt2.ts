@@ -8,7 +8,7 @@ import {
   matmul,
   recompute,
 } from '../tensor/index.js'
-import type { Device, Dtype, Tensor } from '../tensor/index.js'
+import type { Device, Dtype, Gelu, Tensor } from '../tensor/index.js'
 import { Embedding, LayerNorm, Linear, Module } from '../nn/index.js'
 import type { Init, Lora } from '../nn/index.js'
 import type { GPT2Config } from './config.js'
@@ -99,7 +99,11 @@ class MLP extends Module {
   readonly c_fc: Linear
   readonly c_proj: Linear
 
-  constructor(width: number, draw: Draw) {
+  constructor(
+    width: number,
+    readonly gelu: Gelu,
+    draw: Draw,
+  ) {
     super()
     this.c_fc = new Linear(width, 4 * width, draw.next())
     this.c_proj = new Linear(4 * width, width, draw.next({ residual: true }))
@@ -107,7 +111,7 @@ class MLP extends Module {
 
   /** x + the network's output for h. */
   forward(h: Tensor, x: Tensor, { drop, key }: Pick<Step, 'drop' | 'key'> = {}): Tensor {
-    const hidden = this.c_fc.forward(h, { gelu: true, key: key?.(2) })
+    const hidden = this.c_fc.forward(h, { gelu: this.gelu, key: key?.(2) })
     if (!drop) return this.c_proj.forward(hidden, { residual: x, key: key?.(3) })
     return add(x, dropout(this.c_proj.forward(hidden, { key: key?.(3) }), drop(2)))
   }
@@ -119,12 +123,12 @@ class Block extends Module {
   readonly ln_2: LayerNorm
   readonly mlp: MLP
 
-  constructor({ heads, width, epsilon, windows }: GPT2Config, layer: number, draw: Draw) {
+  constructor({ heads, width, epsilon, windows, gelu }: GPT2Config, layer: number, draw: Draw) {
     super()
     this.ln_1 = new LayerNorm(width, { ...draw.common, epsilon })
     this.attn = new Attention(heads, width, windows?.[layer] ?? undefined, draw)
     this.ln_2 = new LayerNorm(width, { ...draw.common, epsilon })
-    this.mlp = new MLP(width, draw)
+    this.mlp = new MLP(width, gelu, draw)
   }
 
   forward(x: Tensor, step: Step): Tensor {

@@ -70,7 +70,8 @@ export class Linear extends Module {
     const added = adapter.forward(x, { residual: curved ? null : residual, key })
     const sum = matmul(x, weight, { bias, residual: added })
     if (!curved) return sum
-    return residual ? add(gelu(sum), residual) : gelu(sum)
+    const out = gelu(sum, curved === true ? 'tanh' : curved)
+    return residual ? add(out, residual) : out
   }
 }
 

@@ -59,8 +59,9 @@ export interface NativeDevice {
   randomNormal(out: T, mean: number, deviation: number, seed: number, stream: number): void
   randomUniform(out: T, low: number, high: number, seed: number, stream: number): void
   dropout(out: T, x: T, p: number, seed: number, stream: number, accumulate: boolean): void
-  geluForward(out: T, x: T): void
-  geluBackward(dx: T, dout: T, x: T, accumulate: boolean): void
+  /** form: 1 by tanh, 2 exact; here and in products, where 0 is none. */
+  geluForward(out: T, x: T, form: number): void
+  geluBackward(dx: T, dout: T, x: T, form: number, accumulate: boolean): void
   matmul(
     out: T,
     pre: Optional,
@@ -70,8 +71,29 @@ export interface NativeDevice {
     residual: Optional,
     transposeA: boolean,
     transposeB: boolean,
-    gelu: boolean,
+    gelu: number,
     accumulate: boolean,
+  ): void
+  /** out (+)= (a b) gelu'(pre) */
+  matmulGeluBackward(
+    out: T,
+    a: T,
+    b: T,
+    pre: T,
+    transposeA: boolean,
+    transposeB: boolean,
+    gelu: number,
+    accumulate: boolean,
+  ): void
+  /** out (+)= a b, and sums (+)= the sums of b's columns. */
+  matmulBiasBackward(
+    out: T,
+    sums: T,
+    a: T,
+    b: T,
+    transposeA: boolean,
+    accumulate: boolean,
+    accumulateSums: boolean,
   ): void
   biasBackward(dbias: T, dout: T, accumulate: boolean): void
   layernormForward(

@@ -134,33 +134,42 @@ class CpuDevice final : public Device {
         [=] { cpu::dropout(context_, out.f32(), x.f32(), x.count(), p, seed, stream, accumulate); },
         {out, x});
   }
-  void gelu_forward(Array out, Array x) override {
-    push("gelu", [=] { cpu::gelu_forward(context_, out.f32(), x.f32(), x.count()); }, {out, x});
+  void gelu_forward(Array out, Array x, Gelu form) override {
+    push("gelu", [=] { cpu::gelu_forward(context_, out.f32(), x.f32(), x.count(), form); },
+         {out, x});
   }
-  void gelu_backward(Array dx, Array dout, Array x, bool accumulate) override {
-    push(
-        "gelu backward",
-        [=] { cpu::gelu_backward(context_, dx.f32(), dout.f32(), x.f32(), x.count(), accumulate); },
-        {dx, dout, x});
+  void gelu_backward(Array dx, Array dout, Array x, Gelu form, bool accumulate) override {
+    push("gelu backward",
+         [=] {
+           cpu::gelu_backward(context_, dx.f32(), dout.f32(), x.f32(), x.count(), form, accumulate);
+         },
+         {dx, dout, x});
   }
 
   void matmul(Array out, Array pre, Array a, Array b, Array bias, Array residual, bool transpose_a,
-              bool transpose_b, bool gelu, bool accumulate) override {
-    Matmul spec{};
-    // Leading dimensions fold into rows: [B, T, C] is [B T, C].
-    const int64_t columns = a.shape[-1];
-    const int64_t rows = columns ? a.count() / columns : 0;
-    spec.M = transpose_a ? columns : rows;
-    spec.K = transpose_a ? rows : columns;
-    spec.N = out.shape[-1];
-    spec.transpose_a = transpose_a;
-    spec.transpose_b = transpose_b;
-    spec.accumulate = accumulate;
+              bool transpose_b, Gelu gelu, bool accumulate) override {
+    Matmul spec = product(out, a, transpose_a, transpose_b, accumulate);
     spec.bias = bias.f32();
     spec.residual = residual.f32();
     spec.gelu = gelu;
-    spec.pre = pre.f32();
+    if (gelu != Gelu::none) spec.pre = pre.f32();
     push("matmul", [=] { cpu::matmul(context_, out.f32(), a.f32(), b.f32(), spec); }, {out, a, b});
+  }
+  void matmul_gelu_backward(Array out, Array a, Array b, Array pre, bool transpose_a,
+                            bool transpose_b, Gelu gelu, bool accumulate) override {
+    Matmul spec = product(out, a, transpose_a, transpose_b, accumulate);
+    spec.gelu = gelu;
+    spec.slope = pre.f32();
+    push("matmul and gelu backward",
+         [=] { cpu::matmul(context_, out.f32(), a.f32(), b.f32(), spec); }, {out, a, b});
+  }
+  void matmul_bias_backward(Array out, Array sums, Array a, Array b, bool transpose_a,
+                            bool accumulate, bool accumulate_sums) override {
+    Matmul spec = product(out, a, transpose_a, false, accumulate);
+    spec.sums = sums.f32();
+    spec.accumulate_sums = accumulate_sums;
+    push("matmul and bias backward",
+         [=] { cpu::matmul(context_, out.f32(), a.f32(), b.f32(), spec); }, {out, a, b});
   }
   void bias_backward(Array dbias, Array dout, bool accumulate) override {
     const int64_t N = dbias.count();
@@ -291,6 +300,21 @@ class CpuDevice final : public Device {
   }
 
  private:
+  // Leading dimensions fold into rows: [B, T, C] is [B T, C].
+  static Matmul product(const Array& out, const Array& a, bool transpose_a, bool transpose_b,
+                        bool accumulate) {
+    Matmul spec{};
+    const int64_t columns = a.shape[-1];
+    const int64_t rows = columns ? a.count() / columns : 0;
+    spec.M = transpose_a ? columns : rows;
+    spec.K = transpose_a ? rows : columns;
+    spec.N = out.shape[-1];
+    spec.transpose_a = transpose_a;
+    spec.transpose_b = transpose_b;
+    spec.accumulate = accumulate;
+    return spec;
+  }
+
   static Embedding embedding(const Array& out, const Array& wte, const Array& wpe, int64_t past) {
     Embedding spec{};
     spec.B = out.shape[0];

@@ -36,17 +36,17 @@ void scale(Context& context, float* x, const float* factor, int64_t n) {
   });
 }
 
-void gelu_forward(Context& context, float* out, const float* x, int64_t n) {
+void gelu_forward(Context& context, float* out, const float* x, int64_t n, Gelu form) {
   split(context, n, [&](int64_t begin, int64_t end) {
-    context.kernels.elementwise.gelu_forward(out + begin, x + begin, end - begin);
+    context.kernels.elementwise.gelu_forward(out + begin, x + begin, end - begin, form);
   });
 }
 
 void gelu_backward(Context& context, float* dx, const float* dout, const float* x, int64_t n,
-                   bool accumulate) {
+                   Gelu form, bool accumulate) {
   split(context, n, [&](int64_t begin, int64_t end) {
     context.kernels.elementwise.gelu_backward(dx + begin, dout + begin, x + begin, end - begin,
-                                              accumulate);
+                                              form, accumulate);
   });
 }
 

@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 
+#include "gelu.h"
+
 namespace gptloom::cpu {
 
 // One tensor's share of a step, all factors ready: see adamw.cc.
@@ -45,8 +47,9 @@ struct CrossEntropyKernels {
 struct ElementwiseKernels {
   void (*add)(float* out, const float* a, const float* b, int64_t n);
   void (*scale)(float* out, const float* x, float factor, int64_t n);
-  void (*gelu_forward)(float* out, const float* x, int64_t n);
-  void (*gelu_backward)(float* dx, const float* dout, const float* x, int64_t n, bool accumulate);
+  void (*gelu_forward)(float* out, const float* x, int64_t n, Gelu form);
+  void (*gelu_backward)(float* dx, const float* dout, const float* x, int64_t n, Gelu form,
+                        bool accumulate);
 };
 
 struct EmbeddingKernels {};
@@ -68,14 +71,17 @@ struct MatmulBlock {
   const float* b;  // packed by pack_b
   int64_t rows, columns, depth;
   float* sum;
-  int64_t stride;               // of sum, out and residual
+  int64_t stride;               // of sum, out, slope and residual
   bool add;                     // to what sum holds
   const float* bias = nullptr;  // added to sum
-  bool gelu = false;            // out = act(sum) + residual when there is either
+  // out = act(sum) + residual, or sum gelu'(slope) + residual, when there is any of the three.
+  Gelu gelu = Gelu::none;
+  const float* slope = nullptr;
   const float* residual = nullptr;
   float* out = nullptr;
 };
-// A product of few rows, over a range of columns: out = act((out) + a b + bias) + residual.
+// A product of few rows, over a range of columns: out = act((out) + a b + bias) + residual, or
+// (out) + a b gelu'(slope).
 struct MatmulNarrow {
   const float* a;  // [rows, depth]
   const float* b;
@@ -83,11 +89,12 @@ struct MatmulNarrow {
   int64_t rows, columns, depth;
   int64_t block;  // of K: its blocks are summed apart
   float* out;
-  int64_t stride;  // of out, pre and residual
+  int64_t stride;  // of out, pre, slope and residual
   bool accumulate = false;
   const float* bias = nullptr;
-  bool gelu = false;
+  Gelu gelu = Gelu::none;
   float* pre = nullptr;
+  const float* slope = nullptr;
   const float* residual = nullptr;
 };
 struct MatmulKernels {
@@ -101,6 +108,8 @@ struct MatmulKernels {
   // with zeros to whole vectors. b is [depth, columns] or, transposed, [columns, depth].
   void (*pack_b)(float* out, const float* b, int64_t stride, int64_t columns, int64_t depth,
                  bool transpose);
+  // sums[columns] (+)= the sums over depth of what pack_b has packed.
+  void (*sum_b)(float* sums, const float* packed, int64_t columns, int64_t depth, bool add);
   void (*block)(const MatmulBlock&);
   void (*narrow)(const MatmulNarrow&);             // b is [depth, columns]
   void (*narrow_transposed)(const MatmulNarrow&);  // b is [columns, depth]

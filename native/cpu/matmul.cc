@@ -1,13 +1,16 @@
 // Matrix products.
 //
 // Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; op is the identity or
-//   the transpose.
+//   the transpose, act the identity or GELU. In the backward pass out (+)= (op(a) op(b)) gelu'(z),
+//   and sums[N] (+)= the sums of b's columns over K.
 // Plan (after Goto & van de Geijn 2008): K is cut into blocks whose length depends on K alone. A
 //   region of at most kPackedA floats of a is packed into panels, all threads together. Then each
 //   thread takes tiles of the output; for each K block it packs its columns of b (they stay in its
 //   L2) and sweeps a's panels over them, so that b is read from memory once and a in sequence.
-//   Between K blocks the sums wait in the output. Few rows (generation) skip packing: the weights
-//   are read once, as they lie.
+//   Between K blocks the sums wait in the output. What follows the sums (bias, GELU or its slope,
+//   residual) is done to each register tile after the last block, while it is in L1; the columns of
+//   b are summed where they have just been packed for the first rows of the output. Few rows
+//   (generation) skip packing: the weights are read once, as they lie.
 // Numbers: float32 chains over a K block, blocks added in order: the error of an element is about
 //   sqrt(block) 6e-8 |a| |b|. Tiles never change the order, so neither do threads. Bound by flops
 //   from some tens of rows on, below by the bytes of the weights.
@@ -141,6 +144,10 @@ class Blocked {
           const float* from =
               spec_.transpose_b ? b_ + column * stride + p : b_ + p * stride + column;
           kernels_.pack_b(panels, from, stride, columns, length, spec_.transpose_b);
+          if (spec_.sums && region.row + row == 0) {
+            kernels_.sum_b(spec_.sums + column, panels, columns, length,
+                           spec_.accumulate_sums || p > 0);
+          }
           const int64_t at = (region.row + row) * spec_.N + column;
           MatmulBlock block{packed_a + k * region.rows + row * length,
                             panels,
@@ -161,6 +168,7 @@ class Blocked {
   void finish(MatmulBlock& block, int64_t at, int64_t column) const {
     if (spec_.bias) block.bias = spec_.bias + column;
     block.gelu = spec_.gelu;
+    if (spec_.slope) block.slope = spec_.slope + at;
     if (spec_.residual) block.residual = spec_.residual + at;
     block.out = out_ + at;
   }
@@ -205,7 +213,8 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
     part.accumulate = spec.accumulate;
     part.gelu = spec.gelu;
     if (spec.bias) part.bias = spec.bias + begin;
-    if (spec.gelu && spec.pre) part.pre = spec.pre + begin;
+    if (spec.pre) part.pre = spec.pre + begin;
+    if (spec.slope) part.slope = spec.slope + begin;
     if (spec.residual) part.residual = spec.residual + begin;
     (spec.transpose_b ? kernels.narrow_transposed : kernels.narrow)(part);
   });
@@ -214,15 +223,23 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
 }  // namespace
 
 void matmul(Context& context, float* out, const float* a, const float* b, const Matmul& spec) {
-  if (spec.M <= 0 || spec.N <= 0) return;
-  if (spec.M <= context.kernels.matmul.narrow_rows) return matmul_narrow(context, out, a, b, spec);
+  if (spec.N <= 0) return;
+  const bool few = spec.M <= context.kernels.matmul.narrow_rows;
+  if (few && spec.sums) {
+    bias_backward(context, spec.sums, b, spec.K, spec.N, spec.accumulate_sums);
+  }
+  if (spec.M <= 0) return;
+  if (few) return matmul_narrow(context, out, a, b, spec);
   Matmul plain = spec;
+  const bool curved = plain.gelu != Gelu::none;
+  // out += (a b) gelu'(z) has a residual: only a b is summed.
+  if (plain.slope && plain.accumulate) plain.accumulate = false, plain.residual = out;
   // out = a b + bias + out is an accumulation.
-  if (plain.residual == out && !plain.gelu) plain.accumulate = true, plain.residual = nullptr;
+  if (plain.residual == out && !curved) plain.accumulate = true, plain.residual = nullptr;
   // Between K blocks the sums must not lie where the residual is still to be read.
   const bool apart = plain.residual == out && !plain.pre;
   Scratch<float> sums(context, apart ? spec.M * spec.N : 0);
-  float* const sum = plain.gelu && plain.pre ? plain.pre : apart ? sums.data() : out;
+  float* const sum = plain.pre ? plain.pre : apart ? sums.data() : out;
   Blocked(context, out, sum, a, b, plain).run();
 }
 

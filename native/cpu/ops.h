@@ -19,7 +19,7 @@ namespace gptloom::cpu {
 // ---- matmul.cc
 // ----------------------------------------------------------------------------------------------
 
-// out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]
+// out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; see slope for the other form.
 struct Matmul {
   int64_t M, N, K;
   bool transpose_a = false;         // a is stored [K, M]
@@ -27,8 +27,11 @@ struct Matmul {
   bool accumulate = false;          // out += ; excludes bias, residual and gelu
   const float* bias = nullptr;      // [N]
   const float* residual = nullptr;  // [M, N], may be out itself
-  bool gelu = false;                // act is the tanh-approximated GELU, else the identity
+  Gelu gelu = Gelu::none;           // act, the identity without it
   float* pre = nullptr;  // [M, N]: with gelu, where the value before GELU is kept for the backward
+  const float* slope = nullptr;  // [M, N]: out (+)= (op(a) op(b)) gelu'(slope) instead
+  float* sums = nullptr;         // [N] (+)= the sums of the columns of b, not transposed
+  bool accumulate_sums = false;
 };
 void matmul(Context&, float* out, const float* a, const float* b, const Matmul& spec);
 
@@ -40,9 +43,9 @@ void copy(Context&, float* out, const float* x, int64_t n);
 void add(Context&, float* out, const float* a, const float* b, int64_t n);  // out may alias a or b
 // x *= *factor, the factor being read when the op runs.
 void scale(Context&, float* x, const float* factor, int64_t n);
-void gelu_forward(Context&, float* out, const float* x, int64_t n);
+void gelu_forward(Context&, float* out, const float* x, int64_t n, Gelu form);
 // dx (+)= dout * gelu'(x); dx may alias dout when not accumulating.
-void gelu_backward(Context&, float* dx, const float* dout, const float* x, int64_t n,
+void gelu_backward(Context&, float* dx, const float* dout, const float* x, int64_t n, Gelu form,
                    bool accumulate);
 
 // ---- random.cc

@@ -109,19 +109,36 @@ class CudaDevice final : public Device {
     push("dropout", {out, x},
          [=](Context& c) { cuda::dropout(c, out, x, p, seed, stream, accumulate); });
   }
-  void gelu_forward(Array out, Array x) override {
-    push("gelu", {out, x}, [=](Context& c) { cuda::gelu_forward(c, out, x); });
+  void gelu_forward(Array out, Array x, Gelu form) override {
+    push("gelu", {out, x}, [=](Context& c) { cuda::gelu_forward(c, out, x, form); });
   }
-  void gelu_backward(Array dx, Array dout, Array x, bool accumulate) override {
+  void gelu_backward(Array dx, Array dout, Array x, Gelu form, bool accumulate) override {
     push("gelu backward", {dx, dout, x},
-         [=](Context& c) { cuda::gelu_backward(c, dx, dout, x, accumulate); });
+         [=](Context& c) { cuda::gelu_backward(c, dx, dout, x, form, accumulate); });
   }
 
   void matmul(Array out, Array pre, Array a, Array b, Array bias, Array residual, bool transpose_a,
-              bool transpose_b, bool gelu, bool accumulate) override {
-    push("matmul", {out, a, b}, [=](Context& c) {
-      cuda::matmul(c, out, pre, a, b, bias, residual, transpose_a, transpose_b, gelu, accumulate);
-    });
+              bool transpose_b, Gelu gelu, bool accumulate) override {
+    Matmul spec{out, a, b, transpose_a, transpose_b, accumulate};
+    spec.bias = bias;
+    spec.residual = residual;
+    spec.gelu = gelu;
+    spec.pre = pre;
+    push("matmul", {out, a, b}, [=](Context& c) { cuda::matmul(c, spec); });
+  }
+  void matmul_gelu_backward(Array out, Array a, Array b, Array pre, bool transpose_a,
+                            bool transpose_b, Gelu gelu, bool accumulate) override {
+    Matmul spec{out, a, b, transpose_a, transpose_b, accumulate};
+    spec.gelu = gelu;
+    spec.slope = pre;
+    push("matmul and gelu backward", {out, a, b}, [=](Context& c) { cuda::matmul(c, spec); });
+  }
+  void matmul_bias_backward(Array out, Array sums, Array a, Array b, bool transpose_a,
+                            bool accumulate, bool accumulate_sums) override {
+    Matmul spec{out, a, b, transpose_a, false, accumulate};
+    spec.sums = sums;
+    spec.accumulate_sums = accumulate_sums;
+    push("matmul and bias backward", {out, a, b}, [=](Context& c) { cuda::matmul(c, spec); });
   }
   void bias_backward(Array dbias, Array dout, bool accumulate) override {
     push("bias backward", {dbias, dout},

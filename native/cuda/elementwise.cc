@@ -44,17 +44,17 @@ void scale(Context& context, Array x, Array factor) {
                  grid_of(n, packet(x)), threads, 0, x.data, factor.f32(), n);
 }
 
-void gelu_forward(Context& context, Array out, Array x) {
+void gelu_forward(Context& context, Array out, Array x, Gelu form) {
   const int64_t n = out.count();
   context.launch(by_type(x, "elementwise_gelu_forward_f32", "elementwise_gelu_forward_bf16"),
-                 grid_of(n, packet(x)), threads, 0, out.data, x.data, n);
+                 grid_of(n, packet(x)), threads, 0, out.data, x.data, n, static_cast<int32_t>(form));
 }
 
-void gelu_backward(Context& context, Array dx, Array dout, Array x, bool accumulate) {
+void gelu_backward(Context& context, Array dx, Array dout, Array x, Gelu form, bool accumulate) {
   const int64_t n = dx.count();
   context.launch(by_type(x, "elementwise_gelu_backward_f32", "elementwise_gelu_backward_bf16"),
                  grid_of(n, packet(x)), threads, 0, dx.data, dout.data, x.data, n,
-                 int32_t{accumulate});
+                 static_cast<int32_t>(form), int32_t{accumulate});
 }
 
 }  // namespace gptloom::cuda

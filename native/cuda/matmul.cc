@@ -110,8 +110,10 @@ void tiled(Context& context, Dtype dtype, MatmulTask task, const MatmulPlan& pla
   task.splits = static_cast<int32_t>(std::max<int64_t>(1, divide_up(task.K, part)));
   std::optional<Scratch<float>> partial;
   if (task.splits > 1) {
-    partial.emplace(context, int64_t{task.splits} * task.M * task.N);
+    const int64_t rows = int64_t{task.M} + (task.sums ? 1 : 0);
+    partial.emplace(context, task.splits * rows * task.N);
     task.partial = partial->data();
+    task.partial_sums = task.partial + int64_t{task.splits} * task.M * task.N;
   }
   const std::string order = {'_', task.transpose_a ? 't' : 'n', task.transpose_b ? 't' : 'n'};
   const int64_t count = divide_up(task.M, tiles.rows) * divide_up(task.N, tiles.columns);
@@ -121,8 +123,9 @@ void tiled(Context& context, Dtype dtype, MatmulTask task, const MatmulPlan& pla
   if (task.splits > 1) {
     constexpr unsigned threads = 128;
     constexpr int64_t group = 4;  // elements a thread
+    const int64_t rows = int64_t{task.M} + (task.sums ? 1 : 0);
     context.launch(kernel_name("sum", dtype).c_str(),
-                   blocks(divide_up(task.M * divide_up(task.N, group), threads)), threads, 0, task);
+                   blocks(divide_up(rows * divide_up(task.N, group), threads)), threads, 0, task);
   }
 }
 
@@ -161,7 +164,7 @@ void matmul(Context& context, Dtype dtype, const MatmulTask& given, const Matmul
   const int wide = packet(dtype), out = task.wide ? 4 : wide;
   task.splits = 1;
   task.partial = nullptr;
-  task.vector = task.ldo % out == 0 && aligned(task.out, task.pre, task.bias, task.residual);
+  task.vector = task.ldo % out == 0 && aligned(task.out, task.pre, task.slope, task.bias, task.residual);
   task.vector_a = task.lda % wide == 0 && aligned(task.a);
   task.vector_b = task.ldb % wide == 0 && aligned(task.b);
   if (!plan.tiles) return narrow(context, dtype, task);
@@ -182,11 +185,11 @@ void matmul(Context& context, Dtype dtype, const MatmulTask& task) {
   matmul(context, dtype, task, plan_matmul(context, dtype, task));
 }
 
-void matmul(Context& context, Array out, Array pre, Array a, Array b, Array bias, Array residual,
-            bool transpose_a, bool transpose_b, bool gelu, bool accumulate) {
+void matmul(Context& context, const Matmul& spec) {
   // Leading dimensions fold into rows: [B, T, C] is [B T, C].
+  const Array &a = spec.a, &b = spec.b, &out = spec.out;
   const int64_t columns = a.shape[-1], rows = columns ? a.count() / columns : 0;
-  const int64_t M = transpose_a ? columns : rows, K = transpose_a ? rows : columns;
+  const int64_t M = spec.transpose_a ? columns : rows, K = spec.transpose_a ? rows : columns;
   const int64_t N = out.shape[-1];
   constexpr int64_t most = INT_MAX - 256;  // a tile may reach behind the end
   if (M > most || N > most || K > most) {
@@ -195,22 +198,32 @@ void matmul(Context& context, Array out, Array pre, Array a, Array b, Array bias
   }
   MatmulTask task{};
   task.out = out.data;
-  task.pre = gelu ? pre.data : nullptr;
+  task.gelu = static_cast<int32_t>(spec.gelu);
+  task.pre = task.gelu ? spec.pre.data : nullptr;
+  task.slope = spec.slope.data;
   task.a = a.data;
   task.b = b.data;
-  task.bias = bias.data;
-  task.residual = residual.data;
-  task.transpose_a = transpose_a && M > 1;  // one row lies the same either way
-  task.transpose_b = transpose_b;
+  task.bias = spec.bias.data;
+  task.residual = spec.residual.data;
+  task.transpose_a = spec.transpose_a && M > 1;  // one row lies the same either way
+  task.transpose_b = spec.transpose_b;
   task.lda = task.transpose_a ? M : K;
-  task.ldb = transpose_b ? K : N;
+  task.ldb = task.transpose_b ? K : N;
   task.ldo = N;
   task.M = static_cast<int32_t>(M);
   task.N = static_cast<int32_t>(N);
   task.K = static_cast<int32_t>(K);
-  task.gelu = gelu;
-  task.accumulate = accumulate;
+  task.accumulate = spec.accumulate;
   task.wide = a.dtype == Dtype::bfloat16 && out.dtype == Dtype::float32;
+  if (spec.sums) {
+    // Kernels of one order sum the columns of b on the way.
+    if (task.transpose_a) {
+      task.sums = spec.sums.f32();
+      task.accumulate_sums = spec.accumulate_sums;
+    } else {
+      bias_backward(context, spec.sums, b, spec.accumulate_sums);
+    }
+  }
   matmul(context, a.dtype, task);
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda/context.h"
+#include "gelu.h"
 #include "gptloom.h"
 
 namespace gptloom::cuda {
@@ -24,8 +25,8 @@ void copy(Context&, Array out, Array x);  // of one dtype
 void cast(Context&, Array out, Array x);  // float32 to bfloat16 (to nearest even) and back
 void add(Context&, Array out, Array a, Array b);
 void scale(Context&, Array x, Array factor);  // factor: float32 [1]
-void gelu_forward(Context&, Array out, Array x);
-void gelu_backward(Context&, Array dx, Array dout, Array x, bool accumulate);
+void gelu_forward(Context&, Array out, Array x, Gelu form);
+void gelu_backward(Context&, Array dx, Array dout, Array x, Gelu form, bool accumulate);
 
 // ---- random.cc ----
 void dropout(Context&, Array out, Array x, float p, uint64_t seed, uint64_t stream,
@@ -40,9 +41,18 @@ void norm(Context&, Array out, const std::vector<Array>& tensors);  // out: floa
 void bias_backward(Context&, Array dbias, Array dout, bool accumulate);
 
 // ---- matmul.cc ----
-// out may be float32 while a and b are bfloat16 (gradients of weights). pre, bias, residual: T.
-void matmul(Context&, Array out, Array pre, Array a, Array b, Array bias, Array residual,
-            bool transpose_a, bool transpose_b, bool gelu, bool accumulate);
+// out may be float32 while a and b are bfloat16 (gradients of weights). pre, slope, bias, residual: T.
+struct Matmul {
+  Array out, a, b;
+  bool transpose_a, transpose_b, accumulate;
+  Array bias = {}, residual = {};
+  Gelu gelu = Gelu::none;
+  Array pre = {};    // with gelu: where the value before it is kept; may be left out
+  Array slope = {};  // with gelu: out (+)= (op(a) op(b)) gelu'(slope) instead
+  Array sums = {};   // float32 [N] (+)= the sums of the columns of b, which is not transposed
+  bool accumulate_sums = false;
+};
+void matmul(Context&, const Matmul&);
 
 // ---- layernorm.cc ----
 void layernorm_forward(Context&, Array out, Array mean, Array rstd, Array x, Array weight,

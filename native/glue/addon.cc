@@ -71,6 +71,8 @@ void define_ops(Napi::Env env, Napi::Object prototype) {
   op<&Device::gelu_forward>(env, prototype, "geluForward");
   op<&Device::gelu_backward>(env, prototype, "geluBackward");
   op<&Device::matmul>(env, prototype, "matmul");
+  op<&Device::matmul_gelu_backward>(env, prototype, "matmulGeluBackward");
+  op<&Device::matmul_bias_backward>(env, prototype, "matmulBiasBackward");
   op<&Device::bias_backward>(env, prototype, "biasBackward");
   op<&Device::layernorm_forward>(env, prototype, "layernormForward");
   op<&Device::layernorm_backward>(env, prototype, "layernormBackward");

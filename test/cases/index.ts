@@ -6,6 +6,7 @@ import { addCase, castCase, dropoutCase, fillCase, geluCase } from './elementwis
 import { embeddingCase } from './embedding.js'
 import { layerNormCase } from './layernorm.js'
 import { largeMatmulCase, matmulCase } from './matmul.js'
+import { backwardProductsCase, mlpCase } from './mlp.js'
 import { normalCase, uniformCase } from './random.js'
 import { normCase, sumCase } from './reduce.js'
 
@@ -18,6 +19,8 @@ export const cases: OpCase<any>[] = [
   dropoutCase,
   matmulCase,
   largeMatmulCase,
+  mlpCase,
+  backwardProductsCase,
   layerNormCase,
   embeddingCase,
   attentionCase,

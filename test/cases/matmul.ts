@@ -10,7 +10,7 @@ export interface MatmulInstance {
   transposeA?: boolean
   transposeB?: boolean
   bias?: boolean
-  gelu?: boolean
+  gelu?: 'exact' | boolean
   residual?: boolean
 }
 
@@ -34,6 +34,8 @@ export const matmulCase: OpCase<MatmulInstance> = {
     { rows: [2, 16], N: 64, K: 48, ...layer, residual: true },
     { rows: [1, 33], N: 31, K: 31, ...layer, gelu: true, residual: true },
     { rows: [2100], N: 8, K: 1, ...layer }, // the bias's gradient takes several rows a warp
+    { rows: [7], N: 33, K: 31, bias: true, gelu: 'exact', residual: true },
+    { rows: [5, 13], N: 33, K: 127, ...layer, gelu: 'exact' },
     { rows: [65], N: 97, K: 67, ...layer, gelu: true, residual: true },
   ],
   inputs({ rows, N, K, ...options }, random) {

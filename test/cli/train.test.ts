@@ -147,6 +147,8 @@ test('every option reaches train()', async () => {
     '0.1',
     '--epsilon',
     '1e-6',
+    '--gelu',
+    'exact',
     '--no-bias',
     '--no-tied',
     '--vocabulary',
@@ -210,6 +212,7 @@ test('every option reaches train()', async () => {
     tied: false,
     dropout: 0.1,
     epsilon: 1e-6,
+    gelu: 'exact',
   })
   assert.equal(start.tokenizer, { kind: 'bpe', size: 260 })
   const { steps, batch, accumulate, learningRate, seed, tokensPerStep } = start

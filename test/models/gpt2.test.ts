@@ -29,6 +29,7 @@ const config = checkConfig({
   tied: true,
   dropout: 0,
   epsilon: 1e-5,
+  gelu: 'tanh',
 })
 const targets = golden.get('targets') as Int32Array
 const count = targets.filter((target) => target >= 0).length

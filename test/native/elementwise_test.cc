@@ -50,27 +50,30 @@ TEST(elementwise_scale_reads_its_factor) {
 
 TEST(elementwise_gelu_forward_and_backward) {
   for (const int64_t n : sizes) {
+    const Gelu form = n % 2 ? Gelu::exact : Gelu::tanh;
     const Floats x = normals(n, 1, 2.5), dout = normals(n, 2);
     const std::vector<float> before = normals(n, 3), douts = dout.vector();
     std::vector<double> y, dx, added;
     for (int64_t i = 0; i < n; i++) {
-      y.push_back(gelu(static_cast<double>(x[i])));
-      dx.push_back(static_cast<double>(dout[i]) * gelu_derivative(static_cast<double>(x[i])));
+      y.push_back(gelu(static_cast<double>(x[i]), form));
+      dx.push_back(static_cast<double>(dout[i]) * gelu_derivative(static_cast<double>(x[i]), form));
       added.push_back(dx.back() + static_cast<double>(before[static_cast<size_t>(i)]));
     }
-    const auto forward = [&](cpu::Context& c, float* out) { cpu::gelu_forward(c, out, x, n); };
+    const auto forward = [&](cpu::Context& c, float* out) {
+      cpu::gelu_forward(c, out, x, n, form);
+    };
     for_each_result(n, forward, [&](const float* out) { close(out, y, 1e-7, 1e-6, "gelu"); });
     const auto backward = [&](cpu::Context& c, float* out) {
-      cpu::gelu_backward(c, out, dout, x, n, false);
+      cpu::gelu_backward(c, out, dout, x, n, form, false);
     };
     for_each_result(n, backward, [&](const float* out) { close(out, dx, 4e-6, 1e-6, "dx"); });
     const auto in_place = [&](cpu::Context& c, float* out) {
-      cpu::gelu_backward(c, out, out, x, n, false);
+      cpu::gelu_backward(c, out, out, x, n, form, false);
     };
     for_each_result(
         n, in_place, [&](const float* out) { close(out, dx, 4e-6, 1e-6, "dx in place"); }, &douts);
     const auto accumulate = [&](cpu::Context& c, float* out) {
-      cpu::gelu_backward(c, out, dout, x, n, true);
+      cpu::gelu_backward(c, out, dout, x, n, form, true);
     };
     for_each_result(
         n, accumulate, [&](const float* out) { close(out, added, 4e-6, 1e-6, "dx +="); }, &before);
@@ -83,12 +86,14 @@ TEST(elementwise_gelu_far_out) {
   const Floats dout = ones;
   const std::vector<double> y = {0, 0, 0, 0, 0, 5e-21, 20, 100, 1e30};
   const std::vector<double> slope = {0, 0, 0, 0.5, 0.5, 0.5, 1, 1, 1};
-  for_each_result(
-      9, [&](cpu::Context& context, float* out) { cpu::gelu_forward(context, out, x, 9); },
-      [&](const float* out) { close(out, y, 1e-30, 1e-6, "gelu"); });
-  for_each_result(
-      9, [&](cpu::Context& c, float* out) { cpu::gelu_backward(c, out, dout, x, 9, false); },
-      [&](const float* out) { close(out, slope, 1e-30, 1e-6, "slope"); });
+  for (const Gelu form : {Gelu::tanh, Gelu::exact}) {
+    for_each_result(
+        9, [&](cpu::Context& c, float* out) { cpu::gelu_forward(c, out, x, 9, form); },
+        [&](const float* out) { close(out, y, 1e-30, 1e-6, "gelu"); });
+    for_each_result(
+        9, [&](cpu::Context& c, float* out) { cpu::gelu_backward(c, out, dout, x, 9, form, false); },
+        [&](const float* out) { close(out, slope, 1e-30, 1e-6, "slope"); });
+  }
 }
 
 TEST(elementwise_nothing_to_do) {
@@ -99,8 +104,8 @@ TEST(elementwise_nothing_to_do) {
     cpu::copy(context, none, none, 0);
     cpu::add(context, none, none, none, 0);
     cpu::scale(context, none, &factor, 0);
-    cpu::gelu_forward(context, none, none, 0);
-    cpu::gelu_backward(context, none, none, none, 0, true);
+    cpu::gelu_forward(context, none, none, 0, Gelu::exact);
+    cpu::gelu_backward(context, none, none, none, 0, Gelu::exact, true);
   });
 }
 

@@ -105,17 +105,21 @@ TEST(kernels_tanh_and_gelu) {
     check_function(t, t.tanh, std::tanh, -0.01f, 0.01f, 3, "tanh");
     CHECK(at(t.tanh, INFINITY) == 1 && at(t.tanh, -INFINITY) == -1 && std::isnan(at(t.tanh, NAN)));
     CHECK(at(t.tanh, 1e-30f) == 1e-30f);
-    for (float x = -12; x < 12; x += 0.003f) {
-      const float value = at(t.gelu, x), slope = at(t.gelu_slope, x);
-      const double expected_value = gelu(x), expected_slope = gelu_derivative(x);
-      close(&value, &expected_value, 1, 1e-7, 1e-6, "gelu");
-      close(&slope, &expected_slope, 1, 1e-6, 1e-6, "gelu'");
+    for (const Gelu form : {Gelu::tanh, Gelu::exact}) {
+      const bool exact = form == Gelu::exact;
+      const auto f = exact ? t.exact_gelu : t.gelu, df = exact ? t.exact_gelu_slope : t.gelu_slope;
+      for (float x = -12; x < 12; x += 0.003f) {
+        const float value = at(f, x), slope = at(df, x);
+        const double expected_value = gelu(x, form), expected_slope = gelu_derivative(x, form);
+        close(&value, &expected_value, 1, 1e-7, 1e-6, "gelu");
+        close(&slope, &expected_slope, 1, 1e-6, 1e-6, "gelu'");
+      }
+      for (float x : {1e4f, 1e20f, FLT_MAX}) {
+        CHECK(at(f, x) == x && at(f, -x) == 0);
+        CHECK(at(df, x) == 1 && at(df, -x) == 0);
+      }
+      CHECK(std::isnan(at(f, NAN)) && std::isnan(at(df, NAN)));
     }
-    for (float x : {1e4f, 1e20f, FLT_MAX}) {
-      CHECK(at(t.gelu, x) == x && at(t.gelu, -x) == 0);
-      CHECK(at(t.gelu_slope, x) == 1 && at(t.gelu_slope, -x) == 0);
-    }
-    CHECK(std::isnan(at(t.gelu, NAN)) && std::isnan(at(t.gelu_slope, NAN)));
   });
 }
 

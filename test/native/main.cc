@@ -193,11 +193,15 @@ std::vector<int32_t> integers(int64_t n, uint64_t seed, int32_t low, int32_t hig
   return out;
 }
 
-double gelu(double x) {
+double gelu(double x, Gelu form) {
+  if (form == Gelu::exact) return 0.5 * x * std::erfc(-x * 0.7071067811865476);
   return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 }
 
-double gelu_derivative(double x) {
+double gelu_derivative(double x, Gelu form) {
+  if (form == Gelu::exact) {
+    return 0.5 * std::erfc(-x * 0.7071067811865476) + x * 0.3989422804014327 * std::exp(-x * x / 2);
+  }
   const double t = std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x));
   return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 3 * 0.044715 * x * x);
 }

@@ -31,7 +31,11 @@ std::vector<double> reference(const cpu::Matmul& s, const float* a, const float*
       double x = row[static_cast<size_t>(j)];
       if (s.bias) x += s.bias[j];
       if (pre) pre->push_back(x);
-      if (s.gelu) x = gelu(x);
+      if (s.slope) {
+        x *= gelu_derivative(s.slope[i * s.N + j], s.gelu);
+      } else if (s.gelu != Gelu::none) {
+        x = gelu(x, s.gelu);
+      }
       if (residual) x += residual[i * s.N + j];
       if (s.accumulate) x += initial[i * s.N + j];
       out[static_cast<size_t>(i * s.N + j)] = x;
@@ -140,7 +144,7 @@ TEST(matmul_bias_gelu_and_residual) {
       cpu::Matmul spec{shape.M, shape.N, shape.K};
       spec.transpose_b = form & 1;
       spec.bias = form & 2 ? bias.data() : nullptr;
-      spec.gelu = form & 4;
+      spec.gelu = form & 4 ? form & 8 ? Gelu::exact : Gelu::tanh : Gelu::none;
       spec.residual = form & 8 ? residual.data() : nullptr;
       std::vector<double> pre;
       const std::vector<double> expected = reference(spec, a, b, nullptr, spec.residual, &pre);
@@ -161,7 +165,7 @@ TEST(matmul_bias_gelu_and_residual) {
             },
             check, &initial);
       }
-      if (spec.gelu) {
+      if (spec.gelu != Gelu::none) {
         for_each_result(
             size,
             [&](cpu::Context& context, float* out) {
@@ -173,6 +177,66 @@ TEST(matmul_bias_gelu_and_residual) {
             },
             check);
       }
+    }
+  }
+}
+
+TEST(matmul_gelu_backward) {
+  for (const Shape& shape : {Shape{3, 65, 30}, {8, 130, 31}, {33, 101, 90}, {40, 260, 800}}) {
+    const int64_t size = shape.M * shape.N;
+    const Floats a(normals(shape.M * shape.K, 4)),
+        b(normals(shape.K * shape.N, 5, 1 / std::sqrt(shape.K)));
+    const Floats z(normals(size, 6));
+    const std::vector<float> initial = normals(size, 7);
+    for (int form = 0; form < 8; form++) {
+      cpu::Matmul spec{shape.M, shape.N, shape.K};
+      spec.transpose_b = form & 1;
+      spec.gelu = form & 2 ? Gelu::exact : Gelu::tanh;
+      spec.accumulate = form & 4;
+      spec.slope = z;
+      const std::vector<double> expected = reference(spec, a, b, initial.data(), nullptr);
+      const std::string what = format("M %d form %d", static_cast<int>(shape.M), form);
+      for_each_result(
+          size, [&](cpu::Context& context, float* out) { cpu::matmul(context, out, a, b, spec); },
+          [&](const float* out) { close(out, expected, tolerance(1), 2e-6, what); },
+          spec.accumulate ? &initial : nullptr);
+    }
+  }
+}
+
+TEST(matmul_sums_columns_of_b_on_the_way) {
+  // Few rows, edges of tiles, several K blocks, several regions of a, and no depth.
+  for (const Shape& shape : {Shape{1, 33, 40},
+                             {7, 130, 31},
+                             {33, 101, 90},
+                             {70, 250, 1700},
+                             {2100, 20, 130},
+                             {1100, 5, 5000},
+                             {40, 30, 0}}) {
+    const Floats a(normals(shape.M * shape.K, 4)), b(normals(shape.K * shape.N, 5));
+    const std::vector<float> initial = normals(shape.N, 6);
+    for (int form = 0; form < 4; form++) {
+      cpu::Matmul spec{shape.M, shape.N, shape.K};
+      spec.transpose_a = form & 1;
+      spec.accumulate_sums = form & 2;
+      std::vector<double> expected(static_cast<size_t>(shape.N));
+      for (int64_t j = 0; j < shape.N; j++) {
+        double& sum = expected[static_cast<size_t>(j)];
+        if (spec.accumulate_sums) sum = initial[static_cast<size_t>(j)];
+        for (int64_t k = 0; k < shape.K; k++) sum += b[k * shape.N + j];
+      }
+      const std::vector<double> product = reference(spec, a, b, nullptr, nullptr);
+      for_each_result(
+          shape.N,
+          [&](cpu::Context& context, float* sums) {
+            Floats out(shape.M * shape.N);
+            cpu::Matmul summing = spec;
+            summing.sums = sums;
+            cpu::matmul(context, out, a, b, summing);
+            close(out.data(), product, tolerance(shape.K), 1e-6, "product");
+          },
+          [&](const float* sums) { close(sums, expected, tolerance(shape.K), 1e-6, "sums"); },
+          spec.accumulate_sums ? &initial : nullptr);
     }
   }
 }

@@ -176,9 +176,9 @@ std::vector<float> uniforms(int64_t n, uint64_t seed, double low, double high);
 std::vector<int32_t> integers(int64_t n, uint64_t seed, int32_t low, int32_t high);  // [low, high)
 inline std::vector<double> doubles(const std::vector<float>& x) { return {x.begin(), x.end()}; }
 
-// The tanh-approximated GELU and its derivative.
-double gelu(double x);
-double gelu_derivative(double x);
+// GELU and its derivative.
+double gelu(double x, Gelu form);
+double gelu_derivative(double x, Gelu form);
 
 // The gradient of f() to each element of x by central differences, x being what f reads.
 std::vector<double> finite_differences(std::vector<double>& x, const std::function<double()>& f,

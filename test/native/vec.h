@@ -12,6 +12,8 @@ struct VecTable {
   void (*tanh)(float* out, const float* x);
   void (*gelu)(float* out, const float* x);
   void (*gelu_slope)(float* out, const float* x);
+  void (*exact_gelu)(float* out, const float* x);
+  void (*exact_gelu_slope)(float* out, const float* x);
   void (*round)(float* out, const float* x);
   void (*sqrt)(float* out, const float* x);
   void (*abs)(float* out, const float* x);

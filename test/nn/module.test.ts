@@ -38,6 +38,7 @@ test('a GPT-2 has the names of the Hugging Face checkpoints', () => {
     tied: false,
     dropout: 0,
     epsilon: 1e-5,
+    gelu: 'tanh',
   })
   const block = [
     'ln_1.weight',
@@ -75,6 +76,7 @@ test('weights start as GPT-2 does: normal, projections smaller by sqrt(2 L), bia
     tied: true,
     dropout: 0,
     epsilon: 1e-5,
+    gelu: 'tanh',
   })
   const model = new GPT2(config, device, 5)
   for (const [name, values] of await model.state()) {

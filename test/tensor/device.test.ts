@@ -290,7 +290,7 @@ test('a long queue does not block the event loop', async () => {
   await on.idle()
   const started = performance.now()
   for (let i = 0; i < 200; i++) {
-    on.native.matmul(out.native, null, x.native, x.native, null, null, false, false, false, false)
+    on.native.matmul(out.native, null, x.native, x.native, null, null, false, false, 0, false)
   }
   const enqueued = performance.now() - started
   let [done, turns, worst, last] = [false, 0, 0, performance.now()]

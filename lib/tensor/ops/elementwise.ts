@@ -50,26 +50,6 @@ export function scale(x: Tensor, factor: number): Tensor {
   return output
 }
 
-/**
- * GELU by its tanh approximation, as GPT-2 uses it: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
- * (Hendrycks & Gimpel 2016). Fused into a matmul it costs less: see MatmulOptions.gelu.
- */
-export function gelu(x: Tensor): Tensor {
-  expectRows('x', x, 'C')
-  const { device } = x
-  const output = device.empty(x.shape, x.dtype)
-  device.native.geluForward(output.native, x.native)
-  recording(x)?.record({
-    op: 'gelu',
-    output,
-    backward(dout, gradients) {
-      const dx = gradients.of(x)
-      if (dx) device.native.geluBackward(dx.tensor.native, dout.native, x.native, dx.accumulate)
-    },
-  })
-  return output
-}
-
 export interface DropoutOptions {
   /** The probability of dropping an element, from 0 to below 1. At 0, x itself is returned. */
   p: number

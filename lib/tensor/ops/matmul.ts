@@ -3,6 +3,8 @@ import type { Tensor } from '../tensor.js'
 import { recording } from '../tape.js'
 import type { Gradients } from '../tape.js'
 import { expectRows, expectTensor, nativeOf } from './check.js'
+import { geluArgument, geluCode, recordGelu } from './gelu.js'
+import type { Gelu } from './gelu.js'
 
 export interface MatmulOptions {
   /** a is stored [K, M]. Default false. */
@@ -11,11 +13,8 @@ export interface MatmulOptions {
   transposeB?: boolean
   /** [N], added to every row. */
   bias?: Tensor | null
-  /**
-   * Applies GELU to the product and bias: 0.5 z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3)))
-   * (Hendrycks & Gimpel 2016).
-   */
-  gelu?: boolean
+  /** Applies GELU to the product and bias, see gelu(); true is 'tanh'. Default: none. */
+  gelu?: Gelu | boolean
   /** [..., N], added last: out = act(a b + bias) + residual. */
   residual?: Tensor | null
 }
@@ -33,9 +32,10 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     transposeA = false,
     transposeB = false,
     bias = null,
-    gelu = false,
+    gelu,
     residual = null,
   } = options
+  const code = geluCode(gelu)
   expectRows('a', a, 'K')
   if (transposeA) expectTensor('a', a, ['K', 'M'])
   expectTensor('b', b, transposeB ? ['N', 'K'] : ['K', 'N'], a.dtype)
@@ -49,9 +49,9 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   if (residual) expectTensor('residual', residual, [...rows, N], a.dtype)
 
   const { device } = a
-  const tape = recording(a, b, bias, residual)
+  const tape = recording(a, b, bias)
   const output = device.empty([...rows, N], a.dtype)
-  const pre = tape && gelu ? device.empty(output.shape, a.dtype) : null
+  const pre = tape && code ? device.empty(output.shape, a.dtype) : null
   device.native.matmul(
     output.native,
     nativeOf(pre),
@@ -61,45 +61,53 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     nativeOf(residual),
     transposeA,
     transposeB,
-    gelu,
+    code,
     false,
   )
-  tape?.record({
-    op: 'matmul',
-    output,
-    saved: [pre],
-    backward(dout, gradients) {
-      if (!pre) {
+  if (tape && pre) {
+    tape.record({ op: 'matmul', output: pre, backward })
+    recordGelu(tape, output, { z: pre, code }, residual)
+  } else {
+    recording(a, b, bias, residual)?.record({
+      op: 'matmul',
+      output,
+      backward(dout, gradients) {
         backward(dout, gradients)
-      } else {
-        const dpre = device.empty(dout.shape, dout.dtype)
-        device.native.geluBackward(dpre.native, dout.native, pre.native, false)
-        backward(dpre, gradients)
-        dpre.dispose()
-      }
-      if (residual) gradients.give(residual, dout)
-    },
-  })
+        if (residual) gradients.give(residual, dout)
+      },
+    })
+  }
 
   function backward(dproduct: Tensor, gradients: Gradients): void {
     // In the order in which they are written: a and b may be the same tensor.
     const db = gradients.of(b, 'kept')
     const dbias = gradients.of(bias, 'float32')
-    const da = gradients.of(a, 'kept')
+    // Where a is the output of a GELU, the gradient of what that was applied to is made at once.
+    const curved = geluArgument(a)
+    const da = gradients.of(curved ? curved.z : a, 'kept')
     const { native } = device
     const [d, x, w] = [dproduct.native, a.native, b.native]
-    if (db) {
+    // db is [K, N] = a^T d, or its transpose [N, K] = d^T a. A product that reads all of d by rows of
+    // its own sums them.
+    const summed = db && dbias && !transposeB
+    if (summed) {
+      const [out, sums] = [db.tensor.native, dbias.tensor.native]
+      native.matmulBiasBackward(out, sums, x, d, !transposeA, db.accumulate, dbias.accumulate)
+    } else if (db) {
       const [out, add] = [db.tensor.native, db.accumulate]
-      // [K, N] = a^T d, or its transpose [N, K] = d^T a
-      if (transposeB) native.matmul(out, null, d, x, null, null, true, transposeA, false, add)
-      else native.matmul(out, null, x, d, null, null, !transposeA, false, false, add)
+      if (transposeB) native.matmul(out, null, d, x, null, null, true, transposeA, 0, add)
+      else native.matmul(out, null, x, d, null, null, !transposeA, false, 0, add)
     }
-    if (dbias) native.biasBackward(dbias.tensor.native, d, dbias.accumulate)
+    if (dbias && !summed) native.biasBackward(dbias.tensor.native, d, dbias.accumulate)
     if (da) {
       const [out, add] = [da.tensor.native, da.accumulate]
       // [M, K] = d b^T, or its transpose [K, M] = b d^T
-      if (transposeA) native.matmul(out, null, w, d, null, null, transposeB, true, false, add)
-      else native.matmul(out, null, d, w, null, null, false, !transposeB, false, add)
+      const [left, right] = transposeA ? [w, d] : [d, w]
+      const [tA, tB] = transposeA ? [transposeB, true] : [false, !transposeB]
+      if (curved) {
+        const { z, code } = curved
+        native.matmulGeluBackward(out, left, right, z.native, tA, tB, code, add)
+      } else native.matmul(out, null, left, right, null, null, tA, tB, 0, add)
     }
   }
   return output

@@ -96,6 +96,29 @@ void pack_b(float* out, const float* b, int64_t stride, int64_t columns, int64_t
   }
 }
 
+void sum_b(float* sums, const float* packed, int64_t columns, int64_t depth, bool add) {
+  for (int64_t j = 0; j < columns; j += NR) {
+    const int64_t width = (std::min<int64_t>(columns - j, NR) + W - 1) / W * W;
+    Vec sum[NV];
+    GPTLOOM_UNROLL
+    for (int v = 0; v < NV; v++) sum[v] = Vec::zero();
+    for (int64_t k = 0; k < depth; k++) {
+      GPTLOOM_UNROLL
+      for (int v = 0; v < NV; v++) {
+        if (v * W < width) sum[v] = sum[v] + Vec::load(packed + k * width + v * W);
+      }
+    }
+    packed += depth * width;
+    GPTLOOM_UNROLL
+    for (int v = 0; v < NV; v++) {
+      const int n = static_cast<int>(std::clamp<int64_t>(columns - j - v * W, 0, W));
+      if (n == 0) continue;
+      if (add) sum[v] = sum[v] + load_some(sums + j + v * W, n);
+      store_some(sum[v], sums + j + v * W, n);
+    }
+  }
+}
+
 // One panel of a from rows: W columns of k at a time through registers, R floats of each being
 // kept.
 template <int R>
@@ -150,15 +173,28 @@ void pack_a(float* out, const float* a, int64_t stride, int64_t rows, int64_t de
 // ---- the register tile --------------------------------------------------------------------------
 
 // What follows the last block of K, on what it has just written.
-void finish(const MatmulBlock& s, int64_t offset, int rows, int columns) {
+template <Gelu form>
+void finish_as(const MatmulBlock& s, int64_t offset, int rows, int columns) {
   for (int i = 0; i < rows; i++, offset += s.stride) {
     for (int j = 0; j < columns; j += W) {
       const int n = std::min(columns - j, W);
       Vec x = load_some(s.sum + offset + j, n);
-      if (s.gelu) x = gelu(x);
+      if (form != Gelu::none) {
+        x = s.slope ? x * gelu_slope<form>(load_some(s.slope + offset + j, n)) : gelu<form>(x);
+      }
       if (s.residual) x = x + load_some(s.residual + offset + j, n);
       store_some(x, s.out + offset + j, n);
     }
+  }
+}
+void finish(const MatmulBlock& s, int64_t offset, int rows, int columns) {
+  switch (s.gelu) {
+    case Gelu::none:
+      return finish_as<Gelu::none>(s, offset, rows, columns);
+    case Gelu::tanh:
+      return finish_as<Gelu::tanh>(s, offset, rows, columns);
+    case Gelu::exact:
+      return finish_as<Gelu::exact>(s, offset, rows, columns);
   }
 }
 
@@ -225,7 +261,7 @@ constexpr Tile choose_tile(int rows, int vectors, std::integer_sequence<int, I..
 
 void block(const MatmulBlock& s) {
   const float* a = s.a;
-  const bool finishes = s.gelu || s.residual;
+  const bool finishes = s.gelu != Gelu::none || s.residual;
   for (int64_t i = 0; i < s.rows; i += MR) {
     const int rows = static_cast<int>(std::min<int64_t>(s.rows - i, MR));
     const float* b = s.b;
@@ -248,20 +284,33 @@ void block(const MatmulBlock& s) {
 // of b have to be asked for.
 constexpr int narrow_rows = 8;
 
-void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t sums_stride,
-                   int64_t columns) {
+template <Gelu form>
+void narrow_finish_as(const MatmulNarrow& s, int64_t j, const float* sums, int64_t sums_stride,
+                      int64_t columns) {
   for (int64_t i = 0; i < s.rows; i++) {
     const int64_t row = i * s.stride + j;
     for (int64_t c = 0; c < columns; c += W) {
       const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
       Vec x = load_some(sums + i * sums_stride + c, n);
+      if (form != Gelu::none && s.slope) x = x * gelu_slope<form>(load_some(s.slope + row + c, n));
       if (s.accumulate) x = x + load_some(s.out + row + c, n);
       if (s.bias) x = x + load_some(s.bias + j + c, n);
       if (s.pre) store_some(x, s.pre + row + c, n);
-      if (s.gelu) x = gelu(x);
+      if (form != Gelu::none && !s.slope) x = gelu<form>(x);
       if (s.residual) x = x + load_some(s.residual + row + c, n);
       store_some(x, s.out + row + c, n);
     }
+  }
+}
+void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t sums_stride,
+                   int64_t columns) {
+  switch (s.gelu) {
+    case Gelu::none:
+      return narrow_finish_as<Gelu::none>(s, j, sums, sums_stride, columns);
+    case Gelu::tanh:
+      return narrow_finish_as<Gelu::tanh>(s, j, sums, sums_stride, columns);
+    case Gelu::exact:
+      return narrow_finish_as<Gelu::exact>(s, j, sums, sums_stride, columns);
   }
 }
 
@@ -401,8 +450,9 @@ void narrow_transposed(const MatmulNarrow& s) {
 constexpr MatmulKernels matmul_kernels{
     matmul_detail::MR,          matmul_detail::NR,
     matmul_detail::narrow_rows, matmul_detail::pack_a,
-    matmul_detail::pack_b,      matmul_detail::block,
-    matmul_detail::narrow,      matmul_detail::narrow_transposed};
+    matmul_detail::pack_b,      matmul_detail::sum_b,
+    matmul_detail::block,       matmul_detail::narrow,
+    matmul_detail::narrow_transposed};
 
 }  // namespace
 }  // namespace gptloom::cpu
