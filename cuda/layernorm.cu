@@ -10,7 +10,10 @@
 //   that are wider, or wider than 512 and no whole packets, are read again, from L2. Forward: a
 //   warp or block has rows that follow each other, so that their means are written together.
 //   Backward: a block has some rows that follow each other, each lane keeps the sums of its columns
-//   in registers, and a block's sums make one slice; reduce_totals adds the slices up.
+//   in registers, and a block's sums make one slice; reduce_totals adds the slices up. The residual
+//   is added by the product before: there out and the residual pass once (2 C elements a row) and
+//   here once more (2 C), 4 C in all; added here, the product's output, the residual, their sum and
+//   this output would pass, 5 C.
 // Numbers: float32; the variance from deviations, never E[x^2] - mean^2. About 1e-6 of the row's
 //   size. Slices hold at most 128 rows. No order depends on the device. Bound by bytes: forward
 //   2 C elements a row, backward 3 C (4 C when accumulating).

@@ -12,35 +12,46 @@
 //   for the GPU: then matmul_sum adds the parts in order. bfloat16: 16-byte asynchronous copies
 //   bring stages of both operands to shared memory as they are stored, some stages ahead of the
 //   tensor cores; ldmatrix, transposing or not, makes fragments of them, one slice of 16 k ahead.
-//   float32: registers hold the next stage while threads multiply outer products of this one. Up to
+//   float32: registers hold the next stage while threads multiply outer products of this one; where
+//   tf32 is allowed, the bfloat16 plan at half as many k a stage, on operands rounded to it. Up to
 //   16 rows against a transposed b (generation) have kernels of their own. Which kernel, which tile
 //   and how many parts is the host's choice (native/cuda/matmul.cc). Columns of b are summed by the
 //   blocks of the first row of tiles, from the stages in shared memory: no byte more is moved but
 //   the sums themselves.
 // Numbers: sums are float32 in one chain over a part of K. bfloat16 products are exact, the result
-//   is rounded once. Bound by tensor cores or multiply-adds from about 128 rows on, below by the
+//   is rounded once. tf32 rounds float32 operands to 10 bits of fraction, to nearest: each product is
+//   off by up to 1e-3 of itself, sums by about that over the root of K. Bound by tensor cores or multiply-adds from about 128 rows on, below by the
 //   bytes of the weights.
 #include "matmul_exact.cuh"
 #include "matmul_narrow.cuh"
 #include "matmul_tensor.cuh"
 
-using Tensor256x128 = TensorShape<256, 128, 64, 64, 32, 3>;
-using Tensor128x128 = TensorShape<128, 128, 64, 64, 32, 3>;
-using Tensor128x64 = TensorShape<128, 64, 64, 32, 32, 4>;
-using Tensor64x64 = TensorShape<64, 64, 32, 32, 32, 4>;
+using Tensor256x128 = TensorShape<bf16, 256, 128, 64, 64, 3>;
+using Tensor128x128 = TensorShape<bf16, 128, 128, 64, 64, 3>;
+using Tensor128x64 = TensorShape<bf16, 128, 64, 64, 32, 4>;
+using Tensor64x64 = TensorShape<bf16, 64, 64, 32, 32, 4>;
+// Warps of 64 x 64 have no registers left for what rounding takes.
+using Tf32128x128 = TensorShape<float, 128, 128, 64, 32, 3>;
+using Tf32128x64 = TensorShape<float, 128, 64, 64, 32, 4>;
+using Tf3264x64 = TensorShape<float, 64, 64, 32, 32, 4>;
 using Exact128x64 = ExactShape<4, 1, 2>;
 using Exact64x64 = ExactShape<2, 2, 1>;
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 #define TENSOR(statement) statement
 #else
-#define TENSOR(statement)  // bfloat16 asks for compute capability 8.0
+#define TENSOR(statement)  // bfloat16 and tf32 ask for compute capability 8.0
 #endif
 
 #define MATMUL_TENSOR(name, blocks, order, transpose_a, transpose_b)          \
   extern "C" __global__ void __launch_bounds__(Tensor##name::threads, blocks) \
       matmul_##name##_##order##_bf16(const MatmulTask task) {                 \
     TENSOR((tensor_matmul<Tensor##name, transpose_a, transpose_b>(task)));    \
+  }
+#define MATMUL_TF32(name, blocks, order, transpose_a, transpose_b)          \
+  extern "C" __global__ void __launch_bounds__(Tf32##name::threads, blocks) \
+      matmul_##name##_##order##_tf32(const MatmulTask task) {               \
+    TENSOR((tensor_matmul<Tf32##name, transpose_a, transpose_b>(task)));    \
   }
 #define MATMUL_EXACT(name, blocks, order, transpose_a, transpose_b)          \
   extern "C" __global__ void __launch_bounds__(Exact##name::threads, blocks) \
@@ -55,6 +66,9 @@ MATMUL_ORDERS(MATMUL_TENSOR, 256x128, 1)
 MATMUL_ORDERS(MATMUL_TENSOR, 128x128, 2)
 MATMUL_ORDERS(MATMUL_TENSOR, 128x64, 3)
 MATMUL_ORDERS(MATMUL_TENSOR, 64x64, 4)
+MATMUL_ORDERS(MATMUL_TF32, 128x128, 1)
+MATMUL_ORDERS(MATMUL_TF32, 128x64, 3)
+MATMUL_ORDERS(MATMUL_TF32, 64x64, 4)
 MATMUL_ORDERS(MATMUL_EXACT, 128x64, 3)
 MATMUL_ORDERS(MATMUL_EXACT, 64x64, 4)
 // Nothing in a model's training has this order.
@@ -101,9 +115,8 @@ __device__ void sum_parts(const MatmulTask& p) {
   if (row >= p.M) return;
   const float* const parts = p.partial + static_cast<int64_t>(row) * p.N + column;
   const int64_t stride = static_cast<int64_t>(p.M) * p.N;
-  if (p.vector && p.N % group == 0) {
-    float x[group] = {}, part[group], bias[group];
-    MatmulBeside<group> y;
+  if (matmul_vector<T, Out>(p) && p.N % group == 0) {
+    float x[group] = {}, part[group], bias[group], y[group];
     for (int i = 0; i < p.splits; i++) {
       load(part, parts + i * stride);
 #pragma unroll

@@ -84,17 +84,18 @@ class ExactOperand {
 template <class Shape>
 __device__ void exact_finish(const MatmulTask& p, float (&sums)[2][4][Shape::groups][4], int row0,
                              int column0) {
+  const bool vector = matmul_vector<float, float>(p);
   float bias[Shape::groups][4];
 #pragma unroll
   for (int n = 0; n < Shape::groups; n++) {
-    if (p.vector) matmul_bias<float>(p, column0 + n * 32, bias[n]);
+    if (vector) matmul_bias<float>(p, column0 + n * 32, bias[n]);
   }
 #pragma unroll
   for (int m = 0; m < 8; m++) {
     const int row = row0 + m / 4 * 16 + m % 4;
     float(&line)[Shape::groups][4] = sums[m / 4][m % 4];
-    if (p.vector) {
-      MatmulBeside<4> y[Shape::groups];
+    if (vector) {
+      float y[Shape::groups][4];
 #pragma unroll
       for (int n = 0; n < Shape::groups; n++) {
         matmul_beside<float, float>(p, row, column0 + n * 32, y[n]);

@@ -28,50 +28,61 @@ __device__ inline void matmul_bias(const MatmulTask& p, int column, float (&bias
   if (p.bias && column < p.N) load(bias, static_cast<const T*>(p.bias) + column);
 }
 
-// What stands beside n elements of the output: what is added to them, and where the slope of act is
-// taken. Read apart from matmul_finish, so that the reads of many are under way before the first is
-// written.
-template <int n>
-struct MatmulBeside {
-  float added[n], slope[n];
-};
+// What goes with n elements of the output: what is added to them or, with `slope`, where that is taken.
+// Read apart from matmul_finish, so that the reads of many are under way before the first is written.
 template <class T, class Out, int n>
-__device__ inline void matmul_beside(const MatmulTask& p, int row, int column, MatmulBeside<n>& y) {
+__device__ inline void matmul_beside(const MatmulTask& p, int row, int column, float (&y)[n]) {
 #pragma unroll
-  for (int i = 0; i < n; i++) y.added[i] = y.slope[i] = 0;
+  for (int i = 0; i < n; i++) y[i] = 0;
   if (row >= p.M || column >= p.N) return;
   const int64_t at = row * p.ldo + column;
-  if (p.accumulate) load(y.added, static_cast<const Out*>(p.out) + at);
-  if (p.residual) load(y.added, static_cast<const T*>(p.residual) + at);
-  if (p.slope) load(y.slope, static_cast<const T*>(p.slope) + at);
+  if (p.slope) {
+    load(y, static_cast<const T*>(p.slope) + at);
+  } else if (p.accumulate) {
+    load(y, static_cast<const Out*>(p.out) + at);
+  } else if (p.residual) {
+    load(y, static_cast<const T*>(p.residual) + at);
+  }
+}
+
+// May several elements be finished at a time? Not with the exact GELU, nor with any where the output is
+// of another type: its code, unrolled over them, would be most of a kernel.
+template <class T, class Out>
+__device__ inline bool matmul_vector(const MatmulTask& p) {
+  return p.vector && (p.gelu == 0 || (p.gelu == 1 && sizeof(T) == sizeof(Out)));
 }
 
 // Writes n elements of the output from their sums x.
 template <class T, class Out, int n>
 __device__ inline void matmul_finish(const MatmulTask& p, int row, int column, float (&x)[n],
-                                     const float (&bias)[n], const MatmulBeside<n>& y) {
+                                     const float (&bias)[n], const float (&y)[n]) {
   if (row >= p.M || column >= p.N) return;
+  constexpr bool curves = n == 1 || sizeof(T) == sizeof(Out);
   const int64_t at = row * p.ldo + column;
+  const int form = n == 1 ? p.gelu : 1;
+  if (curves && p.slope) {
+    float sum[n] = {};
+    if (p.accumulate) load(sum, static_cast<const Out*>(p.out) + at);
 #pragma unroll
-  for (int i = 0; i < n; i++) x[i] += bias[i];
-  if (p.pre) store(static_cast<T*>(p.pre) + at, x);
-  if (p.slope) {
+    for (int i = 0; i < n; i++) x[i] = fmaf(x[i], gelu_slope(y[i], form), sum[i]);
+  } else {
 #pragma unroll
-    for (int i = 0; i < n; i++) x[i] *= gelu_slope(y.slope[i], p.gelu);
-  } else if (p.gelu) {
+    for (int i = 0; i < n; i++) x[i] += bias[i];
+    if (p.pre) store(static_cast<T*>(p.pre) + at, x);
+    if (curves && p.gelu) {
 #pragma unroll
-    for (int i = 0; i < n; i++) x[i] = gelu(x[i], p.gelu);
+      for (int i = 0; i < n; i++) x[i] = gelu(x[i], form);
+    }
+#pragma unroll
+    for (int i = 0; i < n; i++) x[i] += y[i];
   }
-#pragma unroll
-  for (int i = 0; i < n; i++) x[i] += y.added[i];
   store(static_cast<Out*>(p.out) + at, x);
 }
 
 // The same for one element where nothing is known of alignment.
 template <class T, class Out>
 __device__ inline void matmul_finish_one(const MatmulTask& p, int row, int column, float sum) {
-  float x[1] = {sum}, bias[1];
-  MatmulBeside<1> y;
+  float x[1] = {sum}, bias[1], y[1];
   matmul_bias<T>(p, column, bias);
   matmul_beside<T, Out>(p, row, column, y);
   matmul_finish<T, Out>(p, row, column, x, bias, y);

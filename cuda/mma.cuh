@@ -1,5 +1,6 @@
 // Tensor-core building blocks: asynchronous 16-byte copies into shared memory, matrix loads from
-// it, and the product of 16 x 16 and 16 x 8 bfloat16 matrices with float32 sums.
+// it, and the product of 16 x 16 and 16 x 8 bfloat16 matrices, or of 16 x 8 and 8 x 8 tf32 ones, with
+// float32 sums.
 //
 // Layout of fragments; a register holds two bfloat16, the lower column in the low half:
 //   8 x 8 matrix (what ldmatrix loads)   lane holds row lane / 4, columns lane % 4 * 2 and the next
@@ -8,6 +9,8 @@
 //   b, 16 x 8 of rows k and columns n    b0 k 0-7, b1 k 8-15, each as the 8 x 8 matrix of n by k
 //   c, 16 x 8 of rows m and columns n    c[0], c[1] row lane / 4, columns lane % 4 * 2 and next;
 //                                        c[2], c[3] the same 8 rows further down
+// In tf32 a register holds one float32, of half as many k: its 8 x 8 matrix of halves is 8 x 4 of them,
+// lane / 4 and lane % 4.
 // So c of one product, rounded by pack(), is a of the next: (c[0], c[1]) and (c[2], c[3]) of two
 // neighbours in n are a[0], a[1], a[2], a[3].
 //
@@ -93,12 +96,30 @@ __device__ inline void load_matrices_transposed(uint32_t (&r)[4], const bf16* ro
   load_matrices_transposed(r, shared_address(row));
 }
 
+// The nearest float32 of 10 bits of fraction, ties away from zero.
+__device__ inline uint32_t to_tf32(uint32_t x) {
+  uint32_t y;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(__uint_as_float(x)));
+  return y;
+}
+
 // c += a b
 __device__ inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <class T>
+__device__ inline void mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  if constexpr (sizeof(T) == 2) {
+    mma(c, a, b0, b1);
+  } else {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
 }
 
 #endif

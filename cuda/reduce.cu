@@ -9,7 +9,7 @@
 //   slice of partial sums, and totals adds up the slices; layernorm's parameters end so too.
 // Numbers: sum and norm in double from the first element: squares of floats are exact and cannot
 //   overflow there. Columns: at most 128 rows in float, the slices in double. No order depends on
-//   the device. Bound by bytes: one read of the input, at most 6 % more for partial sums.
+//   the device. Bound by bytes: one read of the input, and partial sums: 4 % more for 8192 rows.
 #include "common.cuh"
 #include "reduce.h"
 

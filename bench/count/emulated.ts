@@ -15,19 +15,22 @@ export interface Emulated {
 }
 
 const file = process.env.EMULATOR_COUNTERS!
-const device = new Device('cuda', openGpu(0, { graphs: false, exact: false }))
+const open = (tf32: boolean) =>
+  new Device('cuda', openGpu(0, { graphs: false, exact: false, tf32 }))
+const [device, rounding] = [open(false), open(true)]
 if (!device.name.startsWith('Emulated')) throw new Error(`${device.name} counts nothing`)
 const only = new RegExp(process.argv[2] ?? '', 'i')
 const counted: Emulated[] = []
 const full = process.env.EMULATOR_CHECKS === 'full'
-for (const { name, dtype, kernels, prepare, cached = false } of ops) {
+for (const { name, dtype, kernels, prepare, cached = false, tf32 = false } of ops) {
   if (!only.test(`${name} ${dtype}`) || cached !== full) continue
-  const make = new Make(device, dtype)
+  const on = tf32 ? rounding : device
+  const make = new Make(on, dtype)
   const run = prepare(make)
-  await device.idle()
+  await on.idle()
   truncateSync(file)
   run()
-  await device.idle()
+  await on.idle()
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
   const launches = lines.map((line) => JSON.parse(line) as Launch)
   make.dispose()

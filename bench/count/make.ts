@@ -14,6 +14,8 @@ export interface CountedOp {
   target?: Target
   /** It reads tiles again, which a cache holds: its different bytes are counted too, which takes longer. */
   cached?: boolean
+  /** The device may round operands of float32 products to tf32. */
+  tf32?: boolean
   /** Which of the launches are meant. Default: all. */
   kernels?: RegExp
   /** Makes inputs; what is returned enqueues the op. */

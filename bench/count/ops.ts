@@ -128,7 +128,6 @@ function pass(
   shape: number[],
   tensors: number,
   run: (native: NativeDevice, of: NativeTensor[]) => void,
-  work?: number,
 ): CountedOp {
   const least = tensors * bytesOf(dtype) * shape.reduce((a, b) => a * b, 1)
   return {
@@ -137,7 +136,6 @@ function pass(
     shape: shape.join(' x '),
     least,
     target: { bytes: 1, sectorEfficiency: 1 },
-    ...(work ? { step: { work, least: work * least } } : {}),
     prepare(make) {
       const of = Array.from({ length: tensors }, () => make.full(shape))
       return () => run(make.device.native, of)
@@ -148,13 +146,8 @@ function pass(
 const hidden = [1024, 4 * C]
 const elementwise = (['float32', 'bfloat16'] as const).flatMap((dtype) => [
   pass('GELU forward', dtype, hidden, 2, (native, [x, out]) => native.geluForward(out!, x!, 1)),
-  pass(
-    'GELU backward',
-    dtype,
-    hidden,
-    3,
-    (native, [x, dout, dx]) => native.geluBackward(dx!, dout!, x!, 1, false),
-    dtype === 'bfloat16' ? (L * ROWS) / hidden[0]! : undefined,
+  pass('GELU backward', dtype, hidden, 3, (native, [x, dout, dx]) =>
+    native.geluBackward(dx!, dout!, x!, 1, false),
   ),
   pass('add', dtype, hidden, 3, (native, [a, b, out]) => native.add(out!, a!, b!)),
   pass('dropout', dtype, hidden, 2, (native, [x, out]) =>
@@ -282,11 +275,6 @@ const biases: CountedOp = {
   shape: `${ROWS} x ${4 * C}`,
   least: 2 * ROWS * 4 * C + 4 * 4 * C,
   target: { bytes: 1.05, sectorEfficiency: 1 },
-  step: {
-    // Of 2304, 768, 3072 and 768 columns.
-    work: (L * ROWS * 9 * C) / (ROWS * 4 * C),
-    least: L * (2 * ROWS * 9 * C + 4 * 9 * C),
-  },
   prepare(make) {
     const [dout, dbias] = [make.full([ROWS, 4 * C]), make.full([4 * C], 'float32')]
     return () => make.device.native.biasBackward(dbias, dout, false)

@@ -172,7 +172,7 @@ const machine: Flag[] = [
   {
     name: 'precision',
     value: '<dtype>',
-    help: 'auto, float32 or bfloat16 (bfloat16 on a GPU that has it)',
+    help: 'auto, float32, tf32 or bfloat16 (bfloat16 on a GPU that has it)',
   },
   numeric('max-memory', 'bytes that training may take (what there is)', 'maxMemory'),
   {

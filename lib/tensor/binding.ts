@@ -218,6 +218,8 @@ export interface CudaOptions {
   graphs: boolean
   /** Whether every tensor gets memory of exactly its size that is never used again, for memory checkers. */
   exact: boolean
+  /** Whether float32 operands of large products are rounded to tf32. */
+  tf32: boolean
 }
 
 interface Addon {

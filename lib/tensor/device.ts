@@ -141,7 +141,7 @@ export interface RandomOptions {
 }
 
 let sharedCpu: Device | undefined
-const sharedGpus = new Map<number, Device>()
+const sharedGpus = new Map<string, Device>()
 
 /**
  * The CPU.
@@ -154,35 +154,46 @@ export function cpu(options: { threads?: number } = {}): Device {
   return (sharedCpu ??= open(0))
 }
 
+/** How a device is opened. */
+export interface DeviceOptions {
+  /** Of the CPU: see cpu(). A GPU has no use for it. */
+  threads?: number
+  /**
+   * Of a GPU: float32 operands of matrix products of more than 16 rows may be rounded to tf32, 10 bits of
+   * fraction in place of 23, which tensor cores multiply. The CPU is always exact. Default false.
+   */
+  tf32?: boolean
+}
+
 /**
- * An NVIDIA GPU: the one device on it that this JavaScript thread shares. It computes in float32 and
- * bfloat16, and needs NVIDIA's driver and nothing else.
+ * An NVIDIA GPU: the one device on it that this JavaScript thread shares, with tf32 another one. It
+ * computes in float32 and bfloat16, and needs NVIDIA's driver and nothing else.
  * @param ordinal which one, in the driver's order, counted from 0
  * @throws GptloomError ERR_NO_DRIVER without a driver, saying what the loader answered; ERR_DEVICE when
  *   there is no such GPU; ERR_KERNELS without the image of the kernels
  */
-export function cuda(ordinal = 0): Device {
+export function cuda(ordinal = 0, { tf32 = false }: Pick<DeviceOptions, 'tf32'> = {}): Device {
   checkInteger('ordinal', ordinal, 0, 1023)
-  let device = sharedGpus.get(ordinal)
+  const key = `${ordinal} ${tf32}`
+  let device = sharedGpus.get(key)
   if (!device || device.closed)
-    sharedGpus.set(ordinal, (device = new Device('cuda', openGpu(ordinal), ordinal)))
+    sharedGpus.set(key, (device = new Device('cuda', openGpu(ordinal, { tf32 }), ordinal)))
   return device
 }
 
 /**
  * The device of that name: 'cpu'; 'cuda', or 'cuda:1' for the second GPU; 'auto' for the first GPU that
  * gptloom can use, and the CPU where there is none.
- * @param options.threads of the CPU, see cpu()
  * @throws GptloomError as cuda()
  */
-export function openDevice(name: string = 'auto', options: { threads?: number } = {}): Device {
+export function openDevice(name: string = 'auto', options: DeviceOptions = {}): Device {
   if (name === 'cpu') return cpu(options)
   if (name === 'auto') {
     const ordinal = usableGpu()
-    return ordinal === undefined ? cpu(options) : cuda(ordinal)
+    return ordinal === undefined ? cpu(options) : cuda(ordinal, options)
   }
   const [, ordinal] = /^cuda(?::(\d{1,3}))?$/.exec(name) ?? []
   if (!name.startsWith('cuda') || (ordinal === undefined && name !== 'cuda'))
     throw outOfRange("'auto', 'cpu', 'cuda' or 'cuda:1'", 'device', name)
-  return cuda(Number(ordinal ?? 0))
+  return cuda(Number(ordinal ?? 0), options)
 }

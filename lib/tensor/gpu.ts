@@ -42,19 +42,21 @@ export function usableGpu(): number | undefined {
 const usual = () => ({
   graphs: process.env.GPTLOOM_GRAPHS !== '0',
   exact: process.env.GPTLOOM_MEMORY === 'exact',
+  tf32: false,
 })
 
 /**
  * Opens a GPU.
- * @param options how it runs; by default as the environment says: GPTLOOM_GRAPHS=0 for no CUDA graphs,
- *   GPTLOOM_MEMORY=exact for memory as checkers want it
+ * @param options how it runs; by default in exact float32 and as the environment says: GPTLOOM_GRAPHS=0
+ *   for no CUDA graphs, GPTLOOM_MEMORY=exact for memory as checkers want it
  * @throws GptloomError ERR_NO_DRIVER, ERR_DEVICE, ERR_KERNELS
  */
 export function openGpu(
   ordinal: number,
-  options: Omit<CudaOptions, 'folder'> = usual(),
+  options: Partial<Omit<CudaOptions, 'folder'>> = {},
 ): NativeDevice {
-  const native = new (addon().Device)('cuda', ordinal, { folder: kernelFolder, ...options })
+  const folder = kernelFolder
+  const native = new (addon().Device)('cuda', ordinal, { folder, ...usual(), ...options })
   const { name, computeCapability } = addon().cuda().devices[ordinal]!
   const problem =
     computeCapability < LEAST_CAPABILITY

@@ -1,6 +1,6 @@
 export type { Counts, CpuInfo, CudaInfo, GpuInfo, MemoryUse } from './binding.js'
 export { Device, cpu, cuda, openDevice } from './device.js'
-export type { RandomOptions } from './device.js'
+export type { DeviceOptions, RandomOptions } from './device.js'
 export * from './ops/index.js'
 export { keep, scope } from './scope.js'
 export { Tape, recompute } from './tape.js'

@@ -14,8 +14,11 @@ type Inputs = Record<string, Input>
 export interface Setting {
   /** Must agree to the bit. */
   devices: Device[]
-  /** Of weights and activations. */
-  dtype: Dtype
+  /**
+   * Of weights and activations. 'tf32': float32 of values that tf32 holds exactly, so that the forward
+   * must be float32's, while in the backward values may be rounded.
+   */
+  dtype: Dtype | 'tf32'
 }
 
 /** One instance of a case: forward, and backward where there is one. */
@@ -25,7 +28,7 @@ export async function checkCase<I>(
   setting: Setting,
 ): Promise<void> {
   const given = opCase.inputs(instance, new Random(`${opCase.name} ${JSON.stringify(instance)}`))
-  const inputs = setting.dtype === 'bfloat16' ? rounded(opCase, given) : given
+  const inputs = setting.dtype === 'float32' ? given : rounded(opCase, given, setting.dtype)
   const expected = opCase.oracle(numbersOf(inputs), instance)
   await checkForward(opCase, instance, inputs, expected, setting)
   if (!opCase.forwardOnly)
@@ -48,12 +51,20 @@ export function hasBfloat16<I>(opCase: OpCase<I>): boolean {
 }
 
 /** The inputs with values that bfloat16 holds exactly, so that the oracle sees what the device sees. */
-export function rounded<I>(opCase: OpCase<I>, inputs: Inputs): Inputs {
+export function rounded<I>(
+  opCase: OpCase<I>,
+  inputs: Inputs,
+  dtype: Setting['dtype'] = 'bfloat16',
+): Inputs {
   return Object.fromEntries(
     Object.entries(inputs).map(([name, input]) => [
       name,
       follows(opCase, name, input)
-        ? { ...input, dtype: 'bfloat16', values: toBfloat16(input.values) }
+        ? {
+            ...input,
+            ...(dtype === 'bfloat16' && { dtype }),
+            values: toBfloat16(input.values),
+          }
         : input,
     ]),
   )
@@ -73,12 +84,13 @@ export function toBfloat16(values: ArrayLike<number>): Float32Array {
 
 /**
  * In bfloat16 every value that is stored is off by up to 2^-9 of its size, and so is each of the terms
- * that a sum is made of: 2^-7 of the value and of a typical value leaves room for a few roundings.
+ * that a sum is made of: 2^-7 of the value and of a typical value leaves room for a few roundings. In
+ * tf32 it is 2^-11 of each operand.
  */
 export function toleranceOf<I>(
   opCase: OpCase<I>,
   instance: I,
-  dtype: Dtype,
+  dtype: Setting['dtype'],
   expected: ArrayLike<number>,
 ): Tolerance {
   const exact = opCase.tolerance(instance)
@@ -86,7 +98,8 @@ export function toleranceOf<I>(
   const squares = Array.from(expected, (x) => (Number.isFinite(x) ? x * x : 0))
   const typical = Math.sqrt(squares.reduce((a, b) => a + b, 0) / Math.max(1, squares.length))
   const terms = opCase.terms?.(instance) ?? 1
-  return { atol: exact.atol + 2 ** -7 * terms * typical, rtol: 2 ** -7 }
+  const unit = dtype === 'tf32' ? 2 ** -9 : 2 ** -7
+  return { atol: exact.atol + unit * terms * typical, rtol: unit }
 }
 
 async function checkForward<I>(
@@ -104,7 +117,8 @@ async function checkForward<I>(
     assert.equal(values.length, expected.length, 'outputs')
     values.forEach((output, i) => {
       if (first) return sameBits(output, first[i]!, `output ${i} on ${device.name}`)
-      const exact = outputs[i]!.dtype === 'float32' && opCase.float32 ? 'float32' : dtype
+      const isExact = dtype === 'tf32' || (outputs[i]!.dtype === 'float32' && opCase.float32)
+      const exact = isExact ? 'float32' : dtype
       close(output, expected[i]!, toleranceOf(opCase, instance, exact, expected[i]!), `output ${i}`)
     })
     first ??= values
@@ -122,7 +136,7 @@ async function checkBackward<I>(
 ) {
   const random = new Random('dout')
   const normals = random.normals(size)
-  const dout = dtype === 'bfloat16' ? toBfloat16(normals) : normals
+  const dout = dtype === 'float32' ? normals : toBfloat16(normals)
   const results = []
   for (const device of devices) results.push(await backward(device, opCase, instance, inputs, dout))
   const [first, ...others] = results

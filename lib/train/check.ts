@@ -33,7 +33,7 @@ export function check(s: Settings): void {
   if (!scheduleNames.includes(s.schedule)) {
     throw outOfRange(`one of ${scheduleNames.map(show).join(', ')}`, 'schedule', s.schedule)
   }
-  checkOne('precision', s.precision, ['auto', 'float32', 'bfloat16'])
+  checkOne('precision', s.precision, ['auto', 'float32', 'tf32', 'bfloat16'])
   checkInteger('warmup', s.warmup, 0)
   if (!Array.isArray(s.betas) || s.betas.length !== 2)
     throw wrongType('two numbers', 'betas', s.betas)

@@ -67,7 +67,8 @@ export interface Job {
 /** @throws GptloomError, AbortError; a new output folder is then as it was before */
 export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
   const deadline = performance.now() + 1000 * asked.maxTime
-  const device = openDevice(asked.device, asked)
+  const { threads, precision } = asked
+  const device = openDevice(asked.device, { threads, tf32: precision === 'tf32' })
   const output = await openOutput(asked)
   const cleanUp = [output.release, output.undo]
   try {
@@ -356,10 +357,12 @@ function sameTokenizer(had: Tokenizer, { tokenizer: wanted, output }: Settings):
   throw outOfRange(what, 'tokenizer', wanted)
 }
 
-function precisionOf({ precision, stochasticRounding }: Settings, { dtypes }: Device): Dtype {
+function precisionOf(settings: Settings, { dtypes, kind }: Device): Dtype {
+  const { precision, stochasticRounding } = settings
   const best = dtypes.includes('bfloat16') ? 'bfloat16' : 'float32'
-  const chosen = precision === 'auto' ? best : precision
-  if (!dtypes.includes(chosen))
+  const asked = precision === 'auto' ? best : precision
+  const chosen = asked === 'tf32' && kind === 'cuda' ? 'float32' : asked
+  if (chosen === 'tf32' || !dtypes.includes(chosen))
     throw outOfRange(`${dtypes.join(' or ')}, which the device has,`, 'precision', precision)
   if (stochasticRounding && chosen !== 'bfloat16')
     throw outOfRange('false for a run in float32', 'stochasticRounding', stochasticRounding)

@@ -184,9 +184,10 @@ export interface TrainOptions {
   device?: string
   /**
    * 'bfloat16' for weights and activations, with exact float32 weights behind them, or 'float32'
-   * throughout. Default 'auto': bfloat16 where the device computes in it.
+   * throughout; 'tf32', on a GPU, is float32 but for the operands of matrix products, which are rounded
+   * to tf32 for its tensor cores. Default 'auto': bfloat16 where the device computes in it.
    */
-  precision?: 'auto' | 'float32' | 'bfloat16'
+  precision?: 'auto' | 'float32' | 'tf32' | 'bfloat16'
   /** bfloat16 weights without exact ones behind them: steps round at random. Default false. */
   stochasticRounding?: boolean
   /** Threads to use. Default: as many as the process may. */

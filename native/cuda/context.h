@@ -59,6 +59,7 @@ class Context {
 
   virtual int multiprocessors() const = 0;
   virtual int compute_capability() const = 0;  // 80 for 8.0
+  virtual bool tf32() const = 0;  // products of float32 may be made of operands rounded to tf32
   virtual size_t shared_memory() const = 0;    // the most that one block may ask for, in bytes
 
  private:

@@ -12,6 +12,7 @@
 #include <climits>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "cuda/kernels.h"
 #include "cuda/ops.h"
@@ -21,12 +22,18 @@ namespace gptloom::cuda {
 
 namespace {
 
-// See cuda/matmul.cu for the kernels of these names. shared: stages x (rows + columns) x 32 of K.
+// See cuda/matmul.cu for the kernels of these names. shared: stages x (rows + columns) x 64 bytes of
+// K, be it bfloat16 or tf32.
 constexpr MatmulTiles tensor_tiles[] = {
     {"256x128", 256, 128, 256, 3 * (256 + 128) * 64, 1, 1.0},
     {"128x128", 128, 128, 128, 3 * (128 + 128) * 64, 2, 0.95},
     {"128x64", 128, 64, 128, 4 * (128 + 64) * 64, 3, 0.8},
     {"64x64", 64, 64, 128, 4 * (64 + 64) * 64, 4, 0.6},
+};
+constexpr MatmulTiles tf32_tiles[] = {
+    {"128x128", 128, 128, 256, 3 * (128 + 128) * 64, 1, 1.0},
+    {"128x64", 128, 64, 128, 4 * (128 + 64) * 64, 3, 0.9},
+    {"64x64", 64, 64, 128, 4 * (64 + 64) * 64, 4, 0.7},
 };
 constexpr MatmulTiles exact_tiles[] = {
     {"128x64", 128, 64, 128, 0, 3, 1.0},
@@ -69,6 +76,14 @@ double estimate(const Context& context, const MatmulTask& task, const MatmulTile
 
 std::string kernel_name(const std::string& variant, Dtype dtype) {
   return "matmul_" + variant + (dtype == Dtype::bfloat16 ? "_bf16" : "_f32");
+}
+
+// Do both operands' rows begin at multiples of 16 bytes?
+bool aligned_a(Dtype dtype, const MatmulTask& task) {
+  return task.lda % packet(dtype) == 0 && aligned(task.a);
+}
+bool aligned_b(Dtype dtype, const MatmulTask& task) {
+  return task.ldb % packet(dtype) == 0 && aligned(task.b);
 }
 
 // An operand whose rows do not begin at multiples of 16 bytes is copied so that they do.
@@ -117,7 +132,9 @@ void tiled(Context& context, Dtype dtype, MatmulTask task, const MatmulPlan& pla
   }
   const std::string order = {'_', task.transpose_a ? 't' : 'n', task.transpose_b ? 't' : 'n'};
   const int64_t count = divide_up(task.M, tiles.rows) * divide_up(task.N, tiles.columns);
-  context.launch(kernel_name(tiles.name + order, dtype).c_str(),
+  const std::string kernel =
+      plan.tf32 ? "matmul_" + (tiles.name + order) + "_tf32" : kernel_name(tiles.name + order, dtype);
+  context.launch(kernel.c_str(),
                  {static_cast<unsigned>(count), static_cast<unsigned>(task.splits)}, tiles.threads,
                  tiles.shared, task);
   if (task.splits > 1) {
@@ -129,21 +146,23 @@ void tiled(Context& context, Dtype dtype, MatmulTask task, const MatmulPlan& pla
   }
 }
 
-}  // namespace
-
-const MatmulTiles* matmul_tiles(Dtype dtype, int* count) {
-  const bool tensor = dtype == Dtype::bfloat16;
-  *count = static_cast<int>(tensor ? std::size(tensor_tiles) : std::size(exact_tiles));
-  return tensor ? tensor_tiles : exact_tiles;
+std::pair<const MatmulTiles*, size_t> tiles_of(Dtype dtype, bool tf32) {
+  if (dtype == Dtype::bfloat16) return {tensor_tiles, std::size(tensor_tiles)};
+  if (tf32) return {tf32_tiles, std::size(tf32_tiles)};
+  return {exact_tiles, std::size(exact_tiles)};
 }
 
+}  // namespace
+
 MatmulPlan plan_matmul(const Context& context, Dtype dtype, const MatmulTask& task) {
-  if (task.M <= narrow_rows && !task.transpose_a && task.transpose_b) return {nullptr, 1};
-  int count;
-  const MatmulTiles* const tiles = matmul_tiles(dtype, &count);
-  MatmulPlan best{nullptr, 1};
+  if (task.M <= narrow_rows && !task.transpose_a && task.transpose_b) return {nullptr, 1, false};
+  // What cannot be copied 16 bytes at a time, and an order that no model's training has, is exact.
+  const bool tf32 = dtype == Dtype::float32 && context.tf32() && aligned_a(dtype, task) &&
+                    aligned_b(dtype, task) && !(task.transpose_a && task.transpose_b);
+  MatmulPlan best{nullptr, 1, tf32};
   double least = 0;
-  for (int i = 0; i < count; i++) {
+  const auto [tiles, count] = tiles_of(dtype, tf32);
+  for (size_t i = 0; i < count; i++) {
     if (tiles[i].shared > context.shared_memory()) continue;
     if (task.transpose_a && task.transpose_b && tiles[i].rows > 64) continue;  // the only one made
     for (int splits = 1; splits <= most_splits; splits++) {
@@ -151,7 +170,7 @@ MatmulPlan plan_matmul(const Context& context, Dtype dtype, const MatmulTask& ta
       if (splits > 1 && (task.K / splits < least_part || bytes > most_partial)) break;
       const double cost = estimate(context, task, tiles[i], splits);
       if (best.tiles && cost >= least) continue;
-      best = {tiles + i, splits};
+      best = {tiles + i, splits, tf32};
       least = cost;
     }
   }
@@ -165,8 +184,8 @@ void matmul(Context& context, Dtype dtype, const MatmulTask& given, const Matmul
   task.splits = 1;
   task.partial = nullptr;
   task.vector = task.ldo % out == 0 && aligned(task.out, task.pre, task.slope, task.bias, task.residual);
-  task.vector_a = task.lda % wide == 0 && aligned(task.a);
-  task.vector_b = task.ldb % wide == 0 && aligned(task.b);
+  task.vector_a = aligned_a(dtype, task);
+  task.vector_b = aligned_b(dtype, task);
   if (!plan.tiles) return narrow(context, dtype, task);
   std::optional<Aligned> a, b;
   if (dtype == Dtype::bfloat16 && task.K > 0) {

@@ -19,12 +19,11 @@ struct MatmulTiles {
 struct MatmulPlan {
   const MatmulTiles* tiles;
   int splits;
+  bool tf32;  // of float32 rounded to tf32, on tensor cores
 };
 
 // The plan that is estimated to be the fastest on this GPU.
 MatmulPlan plan_matmul(const Context&, Dtype, const MatmulTask&);
-// All tiles there are for a dtype; `count` is set.
-const MatmulTiles* matmul_tiles(Dtype, int* count);
 
 // What a task says of alignment and of parts is set here; everything else is the caller's.
 void matmul(Context&, Dtype, const MatmulTask&, const MatmulPlan&);

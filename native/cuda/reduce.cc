@@ -46,10 +46,11 @@ void norm(Context& context, Array out, const std::vector<Array>& tensors) {
 
 void bias_backward(Context& context, Array dbias, Array dout, bool accumulate) {
   const int64_t N = dbias.count(), M = N == 0 ? 0 : dout.count() / N;
-  const int32_t rows = slice_rows(M);
-  const int64_t slices = divide_up(M, rows);
   const bool vectors = aligned(dout.data) && N % packet(dout) == 0;
   const int64_t tiles = divide_up(N, 32 * (vectors ? packet(dout) : 1));
+  // Tiles fill the GPU too: slices can be longer, whose sums are written and read once more.
+  const int32_t rows = slice_rows(M * tiles);
+  const int64_t slices = divide_up(M, rows);
   Scratch<float> partials(context, std::max<int64_t>(1, slices * N));
   const char* kernel = vectors ? by_type(dout, "reduce_columns_f32", "reduce_columns_bf16")
                                : by_type(dout, "reduce_columns_any_f32", "reduce_columns_any_bf16");

@@ -51,7 +51,8 @@ Stream::Stream(Gpu& gpu, const StreamOptions& options)
       board_(gpu),
       scratch_(board_, options.exact),
       graphs_(gpu),
-      use_graphs_(options.graphs) {
+      use_graphs_(options.graphs),
+      tf32_(options.tf32) {
   const Driver& driver = gpu_.driver();
   gpu_.check(driver.StreamCreate(&stream_, kStreamNonBlocking), "creating a stream");
   CUdeviceptr failures = 0;

@@ -24,6 +24,7 @@ struct StreamOptions {
   std::string folder;  // where the kernel images are
   bool graphs = true;  // false: every kernel is launched on its own
   bool exact = false;  // see Allocator
+  bool tf32 = false;   // see Context
 };
 
 // The work between two awaits, so that what goes wrong in it can be told.
@@ -67,6 +68,7 @@ class Stream final : public Context {
   Failure* failure() override;
   int multiprocessors() const override { return gpu_.info().multiprocessors; }
   int compute_capability() const override { return gpu_.info().compute_capability; }
+  bool tf32() const override { return tf32_; }
   size_t shared_memory() const override { return gpu_.info().shared_memory; }
 
   static constexpr size_t kFailures = 256;
@@ -84,7 +86,7 @@ class Stream final : public Context {
   BoardMemory board_;
   Allocator scratch_;
   GraphCache graphs_;
-  bool use_graphs_;
+  bool use_graphs_, tf32_;
   CUstream stream_ = nullptr;
   Failure* failures_ = nullptr;
   std::vector<char> table_;        // what table_memory_ holds

@@ -25,6 +25,7 @@ std::shared_ptr<Device> open(const Napi::CallbackInfo& info) {
   stream.folder = options.Get("folder").As<Napi::String>().Utf8Value();
   stream.graphs = options.Get("graphs").ToBoolean();
   stream.exact = options.Get("exact").ToBoolean();
+  stream.tf32 = options.Get("tf32").ToBoolean();
   return cuda::open_device(number, stream);
 }
 

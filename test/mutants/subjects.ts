@@ -54,7 +54,7 @@ const large: MatmulInstance[] = [
 ]
 
 const open = (folder: string) =>
-  new Device('cuda', new (addon().Device)('cuda', 0, { folder, exact: true, graphs: false }))
+  new Device('cuda', new (addon().Device)('cuda', 0, { folder, exact: true, graphs: false, tf32: false }))
 
 /** A GPU that was lost is lost until nothing holds it any more: after that it can be opened again. */
 async function reopen(folder: string): Promise<Device> {

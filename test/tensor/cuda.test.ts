@@ -249,7 +249,7 @@ if (skipsCuda()) {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'gptloom-kernels-'))
     try {
       const open = () => {
-        const native = new (addon().Device)('cuda', 0, { folder, graphs: true, exact: false })
+        const native = new (addon().Device)('cuda', 0, { folder, graphs: true, exact: false, tf32: false })
         return new Device('cuda', native)
       }
       for (const [content, pattern] of [

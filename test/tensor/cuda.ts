@@ -19,7 +19,9 @@ export function skipsCuda(): boolean {
  * A device of its own on the first GPU. Every tensor gets memory of its own, so that the emulator's
  * checks, or compute-sanitizer, see what is read and written; or memory as users have it.
  */
-export function openCuda(options: { exact?: boolean; graphs?: boolean } = {}): Device {
-  const { exact = true, graphs = true } = options
-  return new Device('cuda', openGpu(usableGpu()!, { exact, graphs }))
+export function openCuda(
+  options: { exact?: boolean; graphs?: boolean; tf32?: boolean } = {},
+): Device {
+  const { exact = true, graphs = true, tf32 = false } = options
+  return new Device('cuda', openGpu(usableGpu()!, { exact, graphs, tf32 }))
 }

@@ -55,6 +55,7 @@ if (skipsCuda()) {
   const short = { steps: 4, evaluateEvery: 2, model: { ...(small.model as object), dropout: 0.1 } }
   for (const [precision, stochasticRounding] of [
     ['float32', false],
+    ['tf32', false],
     ['bfloat16', false],
     ['bfloat16', true],
   ] as const) {
