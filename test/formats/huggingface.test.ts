@@ -159,7 +159,7 @@ for (const options of [
   {},
   { tied: false },
   { bias: false },
-  { dropout: 0.2, epsilon: 1e-6 },
+  { dropout: 0.2, epsilon: 1e-6, gelu: 'exact' },
 ] as ModelOptions[]) {
   test(`what is written has the names and shapes of Transformers: ${JSON.stringify(options)}`, async () => {
     const model = new GPT2(resolveModel({ ...sizes, ...options }), cpu(), 3)
@@ -184,7 +184,7 @@ for (const options of [
       config
     assert.equal(
       [model_type, activation_function, n_embd, n_head, n_layer, n_positions, vocab_size],
-      ['gpt2', 'gelu_new', C, 3, 2, T, V],
+      ['gpt2', options.gelu ? 'gelu' : 'gelu_new', C, 3, 2, T, V],
     )
     assert.is(config.tie_word_embeddings, options.tied ?? true)
     assert.is(config.layer_norm_epsilon, options.epsilon ?? 1e-5)
@@ -215,7 +215,7 @@ test('a config.json that cannot be is refused, naming the field', async () => {
   await with_({ n_head: 5 }, /a multiple of model\.heads \(5\)/)
   await with_({ vocab_size: [V] }, /vocab_size, received \[/)
   await with_({ n_positions: {} }, /n_positions, received an instance/)
-  await with_({ activation_function: 'relu' }, /"gelu_new", received "relu"/)
+  await with_({ activation_function: 'relu' }, /"gelu_new" or "gelu", received "relu"/)
   await with_({ n_inner: 100 }, /n_inner 100 is not supported/)
   await with_({ tie_word_embeddings: 'no' }, /tied, received "no"/)
   await with_({ layer_norm_epsilon: -1 }, /epsilon, received -1/)

@@ -53,8 +53,10 @@ const large: MatmulInstance[] = [
   { rows: [16], N: 137, K: 264, transposeB: true, bias: true, gelu: true, residual: true },
 ]
 
-const open = (folder: string) =>
-  new Device('cuda', new (addon().Device)('cuda', 0, { folder, exact: true, graphs: false, tf32: false }))
+const open = (folder: string) => {
+  const options = { folder, exact: true, graphs: false, tf32: false }
+  return new Device('cuda', new (addon().Device)('cuda', 0, options))
+}
 
 /** A GPU that was lost is lost until nothing holds it any more: after that it can be opened again. */
 async function reopen(folder: string): Promise<Device> {

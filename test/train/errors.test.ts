@@ -50,6 +50,12 @@ test('an output folder where none can be made is refused, and does not hang', as
     await refused(nano({ output: '/dev/null/a' }), 'ERR_FILE', /not a folder/)
 })
 
+test('tf32 is refused on a CPU, which has none', async () => {
+  const error = await failure(train(nano({ device: 'cpu', precision: 'tf32' })))
+  assert.instance(error, RangeError)
+  assert.match(error.message, /Expected float32, which the device has, for precision, .*"tf32"/)
+})
+
 test('an output folder inside the data is refused: its files would be learned from', async () => {
   const data = fresh('texts')
   mkdirSync(data)

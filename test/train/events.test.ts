@@ -224,6 +224,7 @@ test('mistakes in options are thrown at once, before anything is touched', () =>
     /a multiple of model.heads \(3\) for model.width, received 16/,
     RangeError,
   )
+  fails({ model: { gelu: 'relu' } }, /'tanh' or 'exact' for model.gelu, received "relu"/, RangeError)
   fails({ model: { layers: 0 } }, /model.layers, received 0/, RangeError)
   fails({ model: { context: -8 } }, /model.context, received -8/, RangeError)
   fails({ steps: 0 }, /steps, received 0/, RangeError)
