@@ -215,7 +215,10 @@ function checkInner(inner: unknown, width: number, name: string, path: string): 
 function activation(json: Json, path: string): GPT2Config['gelu'] {
   const name = json.activation_function ?? 'gelu_new'
   if (typeof name === 'string' && Object.hasOwn(GELU, name)) return GELU[name]!
-  throw problem(path, `expected "activation_function": "gelu_new" or "gelu", received ${show(name)}`)
+  throw problem(
+    path,
+    `expected "activation_function": "gelu_new" or "gelu", received ${show(name)}`,
+  )
 }
 
 function problem(path: string, what: string): GptloomError {

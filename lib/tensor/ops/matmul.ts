@@ -28,13 +28,7 @@ export interface MatmulOptions {
  * @throws TypeError, RangeError when shapes do not fit
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
-  const {
-    transposeA = false,
-    transposeB = false,
-    bias = null,
-    gelu,
-    residual = null,
-  } = options
+  const { transposeA = false, transposeB = false, bias = null, gelu, residual = null } = options
   const code = geluCode(gelu)
   expectRows('a', a, 'K')
   if (transposeA) expectTensor('a', a, ['K', 'M'])
