@@ -20,8 +20,8 @@
 //   the sums themselves.
 // Numbers: sums are float32 in one chain over a part of K. bfloat16 products are exact, the result
 //   is rounded once. tf32 rounds float32 operands to 10 bits of fraction, to nearest: each product is
-//   off by up to 1e-3 of itself, sums by about that over the root of K. Bound by tensor cores or multiply-adds from about 128 rows on, below by the
-//   bytes of the weights.
+//   off by up to 1e-3 of itself, sums by about that over the root of K. Bound by tensor cores or
+//   multiply-adds from about 128 rows on, below by the bytes of the weights.
 #include "matmul_exact.cuh"
 #include "matmul_narrow.cuh"
 #include "matmul_tensor.cuh"

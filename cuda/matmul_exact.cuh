@@ -81,6 +81,37 @@ class ExactOperand {
   float held_[copies][4];
 };
 
+// The sums of b's columns, as stages of it lie in shared memory: a thread has one, of some of a
+// stage's k.
+template <class Shape, class B>
+class ExactColumnSums {
+ public:
+  __device__ void add(const float* tile) {
+#pragma unroll
+    for (int i = 0; i < deep; i++) sum_ += tile[B::place(column(), turn() * deep + i)];
+  }
+
+  // shared: a float a thread, free for all.
+  __device__ void finish(const MatmulTask& p, int split, int column0, float* shared) const {
+    __syncthreads();
+    shared[threadIdx.x] = sum_;
+    __syncthreads();
+    if (turn() > 0) return;
+    float sum = sum_;
+#pragma unroll
+    for (int i = 1; i < turns; i++) sum += shared[i * Shape::columns + column()];
+    matmul_column_sum(p, split, column0 + column(), sum);
+  }
+
+ private:
+  static constexpr int turns = Shape::threads / Shape::columns, deep = Shape::depth / turns;
+  static_assert(turns * Shape::columns == Shape::threads, "whole columns");
+  static_assert(deep * turns == Shape::depth, "whole stages");
+  static __device__ int column() { return static_cast<int>(threadIdx.x) % Shape::columns; }
+  static __device__ int turn() { return static_cast<int>(threadIdx.x) / Shape::columns; }
+  float sum_ = 0;
+};
+
 template <class Shape>
 __device__ void exact_finish(const MatmulTask& p, float (&sums)[2][4][Shape::groups][4], int row0,
                              int column0) {
@@ -134,15 +165,8 @@ __device__ void exact_matmul(const MatmulTask& task) {
   A a(p.a, p.lda, p.vector_a, row0, p.M, k0, k_end);
   B b(p.b, p.ldb, p.vector_b, column0, p.N, k0, k_end);
   float sums[2][4][groups][4] = {};
-  // Beside a gradient of weights the first row of tiles sums b's columns: a thread has one, of some
-  // of a stage's k.
-  constexpr bool may_sum = transpose_a && !transpose_b;
-  constexpr int turns = Shape::threads / Shape::columns, deep = depth / turns;
-  static_assert(turns * Shape::columns == Shape::threads && deep * turns == depth, "whole columns");
-  const bool summing = may_sum && p.sums && tile.row == 0;
-  const int my_column = static_cast<int>(threadIdx.x) % Shape::columns;
-  const int my_turn = static_cast<int>(threadIdx.x) / Shape::columns;
-  float column_sum = 0;
+  const bool summing = transpose_a && !transpose_b && p.sums && tile.row == 0;
+  ExactColumnSums<Shape, B> column_sums;
   a.fetch();
   b.fetch();
   for (int k = k0, now = 0; k < k_end; k += depth, now ^= 1) {
@@ -153,12 +177,7 @@ __device__ void exact_matmul(const MatmulTask& task) {
       a.fetch();
       b.fetch();
     }
-    if (may_sum && summing) {
-#pragma unroll
-      for (int i = 0; i < deep; i++) {
-        column_sum += tile_b[now][B::place(my_column, my_turn * deep + i)];
-      }
-    }
+    if (summing) column_sums.add(tile_b[now]);
 #pragma unroll
     for (int i = 0; i < depth; i++) {
       float left[2][4], right[groups][4];
@@ -183,13 +202,5 @@ __device__ void exact_matmul(const MatmulTask& task) {
   }
   const MatmulTask end = p.splits > 1 ? matmul_part(p, split) : p;
   exact_finish<Shape>(end, sums, row0 + row, column0 + column);
-  if (may_sum && summing) {
-    __syncthreads();
-    tile_b[0][threadIdx.x] = column_sum;
-    __syncthreads();
-    if (my_turn > 0) return;
-#pragma unroll
-    for (int i = 1; i < turns; i++) column_sum += tile_b[0][i * Shape::columns + my_column];
-    matmul_column_sum(p, split, column0 + my_column, column_sum);
-  }
+  if (summing) column_sums.finish(p, split, column0, tile_b[0]);
 }
