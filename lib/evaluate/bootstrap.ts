@@ -16,6 +16,7 @@ export interface Figure {
   high: number
 }
 
+/** What comparing two models on the same rows comes to, by a paired bootstrap interval. */
 export type Verdict = 'better' | 'no difference' | 'worse'
 
 /** The figure of another model on the same rows, and how far this one's is from it. */

@@ -26,6 +26,7 @@ export type AnswerFunction = (
   row: Example,
 ) => number | Promise<number>
 
+/** What evaluate() takes. */
 export interface EvaluateOptions {
   /** Another model that is measured on the same rows, to tell which of the two is better. */
   base?: LanguageModel
@@ -75,6 +76,7 @@ const OPTIONS = [
   'onNotice',
 ] as const satisfies readonly (keyof EvaluateOptions)[]
 
+/** What evaluate() found. */
 export interface Evaluation {
   /** Rows that were measured. */
   rows: number

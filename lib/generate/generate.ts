@@ -15,6 +15,7 @@ import { Sampler } from './sampler.js'
 import type { SamplingOptions } from './sampler.js'
 import { checkStops } from './stop.js'
 
+/** How a text is written: how far, how tokens are drawn, and when to stop. */
 export interface GenerateOptions extends SamplingOptions, PenaltyOptions {
   /** The most tokens to write. Default 200. */
   maxTokens?: number

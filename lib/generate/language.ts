@@ -26,6 +26,7 @@ export interface Completion {
   logprobs?: TokenLogprob[]
 }
 
+/** A token that was written, and how likely it was. */
 export interface TokenLogprob {
   token: number
   text: string
@@ -35,6 +36,7 @@ export interface TokenLogprob {
   top: { token: number; text: string; logprob: number }[]
 }
 
+/** What completions() takes beside what generate() does. */
 export interface CompletionOptions extends GenerateOptions {
   /** Texts to write at once, each from a seed of its own: seed, seed + 1 ... Default 1. */
   n?: number

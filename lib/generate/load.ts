@@ -14,6 +14,7 @@ import { END_OF_TEXT, chatTemplate, loadTokenizer } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { LanguageModel } from './language.js'
 
+/** What load() takes. */
 export interface LoadOptions {
   /** 'auto' (the default) for the best there is; 'cpu'; 'cuda', or 'cuda:1' for the second GPU. */
   device?: string

@@ -2,6 +2,7 @@
 import type { GPT2 } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
 
+/** How likely a text is to the model. */
 export interface Score {
   /** The sum of log p of the text's tokens, in nats. */
   logLikelihood: number

@@ -58,6 +58,7 @@ export const presets = {
   'gpt2-xl': { layers: 48, heads: 25, width: 1600, context: 1024 },
 } satisfies Record<string, Sizes>
 
+/** The name of one of the presets. */
 export type Preset = keyof typeof presets
 
 /** What a caller may leave out: the sizes come from a preset, the vocabulary from the tokenizer. */

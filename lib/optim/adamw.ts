@@ -3,6 +3,7 @@ import { nativeOf } from '../tensor/ops/check.js'
 import { cast, keep } from '../tensor/index.js'
 import type { Tensor, Values } from '../tensor/index.js'
 
+/** The parameters of AdamW. */
 export interface AdamWOptions {
   /** Default 1e-3. */
   learningRate?: number
@@ -24,6 +25,7 @@ export interface AdamWOptions {
   seed?: number
 }
 
+/** What one step of the optimizer takes. */
 export interface StepOptions {
   /** Overrides the optimizer's for this step. */
   learningRate?: number

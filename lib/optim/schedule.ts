@@ -3,8 +3,10 @@ import { checkInteger, checkNumber, outOfRange, show } from '../errors.js'
 /** The learning rate of step 0, 1, 2 ... */
 export type Schedule = (step: number) => number
 
+/** The kinds of schedule(). */
 export const scheduleNames = ['constant', 'linear', 'cosine', 'wsd'] as const
 
+/** The shape of a schedule(). */
 export interface ScheduleOptions {
   /**
    * After the warm-up: 'constant'; 'linear' or 'cosine' (Loshchilov & Hutter 2017) down towards
@@ -24,6 +26,7 @@ export interface ScheduleOptions {
   decay?: number
 }
 
+/** A learning rate for every step: a linear warm-up, then a fall. */
 export function schedule(options: ScheduleOptions): Schedule {
   const {
     kind,

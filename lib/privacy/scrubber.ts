@@ -27,6 +27,7 @@ export const operators: readonly Operator[] = [
 /** Finds names in a text: a model of the caller's. */
 export type NameFinder = (text: string) => readonly NameSpan[] | Promise<readonly NameSpan[]>
 
+/** What is looked for, and what is done with what is found. */
 export interface ScrubOptions extends FindOptions {
   /** One for all kinds, or one by kind: those not named get a placeholder, the default. */
   operator?: Operator | Readonly<Record<string, Operator>>

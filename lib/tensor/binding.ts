@@ -11,6 +11,7 @@ export interface NativeTensor {
   dispose(): void
 }
 
+/** The memory of a device, in bytes. */
 export interface MemoryUse {
   /** Bytes in live tensors. */
   used: number
@@ -193,6 +194,7 @@ export interface CpuInfo {
   runnable: string[]
 }
 
+/** A GPU as the driver describes it. */
 export interface GpuInfo {
   name: string
   /** 80 for 8.0. */

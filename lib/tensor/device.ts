@@ -133,6 +133,7 @@ export class Device {
   }
 }
 
+/** Which random numbers: the same names give the same numbers everywhere. */
 export interface RandomOptions {
   /** An integer from 0 to 2^53 - 1. */
   seed: number

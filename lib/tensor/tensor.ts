@@ -6,7 +6,9 @@ import type { Tape } from './tape.js'
 
 /** @internal In the order of the native enum. */
 export const dtypes = ['float32', 'int32', 'bfloat16'] as const
+/** The type of a tensor's elements. */
 export type Dtype = (typeof dtypes)[number]
+/** A tensor's values in JavaScript. */
 export type Values = Float32Array | Int32Array
 
 /**

@@ -1,5 +1,6 @@
 import type { Dtype, Tensor } from '../tensor/index.js'
 
+/** An input of an op case. */
 export interface Input {
   shape: number[]
   values: Float32Array | Int32Array
@@ -11,9 +12,12 @@ export interface Input {
   constant?: boolean
 }
 
+/** The inputs of an op case, on a device. */
 export type Tensors = Record<string, Tensor>
+/** The inputs of an op case, in float64. */
 export type Numbers = Record<string, Float64Array>
 
+/** How far values may be off: |actual - expected| <= atol + rtol |expected|. */
 export interface Tolerance {
   atol: number
   rtol: number
@@ -106,6 +110,7 @@ export class Random {
   }
 }
 
+/** The number of elements of a shape. */
 export function product(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1)
 }

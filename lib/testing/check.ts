@@ -11,6 +11,7 @@ const STEP = 1e-5
 
 type Inputs = Record<string, Input>
 
+/** Where and in what an op case is run. */
 export interface Setting {
   /** Must agree to the bit. */
   devices: Device[]
@@ -35,6 +36,7 @@ export async function checkCase<I>(
     await checkBackward(opCase, instance, inputs, expected[0]!.length, setting)
 }
 
+/** The values of inputs, in float64. */
 export const numbersOf = (inputs: Inputs): Numbers =>
   Object.fromEntries(
     Object.entries(inputs).map(([name, { values }]) => [name, Float64Array.from(values)]),
@@ -192,8 +194,10 @@ async function backward<I>(
   return { once, again, twice }
 }
 
+/** Whether gradients flow to an input. */
 export const isParameter = ({ values, constant }: Input) =>
   values instanceof Float32Array && !constant
+/** The values at some indices. */
 export const pick = (values: Values, sample: number[]) =>
   Float32Array.from(sample, (i) => values[i]!)
 

@@ -71,6 +71,7 @@ export async function gradientsOf(
   return out
 }
 
+/** Disposes every tensor of a list or record. */
 export function disposeAll(tensors: Record<string, Tensor> | Tensor[]): void {
   for (const tensor of Object.values(tensors)) tensor.dispose()
 }

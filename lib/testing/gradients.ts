@@ -5,6 +5,7 @@ import type { Input, Tensors, Tolerance } from './case.js'
 import { isParameter, pick, sampled } from './check.js'
 import { close, disposeAll, gradientsOf, upload } from './compare.js'
 
+/** How checkGradients() compares. */
 export interface GradientOptions extends Partial<Tolerance> {
   /** Default: the CPU. */
   device?: Device

@@ -30,6 +30,7 @@ import type { Tensor } from '../tensor/index.js'
 import type { Best } from './checkpoint.js'
 import type { Settings } from './options.js'
 
+/** Low-rank adaptation (Hu et al. 2021): an adapter is trained and the model left as it is. */
 export interface LoraOptions {
   /** Columns of the two matrices beside each weight. Default 8. */
   rank?: number

@@ -69,6 +69,7 @@ export interface StartEvent {
   chosen: string
 }
 
+/** One step of training is done. */
 export interface StepEvent {
   type: 'step'
   /** Steps done, from 1. */
@@ -102,6 +103,7 @@ export interface SpikeEvent {
   from?: number
 }
 
+/** The loss on the validation part. */
 export interface EvaluationEvent {
   type: 'evaluation'
   step: number
@@ -115,6 +117,7 @@ export interface EvaluationEvent {
   best: boolean
 }
 
+/** A text that the model writes while it is trained. */
 export interface SampleEvent {
   type: 'sample'
   step: number
@@ -122,6 +125,7 @@ export interface SampleEvent {
   text: string
 }
 
+/** A checkpoint has been written: training can go on from here. */
 export interface CheckpointEvent {
   type: 'checkpoint'
   step: number
@@ -133,6 +137,7 @@ export interface ProbeEvent extends Probe {
   type: 'probe'
 }
 
+/** The last event: the run has ended, and its model is written. */
 export interface DoneEvent {
   type: 'done'
   report: TrainReport

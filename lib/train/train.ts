@@ -16,6 +16,7 @@ import type { Settings, TrainOptions } from './options.js'
 import { peakFlops } from './peak.js'
 import { probe } from './probe.js'
 
+/** What a run ends with. */
 export interface TrainResult {
   /** The trained model, with the weights of the lowest validation loss. */
   model: LanguageModel

@@ -12,6 +12,7 @@ import { FORMATS } from './detect.js'
 import type { Format } from './detect.js'
 import type { Notice } from './notice.js'
 
+/** How data are read. */
 export interface ReadOptions {
   /** What the data is, where detection is wrong: a layout, or what rows mean. */
   format?: Format

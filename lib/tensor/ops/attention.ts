@@ -3,6 +3,7 @@ import type { Tensor } from '../tensor.js'
 import { recording } from '../tape.js'
 import { expectTensor, nativeOf } from './check.js'
 
+/** What attention() takes beside queries, keys and values. */
 export interface AttentionOptions {
   /**
    * int32 [B, T]: position t attends to s in [starts[b, t], t], so that packed documents never see

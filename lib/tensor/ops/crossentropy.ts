@@ -4,6 +4,7 @@ import { recording } from '../tape.js'
 import type { Gradients, Tape } from '../tape.js'
 import { expectRows, expectTensor, nativeOf } from './check.js'
 
+/** What the losses take beside logits and targets. */
 export interface CrossEntropyOptions {
   /**
    * Label smoothing (Szegedy et al. 2016): of each target's weight of 1 this much is spread evenly over

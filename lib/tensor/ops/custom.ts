@@ -14,6 +14,7 @@ export interface CustomContext<Options> {
   options: Options
 }
 
+/** An op of your own, for customOp(). */
 export interface CustomOp<Options> {
   /** For messages. */
   name: string

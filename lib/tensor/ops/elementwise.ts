@@ -50,6 +50,7 @@ export function scale(x: Tensor, factor: number): Tensor {
   return output
 }
 
+/** What dropout() drops. */
 export interface DropoutOptions {
   /** The probability of dropping an element, from 0 to below 1. At 0, x itself is returned. */
   p: number

@@ -4,6 +4,7 @@ import { recording } from '../tape.js'
 import type { Slot } from '../tape.js'
 import { expectTensor, nativeOf } from './check.js'
 
+/** What embedding() takes beside tokens and table. */
 export interface EmbeddingOptions {
   /** Learned positions, [P, C]. Default: none are added. */
   positions?: Tensor | null

@@ -6,6 +6,7 @@ import { expectRows, expectTensor, nativeOf } from './check.js'
 import { geluArgument, geluCode, recordGelu } from './gelu.js'
 import type { Gelu } from './gelu.js'
 
+/** What goes with a product, in the same pass over memory. */
 export interface MatmulOptions {
   /** a is stored [K, M]. Default false. */
   transposeA?: boolean
