@@ -54,3 +54,33 @@ export type {
   TrainResult,
   TrainRun,
 } from './train/index.js'
+
+// What the above are made of.
+export type { CheckOptions } from './data/check.js'
+export type { Columns } from './data/formats/columns.js'
+export type { Container, Format as DataFormat, Whole } from './data/formats/detect.js'
+export type { RowFormat } from './data/formats/shapes.js'
+export type { DateOrder } from './data/helpdesk/whatsapp.js'
+export type { Status as LedgerStatus } from './data/ledger.js'
+export type {
+  Chat as ChatExample,
+  Completion as CompletionExample,
+  Document as DocumentExample,
+  Origin,
+  Preference as PreferenceExample,
+  Problem,
+  Role,
+} from './data/record.js'
+export type { LongPolicy } from './data/render.js'
+export type { TrainingShape } from './models/memory.js'
+export type { ScrubFileOptions, ScrubReport } from './privacy/file.js'
+export type { FindOptions, Finder } from './privacy/find.js'
+export type { Finding, Kind as PersonalDataKind } from './privacy/kinds.js'
+export type { Rule as ScrubRule } from './privacy/rules.js'
+export type { NameFinder, Operator as ScrubOperator, Scrubbed } from './privacy/scrubber.js'
+export type { RenderOptions, Segment } from './tokenizer/template.js'
+export type { EncodeOptions, StreamDecoder, StreamEncoder } from './tokenizer/tokenizer.js'
+export type { LoraPlan } from './train/adapt.js'
+export type { NoticeEvent } from './train/events.js'
+export type { OnSpike } from './train/options.js'
+export type { GPT2 } from './models/gpt2.js'

@@ -65,6 +65,8 @@ for (const [entry, target] of Object.entries(manifest.exports)) {
 }
 rmSync(fresh, { recursive: true, force: true })
 if (check && changed) {
-  console.error('The public API is not what docs/api says: run npm run api, look at the diff, say it in CHANGELOG.md')
+  console.error(
+    'The public API is not what docs/api says: run npm run api, look at the diff, say it in CHANGELOG.md',
+  )
   process.exitCode = 1
 }

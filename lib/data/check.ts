@@ -18,6 +18,7 @@ import { longPolicies, renderRow } from './render.js'
 import type { LongPolicy, RenderSettings } from './render.js'
 import { checkTargets } from './targets.js'
 
+/** What checkData() looks at. */
 export interface CheckOptions extends Omit<CleanOptions, 'likeness'> {
   /** Default: GPT-2's, with the special tokens of the template. */
   tokenizer?: Tokenizer

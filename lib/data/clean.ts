@@ -9,6 +9,7 @@ import type { Example, Origin, Row } from './record.js'
 /** Takes personal data out of an example, or says that it must not be learned from at all. */
 export type Scrub = (example: Example) => Scrubbed | Promise<Scrubbed>
 
+/** A row without personal data, and what was found in it. */
 export interface Scrubbed {
   example: Example
   /** What was taken out, by kind; left out when that is nothing. */

@@ -14,6 +14,7 @@ export interface MemoryEstimate {
   total: number
 }
 
+/** The sizes that memory depends on. */
 export interface TrainingShape {
   /** Sequences in a micro-batch. */
   batch: number

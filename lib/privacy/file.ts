@@ -17,6 +17,7 @@ import type { KindSummary } from './summary.js'
 export const formats = ['text', 'jsonl', 'json', 'csv', 'tsv'] as const
 export type Format = (typeof formats)[number]
 
+/** What scrubFile() takes. */
 export interface ScrubFileOptions extends ScrubOptions {
   /** Default: by the name of the input without .gz; text where that says nothing. */
   format?: Format
@@ -26,6 +27,7 @@ export interface ScrubFileOptions extends ScrubOptions {
   onProgress?: (bytes: number) => void
 }
 
+/** What scrubFile() found and did. */
 export interface ScrubReport {
   format: Format
   /** Read, as they stand in the file. */

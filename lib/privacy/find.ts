@@ -9,6 +9,7 @@ import { LEFT, Scan, isWordCode } from './scan.js'
 import type { Setup } from './scan.js'
 import { Vocabulary } from './vocabulary.js'
 
+/** Which personal data is looked for. */
 export interface FindOptions {
   /** Built-in kinds to look for. Default: all but 'place'. */
   kinds?: readonly string[]

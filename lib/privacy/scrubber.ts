@@ -40,6 +40,7 @@ export interface ScrubOptions extends FindOptions {
   names?: NameFinder
 }
 
+/** A text without personal data, and what was found in it. */
 export interface Scrubbed {
   text: string
   /** With places in the text before. */

@@ -21,6 +21,7 @@ export class Device {
   /** @internal Devices come from cpu() and openDevice(). */
   constructor(
     readonly kind: 'cpu' | 'cuda',
+    /** @internal */
     readonly native: NativeDevice,
     /** Which GPU, in the driver's order. */
     readonly ordinal = 0,

@@ -9,7 +9,8 @@ import { close, disposeAll, gradientsOf, sameBits, upload } from './compare.js'
 const SAMPLES = 40
 const STEP = 1e-5
 
-type Inputs = Record<string, Input>
+/** The inputs of an op case, by name. */
+export type Inputs = Record<string, Input>
 
 /** Where and in what an op case is run. */
 export interface Setting {

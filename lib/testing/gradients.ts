@@ -21,7 +21,7 @@ export interface GradientOptions extends Partial<Tolerance> {
  * @param body computes the output; called many times
  * @param inputs by name; gradients are checked for those of floats that are not constant, all
  *   elements of small ones and some of large ones
- * @param options.atol, options.rtol default 1e-2 each
+ * @param options atol and rtol are 1e-2 each by default
  * @throws Error naming the input and the element that is furthest off
  */
 export async function checkGradients(

@@ -17,7 +17,7 @@ export {
   sampled,
   toBfloat16,
 } from './check.js'
-export type { Setting } from './check.js'
+export type { Inputs, Setting } from './check.js'
 export { close, disposeAll, gradientsOf, sameBits, upload } from './compare.js'
 export { checkGradients } from './gradients.js'
 export type { GradientOptions } from './gradients.js'

@@ -20,6 +20,7 @@ export interface Segment {
   learn: boolean
 }
 
+/** How a conversation is put into text. */
 export interface RenderOptions {
   /** Ends with the beginning of an assistant's message, for the model to go on. Default false. */
   prompt?: boolean

@@ -196,6 +196,7 @@ export interface TrainOptions {
   signal?: AbortSignal
 }
 
+/** What becomes of a step whose loss is no number or far too high. */
 export type OnSpike = 'ignore' | 'skip' | 'restore' | 'lower' | 'stop'
 
 /** The names of all options, for messages about unknown ones. */

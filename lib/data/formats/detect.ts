@@ -19,7 +19,7 @@ import { parseValue } from './value.js'
 /** How a file is laid out. */
 export type Container = 'jsonl' | 'json' | 'csv' | 'tsv' | 'parquet' | Whole
 /** Formats that are a layout and a meaning at once. */
-type Whole = 'document' | 'mbox' | 'whatsapp' | 'slack'
+export type Whole = 'document' | 'mbox' | 'whatsapp' | 'slack'
 
 /**
  * What may be asked for: a layout (the meaning of rows is told from their names), or a meaning

@@ -77,7 +77,8 @@ export function attention(qkv: Tensor, heads: number, options: AttentionOptions 
  * Attention in a generation: T new positions follow `past` ones, whose keys and values stand in the
  * caches; the new ones are appended there. Has no backward.
  * @param qkv [B, T, 3 C]
- * @param keys, values [B, heads, capacity, D]
+ * @param keys [B, heads, capacity, D]
+ * @param values of the same shape
  * @param window as in attention()
  * @returns [B, T, C]
  */
