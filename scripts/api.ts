@@ -1,5 +1,5 @@
-// The public surface of the package, written down: docs/api/<entry>.api.md, so that a change of it shows in the
-// diff. `npm run api` brings the files up to date; with --check nothing is written, and a difference fails.
+// The public surface of the package, written down: docs/api/<entry>.api.md, so that a change of it shows in
+// the diff. `npm run api` brings the files up to date; with --check nothing is written and a change fails.
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
