@@ -99,7 +99,7 @@ TEST(matmul_rows_do_not_depend_on_the_other_rows) {
     for (int form = 0; form < 4; form++) {
       cpu::Matmul spec{shape.M, shape.N, shape.K};
       spec.transpose_b = form & 1;
-      spec.gelu = form & 2;
+      spec.gelu = form & 2 ? Gelu::tanh : Gelu::none;
       spec.bias = bias.data();
       for_each_context([&](cpu::Context& context) {
         std::vector<float> all(static_cast<size_t>(M * shape.N));
