@@ -56,6 +56,38 @@ function files(folder: string): string[] {
     .sort()
 }
 
+interface Bill {
+  metadata: { component: { 'bom-ref': string } }
+  components: { 'bom-ref': string }[]
+  dependencies: { ref: string; dependsOn: string[] }[]
+}
+
+/**
+ * The bill of materials of what is installed with the package. npm makes it of everything, since its own
+ * `--omit dev` leaves out what a tool for development needs as well.
+ */
+function bill(): Bill {
+  const whole = JSON.parse(
+    npm(['sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'], root),
+  ) as Bill
+  const lock = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<
+      string,
+      { version: string; dev?: boolean; devOptional?: boolean; peer?: boolean }
+    >
+  }
+  const shipped = new Set([whole.metadata.component['bom-ref']])
+  for (const [folder, { version, dev, devOptional, peer }] of Object.entries(lock.packages)) {
+    const name = folder.replace(/^node_modules\//, '')
+    if (name && !dev && !devOptional && !peer) shipped.add(`${name}@${version}`)
+  }
+  const dependencies = whole.dependencies
+    .filter(({ ref }) => shipped.has(ref))
+    .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((to) => shipped.has(to)) }))
+  const components = whole.components.filter((part) => shipped.has(part['bom-ref']))
+  return { ...whole, components, dependencies }
+}
+
 function pack(): void {
   rmSync(to, { recursive: true, force: true })
   mkdirSync(stage, { recursive: true })
@@ -80,8 +112,7 @@ function pack(): void {
     return `${hash.digest('hex')}  ${name.replace('stage/', '')}\n`
   })
   writeFileSync(path.join(to, 'SHA256SUMS'), sums.join(''))
-  const bill = npm(['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--omit', 'peer'], root)
-  writeFileSync(path.join(to, 'sbom.cdx.json'), bill)
+  writeFileSync(path.join(to, 'sbom.cdx.json'), `${JSON.stringify(bill(), null, 2)}\n`)
   rmSync(stage, { recursive: true, force: true })
   console.log(`build/package/${tarball}: ${(size / 1e6).toFixed(1)} MB, with`)
   for (const name of binaries) console.log(`  ${name.replace('stage/', '')}`)

@@ -41,6 +41,7 @@ function toolchain(triple: string): NodeJS.ProcessEnv {
     AR: tool('ar'),
     PREBUILD_STRIP_BIN: tool('strip'),
     PREBUILD_LIBC: 'glibc',
+    JOBS: 'max',
     CXXFLAGS: `-include ${path.join(root, 'scripts', 'glibc.h')}`,
     LDFLAGS: '-static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL',
   }
