@@ -9,8 +9,8 @@
 // takes several times as long, and tells which kernels their cases test less than others. A mutant
 // that nobody notices must stand in harmless.json with the reason; one that stands there and is noticed
 // is a complaint too. `pattern` limits the survey to mutants whose name matches. MUTANTS_LOG: a file
-// that gets a line for each mutant: seconds, kernels, name, who noticed. MUTANTS_VERBOSE=1 shows what the
-// emulator says.
+// that gets a line for each mutant: seconds, kernels, name, who noticed. MUTANTS_CASES: a pattern for the
+// names of the op cases that are tried, all without it. MUTANTS_VERBOSE=1 shows what the emulator says.
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -29,7 +29,7 @@ const root = path.dirname(path.dirname(here))
 interface Worker {
   child: ChildProcess
   ready: Promise<string[]>
-  try(mutant: Mutant): Promise<string>
+  try(mutant: Mutant, most?: number): Promise<string>
 }
 
 function start(scratch: string, emulator: string): Worker {
@@ -37,7 +37,7 @@ function start(scratch: string, emulator: string): Worker {
   writeFileSync(path.join(scratch, 'launches.jsonl'), '')
   const child = fork(path.join(here, 'worker.ts'), [scratch], {
     execArgv: ['--expose-gc', '--import', 'tsx'],
-    stdio: ['ignore', 'ignore', process.env.MUTANTS_VERBOSE ? 'inherit' : 'ignore', 'ipc'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: {
       ...process.env,
       LD_LIBRARY_PATH: emulator,
@@ -47,9 +47,14 @@ function start(scratch: string, emulator: string): Worker {
       EMULATOR_WATCHDOG: String(2 ** 28), // a mutant may never end
     },
   })
+  let said = ''
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-2000)
+    if (process.env.MUTANTS_VERBOSE) process.stderr.write(text)
+  })
   const message = <T>(): Promise<T> =>
     new Promise((resolve, reject) => {
-      const exit = () => reject(new Error('A process that tries mutants has ended'))
+      const exit = () => reject(new Error(`A process that tries mutants has ended:\n${said}`))
       child.once('exit', exit)
       child.once('message', (value) => {
         child.off('exit', exit)
@@ -60,9 +65,9 @@ function start(scratch: string, emulator: string): Worker {
   return {
     child,
     ready: message<{ ready: string[] }>().then(({ ready }) => ready),
-    async try({ family, kernels, edits }) {
+    async try({ family, kernels, edits }, most) {
       const answer = message<Answer>()
-      child.send({ id: ++id, family, kernels, edits } satisfies Task)
+      child.send({ id: ++id, family, kernels, edits, most } satisfies Task)
       return (await answer).noticed
     },
   }
@@ -81,43 +86,48 @@ function matcher(name: string): RegExp {
   return new RegExp(`^${parts.join('.*')}$`)
 }
 
-/** Tries every mutant whose name matches, two at a time. */
+/**
+ * Tries every mutant whose name matches, two at a time.
+ * @param conditions the families whose conditions are dropped; barriers and waits are in all
+ * @param most how many cases, the cheapest first, those that are listed as harmless are tried on
+ */
 export async function survey(
   emulator: string,
   harmless: Harmless,
   {
-    families = readManifest()!.families,
+    conditions = readManifest()!.families,
+    most = undefined as number | undefined,
     each = false,
     only = /(?:)/,
     onResult = (_: Mutant, __: string) => {},
   } = {},
 ): Promise<Result> {
-  const list = families
-    .flatMap((family) => mutantsOf(family, each))
-    .filter(({ name }) => only.test(name))
+  const { families } = readManifest()!
+  const every = families.flatMap((family) => mutantsOf(family, each))
+  const list = every.filter(
+    ({ name, family, isWait }) => only.test(name) && (isWait || conditions.includes(family)),
+  )
   const scratch = mkdtempSync(path.join(tmpdir(), 'gptloom-mutants-'))
   const complaints: string[] = []
   const workers = [0, 1].map((i) => start(path.join(scratch, String(i)), emulator))
   try {
     const launched = new Set((await Promise.all(workers.map(({ ready }) => ready)))[0])
-    for (const family of readManifest()!.families)
+    for (const family of process.env.MUTANTS_CASES ? [] : families)
       for (const kernel of original(family).kernels.keys())
         if (!launched.has(kernel)) complaints.push(`${kernel}: no case launches it`)
     const listed = Object.values(harmless).flat()
-    const isWhole = (name: string) =>
-      only.source === '(?:)' && (name.startsWith('*') || families.includes(name.split(':')[0]!))
     const patterns = listed.map(matcher)
     patterns.forEach((pattern, i) => {
-      if (isWhole(listed[i]!) && !list.some(({ name }) => pattern.test(name)))
+      if (!each && !every.some(({ name }) => pattern.test(name)))
         complaints.push(`${listed[i]}: listed as harmless, and there is none`)
     })
     let next = 0
     const work = async (worker: Worker) => {
       for (let k = next++; k < list.length; k = next++) {
         const mutant = list[k]!
-        const noticed = await worker.try(mutant)
-        onResult(mutant, noticed)
         const isListed = patterns.some((pattern) => pattern.test(mutant.name))
+        const noticed = await worker.try(mutant, isListed ? most : undefined)
+        onResult(mutant, noticed)
         if (!noticed && !isListed) complaints.push(`${mutant.name}: dropped, and nobody notices`)
         if (noticed && isListed)
           complaints.push(`${mutant.name}: listed as harmless, and noticed by ${noticed}`)
