@@ -2,6 +2,7 @@
 export type ErrorCode =
   | 'ERR_ADDON' // the native addon is missing or does not fit this platform
   | 'ERR_BUSY' // a session is answering already
+  | 'ERR_COMPACT' // weights in fewer bytes were to be trained, merged or saved
   | 'ERR_CONTEXT' // a text is longer than the model's context
   | 'ERR_DATA' // a file of training data cannot be used
   | 'ERR_DEVICE' // the device is closed or lost

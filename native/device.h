@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "array.h"
+#include "error.h"
 #include "gelu.h"
 #include "gptloom.h"
 
@@ -60,6 +61,8 @@ class Device {
   // Starts what has been enqueued, without waiting: a device may hold work back until somebody
   // reads, to send much at once.
   virtual void flush() {}
+  // Gives back to the system what is kept for reuse. Waits for what has been enqueued.
+  virtual void trim() {}
   // Drops what has not started, waits for what has, and returns with no thread of this device left
   // running.
   virtual void close() = 0;
@@ -122,6 +125,24 @@ class Device {
   virtual void linear_crossentropy(Array losses, Array dx, Array dweight, Array x, Array weight,
                                    Array targets, float smoothing) = 0;
 
+  // Weights in fewer bytes, for inference: b[K, N] of a product as bfloat16, or as int8 in blocks of
+  // 32 along K with a float scale each. `packed` is opaque and typed int32; cpu/compact.h says how
+  // large it is. The weight to pack is [K, N], or [N, K] with transpose. ERR_DEVICE but on the CPU.
+  virtual void compact_pack(Array /*packed*/, Array /*weight*/, bool /*transpose*/, bool /*int8*/) {
+    no_compact();
+  }
+  // out[M, N] = act(a[M, K] b + bias) + residual.
+  virtual void compact_matmul(Array /*out*/, Array /*a*/, Array /*packed*/, Array /*bias*/,
+                              Array /*residual*/, Gelu /*gelu*/, bool /*int8*/) {
+    no_compact();
+  }
+  // As embedding_forward, of a table of `count` rows that was packed with transpose.
+  virtual void compact_embedding(Array /*out*/, Array /*tokens*/, Array /*starts*/,
+                                 Array /*packed*/, Array /*wpe*/, int64_t /*past*/,
+                                 int64_t /*count*/, bool /*int8*/) {
+    no_compact();
+  }
+
   // One step over all tensors; see native/cpu/ops.h for the arithmetic. A bfloat16 parameter has a
   // float32 master, which holds the exact weights; without one it is rounded up or down at random,
   // by words that (seed, step, the tensor's place) name. Others have no master.
@@ -129,6 +150,12 @@ class Device {
                      std::vector<Array> v, std::vector<Array> masters,
                      std::vector<double> weight_decays, Array norm, float learning_rate,
                      float beta1, float beta2, float epsilon, float gradient_scale, float max_norm,
+                     int64_t step) = 0;
+
+ private:
+  [[noreturn]] void no_compact() const {
+    throw Error("ERR_DEVICE", "Compact weights are for the CPU, not for " + name());
+  }
                      int64_t step, uint64_t seed) = 0;
 };
 

@@ -45,6 +45,8 @@ export interface NativeDevice {
   idle(): Promise<void>
   /** Starts what has been enqueued, without waiting. */
   flush(): void
+  /** Gives back to the system what is kept for reuse. Waits for what has been enqueued. */
+  trim(): void
   close(): void
 
   /** Runs a kernel of another addon; see native/gptloom.h. */
@@ -164,6 +166,27 @@ export interface NativeDevice {
     weight: T,
     targets: T,
     smoothing: number,
+  ): void
+  /** Compact weights, see ops/compact.ts; on the CPU alone. */
+  compactPack(packed: T, weight: T, transpose: boolean, int8: boolean): void
+  compactMatmul(
+    out: T,
+    a: T,
+    packed: T,
+    bias: Optional,
+    residual: Optional,
+    gelu: number,
+    int8: boolean,
+  ): void
+  compactEmbedding(
+    out: T,
+    tokens: T,
+    starts: Optional,
+    packed: T,
+    wpe: Optional,
+    past: number,
+    count: number,
+    int8: boolean,
   ): void
   adamw(
     params: T[],

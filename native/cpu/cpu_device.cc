@@ -66,6 +66,11 @@ class CpuDevice final : public Device {
     });
   }
 
+  void trim() override {
+    queue_.drain();
+    tensors_.trim();
+    scratch_.trim();
+  }
   void close() override { queue_.close(); }
 
   void call(const gptloom_kernel* kernel, std::vector<Array> arrays,
@@ -275,6 +280,40 @@ class CpuDevice final : public Device {
          {x, weight, targets});
   }
 
+  void compact_pack(Array packed, Array weight, bool transpose, bool int8) override {
+    const int64_t K = weight.shape[transpose ? 1 : 0], N = weight.shape[transpose ? 0 : 1];
+    push("compact",
+         [=] {
+           cpu::compact_pack(context_, compact(packed, K, int8), weight.f32(), N, transpose);
+         },
+         {weight});
+  }
+  void compact_matmul(Array out, Array a, Array packed, Array bias, Array residual, Gelu gelu,
+                      bool int8) override {
+    Matmul spec{};
+    spec.K = a.shape[-1];
+    spec.M = a.count() / spec.K;
+    spec.N = out.shape[-1];
+    spec.bias = bias.f32();
+    spec.residual = residual.f32();
+    spec.gelu = gelu;
+    spec.compact = compact(packed, spec.K, int8);
+    push("compact matmul", [=] { cpu::matmul(context_, out.f32(), a.f32(), nullptr, spec); },
+         {out, a});
+  }
+  void compact_embedding(Array out, Array tokens, Array starts, Array packed, Array wpe,
+                         int64_t past, int64_t count, bool int8) override {
+    Embedding spec = embedding(out, Array{}, wpe, past);
+    spec.V = count;
+    spec.compact = compact(packed, spec.C, int8);
+    push("compact embedding",
+         [=] {
+           cpu::embedding_forward(context_, out.f32(), tokens.i32(), starts.i32(), nullptr,
+                                  wpe.f32(), spec);
+         },
+         {out, tokens});
+  }
+
   void adamw(std::vector<Array> params, std::vector<Array> gradients, std::vector<Array> m,
              std::vector<Array> v, std::vector<Array>, std::vector<double> weight_decays,
              Array norm, float learning_rate, float beta1, float beta2, float epsilon,
@@ -325,6 +364,10 @@ class CpuDevice final : public Device {
     spec.P = wpe ? wpe.shape[0] : std::numeric_limits<int64_t>::max();
     spec.past = past;
     return spec;
+  }
+
+  static CompactWeight compact(const Array& packed, int64_t K, bool int8) {
+    return {static_cast<unsigned char*>(packed.data), int8, K};
   }
 
   static Attention attention(const Array& out, int64_t heads, int64_t window, float dropout,

@@ -72,11 +72,12 @@ void embedding_forward(Context& context, float* out, const int32_t* tokens, cons
   const int64_t C = spec.C;
   split_rows(context, spec.B * spec.T, C, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; row++) {
-      const float* token = wte + tokens[row] * C;
+      const float* token = spec.compact ? out + row * C : wte + tokens[row] * C;
+      if (spec.compact) compact_column(out + row * C, spec.compact, tokens[row]);
       if (wpe) {
         const float* position = wpe + position_of(spec, starts, row) * C;
         context.kernels.elementwise.add(out + row * C, token, position, C);
-      } else {
+      } else if (token != out + row * C) {
         std::copy(token, token + C, out + row * C);
       }
     }

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cpu/compact.h"
 #include "gelu.h"
 
 namespace gptloom::cpu {
@@ -36,6 +37,17 @@ struct AttentionKernels {
                     const int64_t* first_keys, int64_t parts, int64_t begin, int64_t end);
   // out[D] of query t alone; scratch holds a float for each key, rounded up to a whole vector.
   void (*row)(const AttentionHead&, float* out, int64_t t, float* scratch);
+};
+
+struct MatmulNarrow;
+struct CompactKernels {
+  // A product of few rows with compact weights: of `part`, b counts for nothing and the columns
+  // begin at `column`, which is a multiple of CompactWeight::lanes.
+  void (*narrow)(const MatmulNarrow& part, const CompactWeight& weight, int64_t column);
+  // The panels that MatmulKernels::pack_b makes, of depth rows from k and of columns from column, a
+  // multiple of the vector's width.
+  void (*unpack)(float* out, const CompactWeight& weight, int64_t column, int64_t columns,
+                 int64_t k, int64_t depth);
 };
 
 struct CrossEntropyKernels {
@@ -145,6 +157,7 @@ struct Kernels {
   int width;        // floats in a vector
   AdamwKernels adamw;
   AttentionKernels attention;
+  CompactKernels compact;
   CrossEntropyKernels crossentropy;
   ElementwiseKernels elementwise;
   EmbeddingKernels embedding;

@@ -10,7 +10,9 @@
 //   Between K blocks the sums wait in the output. What follows the sums (bias, GELU or its slope,
 //   residual) is done to each register tile after the last block, while it is in L1; the columns of
 //   b are summed where they have just been packed for the first rows of the output. Few rows
-//   (generation) skip packing: the weights are read once, as they lie.
+//   (generation) skip packing: the weights are read once, as they lie. Compact
+//   weights (compact.cc) become floats where b is packed or read, and all else is the same: so are
+//   the bits, with the same weights as floats.
 // Numbers: float32 chains over a K block, blocks added in order: the error of an element is about
 //   sqrt(block) 6e-8 |a| |b|. Tiles never change the order, so neither do threads. Bound by flops
 //   from some tens of rows on, below by the bytes of the weights.
@@ -142,8 +144,12 @@ class Blocked {
           const int64_t length = std::min(depth_, region.depth - k);
           const int64_t p = region.k + k, stride = spec_.transpose_b ? spec_.K : spec_.N;
           const float* from =
-              spec_.transpose_b ? b_ + column * stride + p : b_ + p * stride + column;
-          kernels_.pack_b(panels, from, stride, columns, length, spec_.transpose_b);
+              spec_.compact ? nullptr
+                            : b_ + (spec_.transpose_b ? column * stride + p : p * stride + column);
+          if (spec_.compact)
+            context_.kernels.compact.unpack(panels, spec_.compact, column, columns, p, length);
+          else
+            kernels_.pack_b(panels, from, stride, columns, length, spec_.transpose_b);
           if (spec_.sums && region.row + row == 0) {
             kernels_.sum_b(spec_.sums + column, panels, columns, length,
                            spec_.accumulate_sums || p > 0);
@@ -202,7 +208,7 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
       std::min<int64_t>(std::max<int64_t>(round_up(divide_up(N, 4 * threads), 64), 64), 512);
   context.pool.run_ranges(N, threads > 1 ? grain : N, [&](int64_t begin, int64_t end, int) {
     MatmulNarrow part{a,
-                      spec.transpose_b ? b + begin * K : b + begin,
+                      spec.compact ? nullptr : b + (spec.transpose_b ? begin * K : begin),
                       spec.transpose_b ? K : N,
                       M,
                       end - begin,
@@ -216,7 +222,10 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
     if (spec.pre) part.pre = spec.pre + begin;
     if (spec.slope) part.slope = spec.slope + begin;
     if (spec.residual) part.residual = spec.residual + begin;
-    (spec.transpose_b ? kernels.narrow_transposed : kernels.narrow)(part);
+    if (spec.compact)
+      context.kernels.compact.narrow(part, spec.compact, begin);
+    else
+      (spec.transpose_b ? kernels.narrow_transposed : kernels.narrow)(part);
   });
 }
 

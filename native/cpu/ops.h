@@ -32,8 +32,18 @@ struct Matmul {
   const float* slope = nullptr;  // [M, N]: out (+)= (op(a) op(b)) gelu'(slope) instead
   float* sums = nullptr;         // [N] (+)= the sums of the columns of b, not transposed
   bool accumulate_sums = false;
+  CompactWeight compact{};  // instead of b; excludes both transposes
 };
 void matmul(Context&, float* out, const float* a, const float* b, const Matmul& spec);
+
+// ---- compact.cc
+// ---------------------------------------------------------------------------------------------
+
+// Packs weight[K, N], or [N, K] with transpose, into out, which has room for panels(N) panels.
+void compact_pack(Context&, const CompactWeight& out, const float* weight, int64_t N,
+                  bool transpose);
+// out[K] = one column of it, as floats.
+void compact_column(float* out, const CompactWeight& weight, int64_t column);
 
 // ---- elementwise.cc
 // -----------------------------------------------------------------------------------------
@@ -83,6 +93,7 @@ void layernorm_backward(Context&, float* dx, float* dweight, float* dbias, const
 // throws ERR_INDEX.
 struct Embedding {
   int64_t B, T, C, V, P = 0, past = 0;
+  CompactWeight compact{};  // of the forward: instead of wte, whose rows are its columns
 };
 void embedding_forward(Context&, float* out, const int32_t* tokens, const int32_t* starts,
                        const float* wte, const float* wpe, const Embedding& spec);

@@ -58,6 +58,7 @@ Napi::Value kernel_name(const Napi::CallbackInfo& info) {
 void define_ops(Napi::Env env, Napi::Object prototype) {
   prototype.Set("call", Napi::Function::New<call_kernel>(env, "call"));
   op<&Device::flush>(env, prototype, "flush");
+  op<&Device::trim>(env, prototype, "trim");
   op<&Device::fill>(env, prototype, "fill");
   op<&Device::copy>(env, prototype, "copy");
   op<&Device::cast>(env, prototype, "cast");
@@ -83,6 +84,9 @@ void define_ops(Napi::Env env, Napi::Object prototype) {
   op<&Device::attention_cached>(env, prototype, "attentionCached");
   op<&Device::crossentropy>(env, prototype, "crossentropy");
   op<&Device::linear_crossentropy>(env, prototype, "linearCrossentropy");
+  op<&Device::compact_pack>(env, prototype, "compactPack");
+  op<&Device::compact_matmul>(env, prototype, "compactMatmul");
+  op<&Device::compact_embedding>(env, prototype, "compactEmbedding");
   op<&Device::adamw>(env, prototype, "adamw");
 }
 

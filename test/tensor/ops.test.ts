@@ -18,9 +18,9 @@ import {
 } from '../../lib/testing/index.js'
 import { devices } from './devices.js'
 import { checkNoRows } from './norows.js'
-import { cases } from '../cases/index.js'
+import { cases, cpuCases } from '../cases/index.js'
 
-for (const opCase of cases) {
+for (const opCase of [...cases, ...cpuCases]) {
   for (const instance of opCase.instances) {
     test(`${opCase.name} ${JSON.stringify(instance)}`, () =>
       checkCase(opCase, instance, { devices, dtype: 'float32' }))

@@ -1,5 +1,5 @@
 import { checkInteger, outOfRange } from '../../errors.js'
-import type { Tensor } from '../tensor.js'
+import type { Dtype, Tensor } from '../tensor.js'
 import { recording } from '../tape.js'
 import type { Slot } from '../tape.js'
 import { expectTensor, nativeOf } from './check.js'
@@ -25,21 +25,11 @@ export interface EmbeddingOptions {
  * @throws at the next await, GptloomError ERR_INDEX when a token is not below V
  */
 export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOptions = {}): Tensor {
-  const { positions = null, starts = null, past = 0 } = options
-  expectTensor('tokens', tokens, ['B', 'T'], 'int32')
   expectTensor('weight', weight, ['V', 'C'])
-  const [B, T] = tokens.shape as [number, number]
   const C = weight.shape[1]!
-  checkInteger('past', past, 0)
-  if (starts) expectTensor('starts', starts, [B, T], 'int32')
-  if (positions) {
-    expectTensor('positions', positions, ['P', C], weight.dtype)
-    if (past + T > positions.shape[0]!) {
-      throw outOfRange(`at most ${positions.shape[0]} positions`, 'embedding()', past + T)
-    }
-  }
+  const { positions, starts, past } = checkEmbedding(tokens, C, weight.dtype, options)
   const { device } = weight
-  const output = device.empty([B, T, C], weight.dtype)
+  const output = device.empty([...tokens.shape, C], weight.dtype)
   device.native.embeddingForward(
     output.native,
     tokens.native,
@@ -67,6 +57,26 @@ export function embedding(tokens: Tensor, weight: Tensor, options: EmbeddingOpti
     },
   })
   return output
+}
+
+/** @internal Throws unless tokens and options fit a table of C columns; the options with defaults. */
+export function checkEmbedding(
+  tokens: Tensor,
+  C: number,
+  dtype: Dtype,
+  { positions = null, starts = null, past = 0 }: EmbeddingOptions,
+) {
+  expectTensor('tokens', tokens, ['B', 'T'], 'int32')
+  const [B, T] = tokens.shape as [number, number]
+  checkInteger('past', past, 0)
+  if (starts) expectTensor('starts', starts, [B, T], 'int32')
+  if (positions) {
+    expectTensor('positions', positions, ['P', C], dtype)
+    if (past + T > positions.shape[0]!) {
+      throw outOfRange(`at most ${positions.shape[0]} positions`, 'embedding()', past + T)
+    }
+  }
+  return { positions, starts, past }
 }
 
 // Most rows get no gradient: the kernel only ever adds.

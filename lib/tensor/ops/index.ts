@@ -1,6 +1,8 @@
 export { attention, attentionCached } from './attention.js'
 export type { AttentionOptions } from './attention.js'
 export { cast } from './cast.js'
+export { CompactWeight, compact, compactEmbedding, compactMatmul } from './compact.js'
+export type { CompactFormat } from './compact.js'
 export { customOp, nativeKernel } from './custom.js'
 export type { CustomContext, CustomOp, NativeKernel } from './custom.js'
 export { crossEntropy, linearCrossEntropy } from './crossentropy.js'

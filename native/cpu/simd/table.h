@@ -10,6 +10,8 @@
 #include "cpu/simd/embedding.h"
 #include "cpu/simd/layernorm.h"
 #include "cpu/simd/matmul.h"
+
+#include "cpu/simd/compact.h"  // ends a product as matmul.h does
 #include "cpu/simd/random.h"
 #include "cpu/simd/reduce.h"
 
@@ -22,6 +24,7 @@ constexpr Kernels table(const char* isa) {
   t.width = Vec::width;
   t.adamw = adamw_kernels;
   t.attention = attention_kernels;
+  t.compact = compact_kernels;
   t.crossentropy = crossentropy_kernels;
   t.elementwise = elementwise_kernels;
   t.embedding = embedding_kernels;

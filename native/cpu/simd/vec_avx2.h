@@ -13,6 +13,14 @@ struct Vec {
   static GPTLOOM_INLINE Vec load_part(const float* p, int n) {
     return {_mm256_maskload_ps(p, mask(n))};
   }
+  static GPTLOOM_INLINE Vec load_int8(const int8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))};
+  }
+  static GPTLOOM_INLINE Vec load_bfloat16(const uint16_t* p) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
+  }
   static GPTLOOM_INLINE Vec set(float x) { return {_mm256_set1_ps(x)}; }
   static GPTLOOM_INLINE Vec zero() { return {_mm256_setzero_ps()}; }
   GPTLOOM_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }

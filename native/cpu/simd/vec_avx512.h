@@ -13,6 +13,16 @@ struct Vec {
   static GPTLOOM_INLINE Vec load_part(const float* p, int n) {
     return {_mm512_maskz_loadu_ps(mask(n), p)};
   }
+  // The maskz forms: see wide_avx512.h.
+  static GPTLOOM_INLINE Vec load_int8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_maskz_cvtepi32_ps(0xffff, _mm512_maskz_cvtepi8_epi32(0xffff, bytes))};
+  }
+  static GPTLOOM_INLINE Vec load_bfloat16(const uint16_t* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const __m512i words = _mm512_maskz_cvtepu16_epi32(0xffff, halves);
+    return {_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, words, 16))};
+  }
   static GPTLOOM_INLINE Vec set(float x) { return {_mm512_set1_ps(x)}; }
   static GPTLOOM_INLINE Vec zero() { return {_mm512_setzero_ps()}; }
   GPTLOOM_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }

@@ -18,6 +18,15 @@ struct Vec {
     if (n > 2) x = vld1q_lane_f32(p + 2, x, 2);
     return {x};
   }
+  static GPTLOOM_INLINE Vec load_int8(const int8_t* p) {
+    uint32_t bytes;
+    std::memcpy(&bytes, p, sizeof bytes);
+    const int16x8_t halves = vmovl_s8(vcreate_s8(bytes));
+    return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(halves)))};
+  }
+  static GPTLOOM_INLINE Vec load_bfloat16(const uint16_t* p) {
+    return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))};
+  }
   static GPTLOOM_INLINE Vec set(float x) { return {vdupq_n_f32(x)}; }
   static GPTLOOM_INLINE Vec zero() { return {vdupq_n_f32(0)}; }
   GPTLOOM_INLINE void store(float* p) const { vst1q_f32(p, v); }

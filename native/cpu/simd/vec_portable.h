@@ -6,6 +6,7 @@
 //   Vec::load_part(p, n)           the first n lanes (0 <= n <= width), 0 in the rest; touches
 //                                  nothing past them
 //   store_part(p, n)               the same for a store
+//   Vec::load_int8(p), load_bfloat16(p)  width numbers of that type, unaligned, as floats
 //   Vec::set(x), Vec::zero()       x in every lane
 //   + - * /, sqrt, abs             lane by lane
 //   fma(a, b, c)                   a * b + c, rounded once where the processor can
@@ -55,6 +56,17 @@ struct Vec {
   static GPTLOOM_INLINE Vec load_part(const float* p, int n) {
     if (n >= 4) return load(p);
     return {Lanes{n > 0 ? p[0] : 0, n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, 0}};
+  }
+  static GPTLOOM_INLINE Vec load_int8(const int8_t* p) {
+    return {Lanes{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+                  static_cast<float>(p[3])}};
+  }
+  static GPTLOOM_INLINE Vec load_bfloat16(const uint16_t* p) {
+    const uint32_t words[4] = {uint32_t{p[0]} << 16, uint32_t{p[1]} << 16, uint32_t{p[2]} << 16,
+                               uint32_t{p[3]} << 16};
+    Vec r;
+    std::memcpy(&r.v, words, sizeof(r.v));
+    return r;
   }
   static GPTLOOM_INLINE Vec set(float x) { return {Lanes{x, x, x, x}}; }
   static GPTLOOM_INLINE Vec zero() { return set(0); }
