@@ -5,7 +5,7 @@ import { trainingFlops } from '../../lib/models/config.js'
 import type { ModelOptions } from '../../lib/models/index.js'
 import { AdamW } from '../../lib/optim/index.js'
 import { Tape } from '../../lib/tensor/index.js'
-import type { Device, Dtype } from '../../lib/tensor/index.js'
+import type { CompactFormat, Device, Dtype } from '../../lib/tensor/index.js'
 import { Random } from '../../lib/testing/index.js'
 import type { Opener, WorkCase } from './kernels.js'
 
@@ -90,29 +90,44 @@ function training(device: Device, dtype: Dtype, name: string, shape: Shape): Tok
 
 /** A prompt that is read at once, and tokens that follow one by one, as text is written. */
 export function generateCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
-  return device.dtypes.flatMap((dtype) =>
+  // On the CPU activations are float32, and weights may be kept in fewer bytes.
+  const kept: [Dtype, Weights][] =
+    device.kind === 'cpu'
+      ? (['float32', 'bfloat16', 'int8'] as const).map((weights) => ['float32', weights])
+      : device.dtypes.map((dtype) => [dtype, dtype as Weights])
+  return kept.flatMap(([dtype, weights]) =>
     (['prompt', 'token by token'] as const).map((part) => {
-      const name = `generate ${tiny ? 'a tiny model' : 'GPT-2 124M'}, ${part} (${dtype})`
-      return { name, dtype, open: () => generating(device, dtype, name, part === 'prompt', tiny) }
+      const name = `generate ${tiny ? 'a tiny model' : 'GPT-2 124M'}, ${part} (${weights})`
+      const how = { name, dtype, weights, reading: part === 'prompt', tiny }
+      return { name, dtype, open: () => generating(device, how) }
     }),
   )
 }
 
+type Weights = 'float32' | CompactFormat
+const bytesOf: Record<Weights, number> = { float32: 4, bfloat16: 2, int8: 36 / 32 }
+
+interface Generating {
+  name: string
+  dtype: Dtype
+  weights: Weights
+  /** A prompt, not token by token. */
+  reading: boolean
+  tiny: boolean
+}
+
 function generating(
   device: Device,
-  dtype: Dtype,
-  name: string,
-  reading: boolean,
-  tiny: boolean,
+  { name, dtype, weights: kept, reading, tiny }: Generating,
 ): TokenCase {
   const sizes = tiny ? { layers: 1, heads: 2, width: 16, context: 32 } : { preset: 'gpt2' as const }
   const config = resolveModel(sizes, tiny ? 65 : 50257)
   const model = new GPT2(config, device, 1, dtype)
+  if (kept !== 'float32' && kept !== dtype) model.compact(kept)
   const [prompt, count] = tiny ? [8, 2] : [512, 8]
   const text = [...new Random(1).integers([prompt], config.vocabulary).values]
   const { layers: L, width: C, vocabulary: V } = config
   const weights = 12 * L * C * C
-  const bytesOf = dtype === 'bfloat16' ? 2 : 4
   let reader = new Reader(model, config.vocabulary)
   const tokens = reading ? prompt : count
   return {
@@ -121,7 +136,7 @@ function generating(
     tokens,
     flops: reading ? prompt * (2 * weights + 2 * L * C * prompt) + 2 * V * C : 0,
     // Every weight is read for each token.
-    bytes: reading ? 0 : count * bytesOf * (weights + V * C),
+    bytes: reading ? 0 : count * bytesOf[kept] * (weights + V * C),
     async run() {
       if (reading) {
         reader.dispose()

@@ -6,7 +6,7 @@ import type { ChatSession, GenerateOptions, LanguageModel } from '../generate/in
 import { UsageError } from './arguments.js'
 import type { Parsed, Verb } from './arguments.js'
 import { harmless } from './format.js'
-import { downloadFlag, machineFlags, open, samplingFlags, valuesOf } from './load.js'
+import { downloadFlag, machineFlags, open, samplingFlags, valuesOf, weightsFlag } from './load.js'
 
 export const chat: Verb = {
   name: 'chat',
@@ -20,7 +20,7 @@ export const chat: Verb = {
         ...samplingFlags,
       ],
     },
-    { title: 'Machine', flags: [...machineFlags, downloadFlag] },
+    { title: 'Machine', flags: [...machineFlags, weightsFlag, downloadFlag] },
   ],
   examples: [
     'gptloom chat my-model',

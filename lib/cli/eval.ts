@@ -9,7 +9,7 @@ import { UsageError } from './arguments.js'
 import type { Parsed, Verb } from './arguments.js'
 import { dataFlags } from './check.js'
 import { count, harmless, plural, table } from './format.js'
-import { downloadFlag, machineFlags, numeric, open } from './load.js'
+import { downloadFlag, machineFlags, numeric, open, weightsFlag } from './load.js'
 
 // A row that is measured twice counts twice.
 const rowFlags = dataFlags.filter(({ name }) => name !== 'duplicates')
@@ -42,11 +42,12 @@ export const evalVerb: Verb = {
         { name: 'json', help: 'the figures as JSON' },
       ],
     },
-    { title: 'Machine', flags: [...machineFlags, downloadFlag] },
+    { title: 'Machine', flags: [...machineFlags, weightsFlag, downloadFlag] },
   ],
   examples: [
     'gptloom eval my-model held-out.jsonl',
     'gptloom eval my-model held-out.jsonl --base openai-community/gpt2 --generate',
+    'gptloom eval my-model held-out.jsonl --weights int8 --base my-model',
   ],
   run,
 }
@@ -58,7 +59,10 @@ async function run({ positionals, values }: Parsed): Promise<number> {
     throw new UsageError('Name the data to measure it on: a file or a folder')
   const report = values.card ? await reportOf(folder) : undefined
   using model = await open(folder, values)
-  using base = values.base === undefined ? undefined : await open(String(values.base), values)
+  // What --base is compared with is how the model is kept, too.
+  const exact = { weights: 'float32' } as const
+  using base =
+    values.base === undefined ? undefined : await open(String(values.base), values, exact)
   const { maxTokens } = values
   if (maxTokens !== undefined && !values.generate)
     throw new UsageError('--max-tokens is of answers: give --generate too')

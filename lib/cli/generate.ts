@@ -3,7 +3,7 @@ import { GptloomError } from '../errors.js'
 import type { GenerateOptions } from '../generate/index.js'
 import { UsageError } from './arguments.js'
 import type { Parsed, Verb } from './arguments.js'
-import { downloadFlag, machineFlags, open, samplingFlags, valuesOf } from './load.js'
+import { downloadFlag, machineFlags, open, samplingFlags, valuesOf, weightsFlag } from './load.js'
 
 export const generate: Verb = {
   name: 'generate',
@@ -23,7 +23,7 @@ export const generate: Verb = {
         { name: 'json', help: 'every piece of text as a line of JSON, and the whole at the end' },
       ],
     },
-    { title: 'Machine', flags: [...machineFlags, downloadFlag] },
+    { title: 'Machine', flags: [...machineFlags, weightsFlag, downloadFlag] },
   ],
   examples: [
     'gptloom generate my-model "Call me" --max-tokens 100',

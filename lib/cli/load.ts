@@ -18,6 +18,12 @@ export const downloadFlag: Flag = {
   help: 'fetch a model that is named as on the hub, where its cache does not hold it',
 }
 
+export const weightsFlag: Flag = {
+  name: 'weights',
+  value: '<format>',
+  help: 'on the CPU, in memory: float32, bfloat16 or int8 (float32)',
+}
+
 export const machineFlags: Flag[] = [
   { name: 'device', value: '<name>', help: 'auto, cpu, cuda or cuda:<n> (auto)' },
   numeric('threads', 'threads to use (all that the process may)'),
@@ -53,6 +59,6 @@ export function open(
   values: Record<string, unknown>,
   more: Partial<LoadOptions> = {},
 ): Promise<LanguageModel> {
-  const flags = [...machineFlags, downloadFlag]
+  const flags = [...machineFlags, weightsFlag, downloadFlag]
   return load(path, { ...(valuesOf(flags, values) as LoadOptions), ...more })
 }

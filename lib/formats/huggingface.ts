@@ -56,9 +56,10 @@ export async function writeModel(
   tokenizer: Tokenizer,
   options: FolderOptions = {},
 ): Promise<void> {
+  const weights = weightsOf(model)
   await guarded(folder, 'create', mkdir(folder, { recursive: true }))
   await writeDescription(folder, model.config, tokenizer, options)
-  await writeWeights(folder, model)
+  await writeWeights(folder, weights)
 }
 
 /**
@@ -107,6 +108,7 @@ export async function writeWeights(
 /** A model's parameters, each read when it is asked for. */
 export function weightsOf(model: GPT2 | Weights, from: ReadTensor = fromDevice): Weights {
   if (!(model instanceof GPT2)) return model
+  model.expectExact('saving')
   const parameters = new Map(model.namedParameters())
   const read = async (name: string) => (await from(parameters.get(name)!)) as Float32Array
   return { config: model.config, read }

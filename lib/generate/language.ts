@@ -104,9 +104,10 @@ export class LanguageModel {
 
   /**
    * Adds the adapter in use to the model's weights for good, and forgets it.
-   * @throws RangeError when no adapter is in use
+   * @throws RangeError when no adapter is in use; GptloomError ERR_COMPACT for weights in fewer bytes
    */
   merge(): void {
+    this.network.expectExact('merge()')
     const name = this.#adapter
     if (name === null) throw outOfRange('an adapter in use', 'merge()', name)
     const { lora } = this.#adapters.get(name)!
@@ -282,7 +283,7 @@ export class LanguageModel {
    * Writes a model folder in Hugging Face's GPT-2 layout: config.json, model.safetensors and the tokenizer.
    * With an adapter in use it is the adapter that is written, in PEFT's layout: merge() it first to have
    * the whole model.
-   * @throws GptloomError ERR_FILE when the file system refuses
+   * @throws GptloomError ERR_FILE when the file system refuses, ERR_COMPACT for weights in fewer bytes
    */
   async save(folder: string): Promise<void> {
     checkPath('a folder', 'folder', folder)

@@ -1,6 +1,6 @@
 // A model from a folder, or from a hub's cache.
 import { isAbsolute, join } from 'node:path'
-import { GptloomError, checkKeys, checkPath, wrongType } from '../errors.js'
+import { GptloomError, checkKeys, checkPath, outOfRange, wrongType } from '../errors.js'
 import { exists } from '../files.js'
 import { readBase, readChatTemplate } from '../formats/base.js'
 import { readModel } from '../formats/huggingface.js'
@@ -9,7 +9,7 @@ import { readAdapter } from '../formats/peft.js'
 import { resolveModelPath } from '../hub/index.js'
 import type { GPT2Config } from '../models/index.js'
 import { openDevice } from '../tensor/index.js'
-import type { Device } from '../tensor/index.js'
+import type { CompactFormat, Device } from '../tensor/index.js'
 import { END_OF_TEXT, chatTemplate, loadTokenizer } from '../tokenizer/index.js'
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { LanguageModel } from './language.js'
@@ -24,6 +24,12 @@ export interface LoadOptions {
   download?: boolean
   /** Of an adapter: the model that it goes with. Default: the one that it names. */
   base?: string
+  /**
+   * How the matrices of weights are kept in memory: 'float32' (the default), or for generation on the
+   * CPU in fewer bytes, which is faster by nearly as much: 'bfloat16', or 'int8' in blocks of 32 with a
+   * scale each. A model in fewer bytes cannot be saved, merged or trained.
+   */
+  weights?: 'float32' | CompactFormat
 }
 
 /**
@@ -33,15 +39,44 @@ export interface LoadOptions {
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   checkPath('a folder', 'folder', path)
-  checkKeys('load()', options, ['device', 'threads', 'download', 'base'])
+  checkKeys('load()', options, ['device', 'threads', 'download', 'base', 'weights'])
   const { base, download = false } = options
   if (base !== undefined) checkPath('a model', 'base', base)
   if (typeof download !== 'boolean') throw wrongType('true or false', 'download', download)
+  const format = checkWeights(options.weights)
   const device = openDevice(options.device, options)
+  if (format && device.kind !== 'cpu')
+    throw outOfRange("'float32' on a GPU (or device: 'cpu')", 'weights', format)
   const folder = await resolveModelPath(path, { download })
-  if (await isAdapter(folder)) return loadAdapted(folder, device, { base, download })
+  const language = (await isAdapter(folder))
+    ? await loadAdapted(folder, device, { base, download })
+    : await loadWhole(folder, device)
+  if (format) await shrink(language, format)
+  return language
+}
+
+function checkWeights(weights: unknown): CompactFormat | undefined {
+  if (weights === undefined || weights === 'float32') return undefined
+  if (weights === 'bfloat16' || weights === 'int8') return weights
+  throw outOfRange("'float32', 'bfloat16' or 'int8'", 'weights', weights)
+}
+
+async function loadWhole(folder: string, device: Device): Promise<LanguageModel> {
   const { model, tokenizer, extras } = await readModel(folder, device)
   return new LanguageModel(model, tokenizer, templateOf(extras.chatTemplate, tokenizer))
+}
+
+/** Keeps the weights in fewer bytes, and gives the memory of the exact ones back to the system. */
+async function shrink(language: LanguageModel, format: CompactFormat): Promise<void> {
+  const { network } = language
+  try {
+    network.compact(format)
+    await network.device.idle()
+    network.device.native.trim()
+  } catch (error) {
+    language.dispose()
+    throw error
+  }
 }
 
 /**

@@ -3,12 +3,14 @@ import {
   attention,
   attentionCached,
   cast,
+  crossEntropy,
   dropout,
   linearCrossEntropy,
-  matmul,
   recompute,
+  scope,
 } from '../tensor/index.js'
-import type { Device, Dtype, Gelu, Tensor } from '../tensor/index.js'
+import type { CompactFormat, Device, Dtype, Gelu, Tensor, Values } from '../tensor/index.js'
+import { GptloomError } from '../errors.js'
 import { Embedding, LayerNorm, Linear, Module } from '../nn/index.js'
 import type { Init, Lora } from '../nn/index.js'
 import type { GPT2Config } from './config.js'
@@ -60,6 +62,9 @@ interface Step {
 // Streams of random numbers behind those of dropout, of which a step has few.
 const ADAPTERS = 2 ** 40
 const NOISE = 2 ** 41
+
+// Logits that a loss with compact weights holds at once.
+const MOST_LOGITS = 2 ** 24
 
 // Parameters are named as in the Hugging Face checkpoints of GPT-2, so the names of the properties are those.
 
@@ -237,12 +242,14 @@ export class GPT2 extends Module {
    * @returns [1]
    */
   loss(tokens: Tensor, targets: Tensor, options: ForwardOptions = {}): Tensor {
-    return linearCrossEntropy(this.forward(tokens, options), this.#head, targets, options)
+    const hidden = this.forward(tokens, options)
+    if (this.#head.packed) return this.#compactLoss(hidden, targets, options)
+    return linearCrossEntropy(hidden, this.#head.weight, targets, options)
   }
 
   /** Logits [..., V] from hidden states [..., C]. */
   logits(hidden: Tensor): Tensor {
-    return matmul(hidden, this.#head, { transposeB: true })
+    return this.#head.logits(hidden)
   }
 
   /** An empty cache for B sequences of up to `capacity` tokens. */
@@ -266,6 +273,52 @@ export class GPT2 extends Module {
     for (const [i, block] of this.h.entries()) x = block.cached(x, cache.blocks[i]!, past)
     cache.length += tokens.shape[1]!
     return this.ln_f.forward(x)
+  }
+
+  /** How the matrices of weights are kept; activations are of `dtype`. */
+  get weights(): Dtype | CompactFormat {
+    return this.wte.packed?.format ?? this.dtype
+  }
+
+  /**
+   * Keeps the matrices of weights in fewer bytes from here on, for inference on the CPU: those of
+   * linear layers, and the embedding of tokens. The exact ones are gone, so that such a model is not
+   * trained, merged with an adapter or saved; it may go with one.
+   * @throws RangeError for another format or device
+   */
+  compact(format: CompactFormat): void {
+    this.expectExact('compact()')
+    for (const layer of this.linears().values()) layer.compact(format)
+    this.wte.compact(format)
+    this.lm_head?.compact(format)
+  }
+
+  /**
+   * Throws where the weights were compacted.
+   * @param what cannot be done then
+   */
+  expectExact(what: string): void {
+    if (!this.wte.packed) return
+    throw new GptloomError(
+      'ERR_COMPACT',
+      `Expected a model with its exact weights for ${what}, received one with ${this.weights} ` +
+        'weights, which is for inference: load it without `weights`',
+    )
+  }
+
+  override state(): Promise<Map<string, Float32Array>> {
+    this.expectExact('state()')
+    return super.state()
+  }
+
+  override loadState(state: Iterable<readonly [string, Values]>): void {
+    this.expectExact('loadState()')
+    super.loadState(state)
+  }
+
+  override dispose(): void {
+    super.dispose()
+    for (const layer of [...this.linears().values(), this.wte, this.lm_head]) layer?.dispose()
   }
 
   /** The linear layers of the blocks by name: 'h.0.attn.c_attn', those that an adapter may go with. */
@@ -298,7 +351,25 @@ export class GPT2 extends Module {
     return add(x, cast(values, x.dtype))
   }
 
-  get #head(): Tensor {
-    return (this.lm_head ?? this.wte).weight
+  get #head(): Embedding {
+    return this.lm_head ?? this.wte
+  }
+
+  /** Logits exist for some rows at a time, as in linearCrossEntropy(). */
+  #compactLoss(hidden: Tensor, targets: Tensor, options: ForwardOptions): Tensor {
+    const { width, vocabulary } = this.config
+    const rows = hidden.view([targets.size, width])
+    const flat = targets.view([targets.size])
+    const most = Math.max(1, Math.floor(MOST_LOGITS / vocabulary))
+    let sum = this.device.zeros([1])
+    for (let from = 0; from < targets.size; from += most) {
+      const to = Math.min(from + most, targets.size)
+      const part = (total: Tensor) => {
+        const logits = this.logits(rows.rows(from, to))
+        return add(total, crossEntropy(logits, flat.rows(from, to), options))
+      }
+      sum = scope(() => part(sum))
+    }
+    return sum
   }
 }

@@ -1,5 +1,17 @@
-import { add, cast, embedding, gelu, layerNorm, matmul } from '../tensor/index.js'
+import {
+  add,
+  cast,
+  compact,
+  compactEmbedding,
+  compactMatmul,
+  embedding,
+  gelu,
+  layerNorm,
+  matmul,
+} from '../tensor/index.js'
 import type {
+  CompactFormat,
+  CompactWeight,
   Device,
   DropoutOptions,
   Dtype,
@@ -45,6 +57,8 @@ export interface LinearOptions extends Pick<MatmulOptions, 'gelu' | 'residual'> 
 export class Linear extends Module {
   readonly weight: Tensor
   readonly bias: Tensor | null
+  /** What stands for the weight, once compact() has freed that. */
+  packed: CompactWeight | null = null
   // Private, since its matrices are parameters of the adapter and not of the model.
   #adapter: LoraLayer | null = null
 
@@ -65,13 +79,31 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor, { gelu: curved, residual, key }: LinearOptions = {}): Tensor {
-    const { weight, bias, adapter } = this
-    if (!adapter) return matmul(x, weight, { bias, gelu: curved, residual })
+    const { adapter } = this
+    if (!adapter) return this.#product(x, { gelu: curved, residual })
     const added = adapter.forward(x, { residual: curved ? null : residual, key })
-    const sum = matmul(x, weight, { bias, residual: added })
+    const sum = this.#product(x, { residual: added })
     if (!curved) return sum
     const out = gelu(sum, curved === true ? 'tanh' : curved)
     return residual ? add(out, residual) : out
+  }
+
+  /** Keeps the weight in fewer bytes from here on, for inference on the CPU. */
+  compact(format: CompactFormat): void {
+    this.packed = compact(this.weight, format)
+    this.weight.dispose()
+  }
+
+  override dispose(): void {
+    super.dispose()
+    this.packed?.dispose()
+  }
+
+  #product(x: Tensor, options: Pick<MatmulOptions, 'gelu' | 'residual'>): Tensor {
+    const { weight, bias, packed } = this
+    return packed
+      ? compactMatmul(x, packed, { bias, ...options })
+      : matmul(x, weight, { bias, ...options })
   }
 }
 
@@ -98,6 +130,8 @@ export class LayerNorm extends Module {
 /** A table of vectors, looked up by token. */
 export class Embedding extends Module {
   readonly weight: Tensor
+  /** What stands for the weight, once compact() has freed that. */
+  packed: CompactWeight | null = null
 
   constructor(count: number, channels: number, init: Init) {
     super()
@@ -105,6 +139,24 @@ export class Embedding extends Module {
   }
 
   forward(tokens: Tensor, options: EmbeddingOptions = {}): Tensor {
-    return embedding(tokens, this.weight, options)
+    const { weight, packed } = this
+    return packed ? compactEmbedding(tokens, packed, options) : embedding(tokens, weight, options)
+  }
+
+  /** Logits [..., V] from x [..., C]: the product with the table's transpose. */
+  logits(x: Tensor): Tensor {
+    const { weight, packed } = this
+    return packed ? compactMatmul(x, packed) : matmul(x, weight, { transposeB: true })
+  }
+
+  /** Keeps the table in fewer bytes from here on, for inference on the CPU. */
+  compact(format: CompactFormat): void {
+    this.packed = compact(this.weight, format, { transpose: true })
+    this.weight.dispose()
+  }
+
+  override dispose(): void {
+    super.dispose()
+    this.packed?.dispose()
   }
 }

@@ -34,6 +34,24 @@ const lora = ['--base', base, '--lora-rank', '2', '--lora-targets', 'c_attn,mlp.
 const tuned = await run(['train', held, '--out', adapter, ...lora, ...short, '--batch', '4'])
 assert.is(tuned.code, 0, tuned.stderr)
 
+test('generate and eval: --weights keeps the model in fewer bytes', async () => {
+  const options = ['--temperature', '0', '--max-tokens', '20', '--threads', '1']
+  const text = (weights: string) =>
+    run(['generate', base, 'It is in ', '--weights', weights, ...options])
+  const [exact, small] = [await text('float32'), await text('int8')]
+  assert.is(small.code, 0, small.stderr)
+  assert.is(small.stdout, exact.stdout)
+  const wrong = await text('int4')
+  assert.is(wrong.code, 2)
+  assert.match(wrong.stderr, "Expected 'float32', 'bfloat16' or 'int8' for --weights, received")
+  const args = ['eval', base, held, '--weights', 'int8', '--base', base, '--json', '--threads', '1']
+  const { code, stdout, stderr } = await run(args)
+  assert.is(code, 0, stderr)
+  const { figures, comparison } = JSON.parse(stdout)
+  const ratio = figures.loss.value / comparison.figures.loss.value
+  assert.ok(ratio !== 1 && Math.abs(ratio - 1) < 0.01, `${ratio}`)
+})
+
 test('chat: lines in, answers out, and the commands', async () => {
   const saved = join(folder, 'saved.json')
   const lines = [
