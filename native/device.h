@@ -150,13 +150,12 @@ class Device {
                      std::vector<Array> v, std::vector<Array> masters,
                      std::vector<double> weight_decays, Array norm, float learning_rate,
                      float beta1, float beta2, float epsilon, float gradient_scale, float max_norm,
-                     int64_t step) = 0;
+                     int64_t step, uint64_t seed) = 0;
 
  private:
   [[noreturn]] void no_compact() const {
     throw Error("ERR_DEVICE", "Compact weights are for the CPU, not for " + name());
   }
-                     int64_t step, uint64_t seed) = 0;
 };
 
 }  // namespace gptloom
