@@ -166,7 +166,8 @@ test("the CPU engine and the headers of Device know nothing of each other's user
     .flatMap((name) => includes(name).map((header) => [name, header] as const))
     .filter(
       ([, header]) =>
-        !header.startsWith('cpu/') && !/^(array|bfloat16|error|foreign|gelu|gptloom)\.h$/.test(header),
+        !header.startsWith('cpu/') &&
+        !/^(array|bfloat16|error|foreign|gelu|gptloom)\.h$/.test(header),
     )
     .map(([name, header]) => `${name} includes ${header}`)
   assert.equal(wrong, [])
