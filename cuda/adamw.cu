@@ -6,13 +6,16 @@
 //   device; where the norm is not finite, nothing is changed.
 // Layout: tensors of any length and alignment: 4 elements a lane where all of a tensor is aligned
 //   to 16 bytes, else one by one. param is float32, or bfloat16 beside a float32 master, or
-//   bfloat16 alone. The list of tensors lies in device memory, factors are the launch's parameters.
-// Plan: a block takes a chunk of 16384 elements, and finds its tensor by bisection. Each array
-//   passes once, and leaves the caches again.
+//   bfloat16 alone: a kernel each. The list of tensors lies in device memory, factors are the
+//   launch's parameters.
+// Plan: a block takes a chunk of 16384 elements; one of its threads finds the tensor by bisection
+//   and tells the others. Each array passes once, and leaves the caches again.
 // Numbers: what depends on the step alone is worked out in double by the host, the rest is in
 //   float32. bfloat16 alone is rounded up or down at random, so that steps smaller than its last
-//   bit count on average (Gupta et al. 2015); Philox words of (seed, step, tensor). Bound by bytes: 28 an
-//   element (four reads, three writes), 30 with masters, 24 of bfloat16 alone.
+//   bit count on average (Gupta et al. 2015); Philox words of (seed, step, tensor). Bound by bytes:
+//   28 an element (four reads, three writes), 30 with masters, 24 of bfloat16 alone.
+#include <type_traits>
+
 #include "adamw.h"
 #include "common.cuh"
 
@@ -39,6 +42,8 @@ __device__ inline void update(float& p, float g, float& m, float& v, const Adamw
   p -= fmaf(decay, p, step);
 }
 
+enum Kind { kFloat32, kMaster, kAlone };
+
 // What a chunk's elements have in common.
 struct Chunk {
   AdamwEntry entry;
@@ -47,15 +52,16 @@ struct Chunk {
 };
 
 // Elements [i, i + N) of one tensor.
-template <int N, class T>
+template <int N, Kind kind>
 __device__ void update_packet(const Chunk& chunk, int64_t i, const AdamwStep& step) {
+  using T = std::conditional_t<kind == kFloat32, float, bf16>;
   const AdamwEntry& entry = chunk.entry;
-  T* param = static_cast<T*>(entry.param);
+  T* const param = static_cast<T*>(entry.param) + i;
   float p[N], g[N], m[N], v[N];
-  if (entry.master) {
+  if constexpr (kind == kMaster) {
     load<kStream>(p, entry.master + i);
   } else {
-    load<kStream>(p, param + i);
+    load<kStream>(p, param);
   }
   load<kStream>(g, entry.gradient + i);
   load<kStream>(m, entry.m + i);
@@ -64,65 +70,69 @@ __device__ void update_packet(const Chunk& chunk, int64_t i, const AdamwStep& st
   for (int j = 0; j < N; j++) update(p[j], g[j] * chunk.factor, m[j], v[j], step, chunk.decay);
   store<kStream>(entry.m + i, m);
   store<kStream>(entry.v + i, v);
-  if constexpr (sizeof(T) == 4) {
-    store<kStream>(param + i, p);
-  } else {
-    if (entry.master) {
-      store<kStream>(entry.master + i, p);
-    } else {
-      uint32_t words[N];
-      philox_words(words, step.seed, chunk.stream, i);
+  if constexpr (kind == kMaster) store<kStream>(entry.master + i, p);
+  if constexpr (kind == kAlone) {
+    uint32_t words[N];
+    philox_words(words, step.seed, chunk.stream, i);
 #pragma unroll
-      for (int j = 0; j < N; j++) p[j] = to_float(round_stochastic(p[j], words[j]));
-    }
-    store(param + i, p);
+    for (int j = 0; j < N; j++) p[j] = to_float(round_stochastic(p[j], words[j]));
   }
-}
-
-// Elements [begin, end).
-template <class T>
-__device__ void update_chunk(const Chunk& chunk, int64_t begin, int64_t end,
-                             const AdamwStep& step) {
-  const AdamwEntry& entry = chunk.entry;
-  if (aligned(entry.param, entry.master, entry.gradient, entry.m, entry.v)) {
-    int64_t i = begin + static_cast<int64_t>(threadIdx.x) * adamw_width;
-    for (; i + adamw_width <= end; i += adamw_stride) {
-      update_packet<adamw_width, T>(chunk, i, step);
-    }
-    for (; i < end; i++) update_packet<1, T>(chunk, i, step);
+  if constexpr (kind == kFloat32) {
+    store<kStream>(param, p);
   } else {
-    for (int64_t i = begin + threadIdx.x; i < end; i += adamw_threads) {
-      update_packet<1, T>(chunk, i, step);
-    }
+    store(param, p);  // the next step's forward reads it
   }
 }
 
 // The last of the tensors that begin at this chunk or before.
-__device__ inline int tensor_of(const AdamwEntry* entries, int count, int chunk) {
+__device__ inline AdamwEntry entry_of(const AdamwEntry* entries, int count, int chunk) {
   int low = 0, high = count;
   while (high - low > 1) {
     const int middle = (low + high) / 2;
     (entries[middle].first_chunk <= chunk ? low : high) = middle;
   }
-  return low;
+  return entries[low];
+}
+
+template <Kind kind>
+__device__ inline void update_chunk(const float* norm, const AdamwEntry* entries,
+                                    const AdamwStep& step) {
+  __shared__ Chunk chunk;
+  __shared__ bool diverged;
+  const int index = static_cast<int>(blockIdx.x);
+  if (threadIdx.x == 0) {
+    chunk.entry = entry_of(entries, step.count, index);
+    chunk.factor = gradient_factor(norm, step);
+    chunk.decay = static_cast<float>(step.learning_rate * chunk.entry.weight_decay);
+    chunk.stream = step.first_stream + static_cast<uint64_t>(chunk.entry.place);
+    diverged = norm && !isfinite(*norm);
+  }
+  __syncthreads();
+  if (diverged) return;
+  const AdamwEntry& entry = chunk.entry;
+  const int64_t begin = (index - entry.first_chunk) * kAdamwChunk;
+  const int64_t end = min(entry.n, begin + kAdamwChunk);
+  if (aligned(entry.param, entry.master, entry.gradient, entry.m, entry.v)) {
+    int64_t i = begin + static_cast<int64_t>(threadIdx.x) * adamw_width;
+    for (; i + adamw_width <= end; i += adamw_stride) {
+      update_packet<adamw_width, kind>(chunk, i, step);
+    }
+    for (; i < end; i++) update_packet<1, kind>(chunk, i, step);
+  } else {
+    for (int64_t i = begin + threadIdx.x; i < end; i += adamw_threads) {
+      update_packet<1, kind>(chunk, i, step);
+    }
+  }
 }
 
 // norm: null, or that of all gradients before scaling.
-extern "C" __global__ void __launch_bounds__(adamw_threads)
-    adamw_step(const float* norm, const AdamwEntry* __restrict__ entries,
-               const __grid_constant__ AdamwStep step) {
-  if (norm && !isfinite(*norm)) return;
-  const int index = static_cast<int>(blockIdx.x);
-  const int tensor = tensor_of(entries, step.count, index);
-  const AdamwEntry entry = entries[tensor];
-  const Chunk chunk{entry, gradient_factor(norm, step),
-                    static_cast<float>(step.learning_rate * entry.weight_decay),
-                    step.step * static_cast<uint64_t>(step.count) + static_cast<uint64_t>(tensor)};
-  const int64_t begin = (index - entry.first_chunk) * kAdamwChunk;
-  const int64_t end = min(entry.n, begin + kAdamwChunk);
-  if (entry.bfloat16) {
-    update_chunk<bf16>(chunk, begin, end, step);
-  } else {
-    update_chunk<float>(chunk, begin, end, step);
+#define ADAMW_KERNEL(name, kind)                                                \
+  extern "C" __global__ void __launch_bounds__(adamw_threads)                   \
+      adamw_##name(const float* norm, const AdamwEntry* __restrict__ entries,   \
+                   const __grid_constant__ AdamwStep step) {                    \
+    update_chunk<kind>(norm, entries, step);                                    \
   }
-}
+
+ADAMW_KERNEL(f32, kFloat32)
+ADAMW_KERNEL(master_bf16, kMaster)
+ADAMW_KERNEL(alone_bf16, kAlone)
