@@ -363,6 +363,8 @@ PTX_TEST(counters) {
       "setp.lt.u32 %p, %t, 8; @%p bra L; add.f32 %v, %t, %t; L: fma.rn.f32 %v, %t, %t, %t;");
   equal("flops", c.float32_flops, 24 + 64);
   equal("divergent branches", c.divergent_branches, 1);
+  c = counted("max.f32 %v, %t, %t; ex2.approx.f32 %v, %v; neg.f32 %v, %v;");
+  equal("no flops", c.float32_flops, 0);
   c = counted("bar.sync 0; bar.sync 0;", 3);
   equal("barriers", c.barriers, 6);
   equal("barrier class", c.warp_instructions[size_t(ptx::Class::barrier)], 6);

@@ -234,41 +234,41 @@ void put_float32(Forms& out, const std::string& z) {
   put(out, "div.approx" + z + ".f32", binary<float, float, float, FDivApprox<Z>>, {f, f, f}, s, 1);
   put(out, "div.full" + z + ".f32", binary<float, float, float, FDiv<Z>>, {f, f, f}, s, 1);
   put_rounded<binary<float, float, float, FDiv<Z>>>(out, "div", z + ".f32", {f, f, f}, s, 1);
-  put(out, "rcp.approx" + z + ".f32", unary<float, float, FRcp<Z>>, {f, f}, s, 1);
-  put_rounded<unary<float, float, FRcp<Z>>>(out, "rcp", z + ".f32", {f, f}, s, 1);
-  put(out, "sqrt.approx" + z + ".f32", unary<float, float, FSqrt<Z>>, {f, f}, s, 1);
-  put_rounded<unary<float, float, FSqrt<Z>>>(out, "sqrt", z + ".f32", {f, f}, s, 1);
-  put(out, "rsqrt.approx" + z + ".f32", unary<float, float, FRsqrt<Z>>, {f, f}, s, 1);
-  put(out, "ex2.approx" + z + ".f32", unary<float, float, FEx2<Z>>, {f, f}, s, 1);
-  put(out, "lg2.approx" + z + ".f32", unary<float, float, FLg2<Z>>, {f, f}, s, 1);
-  put(out, "sin.approx" + z + ".f32", unary<float, float, FSin<Z>>, {f, f}, s, 1);
-  put(out, "cos.approx" + z + ".f32", unary<float, float, FCos<Z>>, {f, f}, s, 1);
+  put(out, "rcp.approx" + z + ".f32", unary<float, float, FRcp<Z>>, {f, f}, s);
+  put_rounded<unary<float, float, FRcp<Z>>>(out, "rcp", z + ".f32", {f, f}, s, 0);
+  put(out, "sqrt.approx" + z + ".f32", unary<float, float, FSqrt<Z>>, {f, f}, s);
+  put_rounded<unary<float, float, FSqrt<Z>>>(out, "sqrt", z + ".f32", {f, f}, s, 0);
+  put(out, "rsqrt.approx" + z + ".f32", unary<float, float, FRsqrt<Z>>, {f, f}, s);
+  put(out, "ex2.approx" + z + ".f32", unary<float, float, FEx2<Z>>, {f, f}, s);
+  put(out, "lg2.approx" + z + ".f32", unary<float, float, FLg2<Z>>, {f, f}, s);
+  put(out, "sin.approx" + z + ".f32", unary<float, float, FSin<Z>>, {f, f}, s);
+  put(out, "cos.approx" + z + ".f32", unary<float, float, FCos<Z>>, {f, f}, s);
   put(out, "abs" + z + ".f32", unary<float, float, FAbs<Z>>, {f, f}, k);
   put(out, "neg" + z + ".f32", unary<float, float, FNeg<Z>>, {f, f}, k);
   put(out, "min" + z + ".f32", binary<float, float, float, FPick<Z, false, false, false>>,
-      {f, f, f}, k, 1);
+      {f, f, f}, k);
   put(out, "max" + z + ".f32", binary<float, float, float, FPick<Z, false, false, true>>, {f, f, f},
-      k, 1);
+      k);
   put(out, "min" + z + ".NaN.f32", binary<float, float, float, FPick<Z, true, false, false>>,
-      {f, f, f}, k, 1);
+      {f, f, f}, k);
   put(out, "max" + z + ".NaN.f32", binary<float, float, float, FPick<Z, true, false, true>>,
-      {f, f, f}, k, 1);
+      {f, f, f}, k);
   put(out, "min" + z + ".xorsign.abs.f32",
-      binary<float, float, float, FPick<Z, false, true, false>>, {f, f, f}, k, 1);
+      binary<float, float, float, FPick<Z, false, true, false>>, {f, f, f}, k);
   put(out, "max" + z + ".xorsign.abs.f32", binary<float, float, float, FPick<Z, false, true, true>>,
-      {f, f, f}, k, 1);
+      {f, f, f}, k);
   put(out, "min" + z + ".NaN.xorsign.abs.f32",
-      binary<float, float, float, FPick<Z, true, true, false>>, {f, f, f}, k, 1);
+      binary<float, float, float, FPick<Z, true, true, false>>, {f, f, f}, k);
   put(out, "max" + z + ".NaN.xorsign.abs.f32",
-      binary<float, float, float, FPick<Z, true, true, true>>, {f, f, f}, k, 1);
+      binary<float, float, float, FPick<Z, true, true, true>>, {f, f, f}, k);
   put(out, "min3" + z + ".f32", ternary<float, float, float, float, FPick3<Z, false, false, false>>,
-      {f, f, f, f}, k, 2);
+      {f, f, f, f}, k);
   put(out, "max3" + z + ".f32", ternary<float, float, float, float, FPick3<Z, false, false, true>>,
-      {f, f, f, f}, k, 2);
+      {f, f, f, f}, k);
   put(out, "min3" + z + ".NaN.f32",
-      ternary<float, float, float, float, FPick3<Z, true, false, false>>, {f, f, f, f}, k, 2);
+      ternary<float, float, float, float, FPick3<Z, true, false, false>>, {f, f, f, f}, k);
   put(out, "max3" + z + ".NaN.f32",
-      ternary<float, float, float, float, FPick3<Z, true, false, true>>, {f, f, f, f}, k, 2);
+      ternary<float, float, float, float, FPick3<Z, true, false, true>>, {f, f, f, f}, k);
 }
 
 void put_float(Forms& out) {
@@ -276,7 +276,7 @@ void put_float(Forms& out) {
   put_float32<true>(out, ".ftz");
   const Ty f = Ty::f32, d = Ty::f64;
   const Class k = Class::float64;
-  put(out, "tanh.approx.f32", unary<float, float, FTanh>, {f, f}, Class::special, 1);
+  put(out, "tanh.approx.f32", unary<float, float, FTanh>, {f, f}, Class::special);
   put(out, "copysign.f32", binary<float, float, float, FCopysign>, {f, f, f}, Class::float32);
   put(out, "copysign.f64", binary<double, double, double, DCopysign>, {d, d, d}, k);
   put(out, "add.f64", binary<double, double, double, DAdd>, {d, d, d}, k, 1);
@@ -290,15 +290,15 @@ void put_float(Forms& out) {
                                                              2);
   put_rounded<ternary<double, double, double, double, DFma>>(out, "mad", ".f64", {d, d, d, d}, k,
                                                              2);
-  put_rounded<unary<double, double, DRcp>>(out, "rcp", ".f64", {d, d}, k, 1);
-  put_rounded<unary<double, double, DSqrt>>(out, "sqrt", ".f64", {d, d}, k, 1);
-  put(out, "rcp.approx.ftz.f64", unary<double, double, DRcpApprox>, {d, d}, Class::special, 1);
-  put(out, "rsqrt.approx.ftz.f64", unary<double, double, DRsqrtApprox>, {d, d}, Class::special, 1);
-  put(out, "rsqrt.approx.f64", unary<double, double, DRsqrt>, {d, d}, Class::special, 1);
+  put_rounded<unary<double, double, DRcp>>(out, "rcp", ".f64", {d, d}, k, 0);
+  put_rounded<unary<double, double, DSqrt>>(out, "sqrt", ".f64", {d, d}, k, 0);
+  put(out, "rcp.approx.ftz.f64", unary<double, double, DRcpApprox>, {d, d}, Class::special);
+  put(out, "rsqrt.approx.ftz.f64", unary<double, double, DRsqrtApprox>, {d, d}, Class::special);
+  put(out, "rsqrt.approx.f64", unary<double, double, DRsqrt>, {d, d}, Class::special);
   put(out, "abs.f64", unary<double, double, DAbs>, {d, d}, k);
   put(out, "neg.f64", unary<double, double, DNeg>, {d, d}, k);
-  put(out, "min.f64", binary<double, double, double, DPick<false>>, {d, d, d}, k, 1);
-  put(out, "max.f64", binary<double, double, double, DPick<true>>, {d, d, d}, k, 1);
+  put(out, "min.f64", binary<double, double, double, DPick<false>>, {d, d, d}, k);
+  put(out, "max.f64", binary<double, double, double, DPick<true>>, {d, d, d}, k);
 }
 
 }  // namespace

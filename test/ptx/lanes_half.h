@@ -128,11 +128,9 @@ void put_half_unary_set(Forms& out, const std::string& t, Ty type) {
   put(out, "abs" + t, unary<u16, u16, HAbs<H, false>, N>, {type, type}, k);
   put(out, "neg.ftz" + t, unary<u16, u16, HNeg<H, true>, N>, {type, type}, k);
   put(out, "abs.ftz" + t, unary<u16, u16, HAbs<H, true>, N>, {type, type}, k);
-  put(out, "tanh.approx" + t, unary<u16, u16, HTanh<H>, N>, {type, type}, Class::special, N / 32);
-  put(out, "ex2.approx" + t, unary<u16, u16, HEx2<H, false>, N>, {type, type}, Class::special,
-      N / 32);
-  put(out, "ex2.approx.ftz" + t, unary<u16, u16, HEx2<H, true>, N>, {type, type}, Class::special,
-      N / 32);
+  put(out, "tanh.approx" + t, unary<u16, u16, HTanh<H>, N>, {type, type}, Class::special);
+  put(out, "ex2.approx" + t, unary<u16, u16, HEx2<H, false>, N>, {type, type}, Class::special);
+  put(out, "ex2.approx.ftz" + t, unary<u16, u16, HEx2<H, true>, N>, {type, type}, Class::special);
 }
 
 template <class H, int N, bool Z, int E>
@@ -159,7 +157,7 @@ template <class H, int N, bool Z>
 void put_half_pick(Forms& out, const std::string& t, Ty type) {
   const std::string z = Z ? ".ftz" : "";
   auto add = [&](const char* name, Fn fn) {
-    put(out, name + t, fn, {type, type, type}, Class::half, N / 32);
+    put(out, name + t, fn, {type, type, type}, Class::half);
   };
   add(("min" + z).c_str(), binary<u16, u16, u16, HPick<H, Z, false, false, false>, N>);
   add(("max" + z).c_str(), binary<u16, u16, u16, HPick<H, Z, false, false, true>, N>);
