@@ -1,5 +1,9 @@
 // Attention backward: one pass over blocks of queries makes dq, one over blocks of keys dk and dv;
 // attention.cu has the formulas.
+//
+// Plan: each pass reads q, k, v and dout, so that together they take 1.5 times the different bytes of
+//   a single one. That one would have sums of dq come from many blocks of keys: by atomics, in an
+//   order that differs from run to run, or by partial sums in memory; attention.cu has their price.
 #pragma once
 #include "attention_rows.cuh"
 
@@ -93,13 +97,27 @@ __device__ inline void attention_backward_queries(const AttentionTask& task) {
                      task, task.accumulate);
 }
 
+// What is known of a tile's query of column(j). 16 lanes that read one each meet no bank twice if
+// they read whole ones.
+template <class Engine>
+__device__ inline AttentionQuery known(const AttentionQuery* queries, int j) {
+  const AttentionQuery& query = queries[Engine::column(j)];
+  if constexpr (Engine::row_lanes < 16) {
+    return query;
+  } else {
+    float whole[4];
+    load(whole, &query.lse);
+    return {whole[0], whole[1], __float_as_int(whole[2]), 0};
+  }
+}
+
 // Scores of a warp's keys (down) that a query of the tile does not see become -infinity.
 template <class Engine>
 __device__ inline void mask_queries(typename Engine::template Grid<Engine::C>& s,
                                     const AttentionQuery* numbers, int query, int key) {
 #pragma unroll
   for (int j = 0; j < Engine::C; j++) {
-    const int t = query + Engine::column(j), start = numbers[Engine::column(j)].start;
+    const int t = query + Engine::column(j), start = known<Engine>(numbers, j).start;
 #pragma unroll
     for (int i = 0; i < Engine::R; i++) {
       if (!sees_key(t, start, key + Engine::row(i))) s(i, j) = -INFINITY;
@@ -117,13 +135,11 @@ __device__ inline void take_weights(typename Engine::template Grid<Engine::C>& s
   if (task.drop_threshold) drop_grid<Engine>(dp, kept, task.keep_scale);
 #pragma unroll
   for (int j = 0; j < Engine::C; j++) {
-    // lse and delta; 16 lanes that read a number each meet no bank twice if they read whole ones.
-    float number[Engine::row_lanes == 16 ? 4 : 2];
-    load(number, &numbers[Engine::column(j)].lse);
+    const AttentionQuery query = known<Engine>(numbers, j);
 #pragma unroll
     for (int i = 0; i < Engine::R; i++) {
-      s(i, j) = power_of_2(fmaf(s(i, j), unit, -number[0]));
-      dp(i, j) = s(i, j) * (dp(i, j) - number[1]);
+      s(i, j) = power_of_2(fmaf(s(i, j), unit, -query.lse));
+      dp(i, j) = s(i, j) * (dp(i, j) - query.delta);
     }
   }
   if (task.drop_threshold) drop_grid<Engine>(s, kept, task.keep_scale);

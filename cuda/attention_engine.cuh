@@ -6,6 +6,7 @@
 //   columns of D (sums): element (i, j) is row(i), counted within the warp, and column(j).
 //   `row_lanes` neighbouring lanes share a row. An engine has
 //     multiply(c, left, right)     c = left right^T; left: the warp's rows, right: a tile
+//     multiply_from(c, start, ...) c = start(i) + left right^T, which costs tensor cores nothing
 //     accumulate(c, weights, ...)  c += weights right; the weights go from registers to the
 //                                  multiplier's left side without the block's knowing
 //     dots(sums, a, b)             a row of a times a row of b, for each row; all lanes get it
@@ -47,10 +48,15 @@ struct TensorCores {
   }
 
   static __device__ void multiply(Grid<C>& c, const bf16* left, const bf16* right) {
+    multiply_from(c, [](int) { return 0.0f; }, left, right);
+  }
+
+  template <class Start>
+  static __device__ void multiply_from(Grid<C>& c, Start start, const bf16* left,
+                                       const bf16* right) {
     const int lane = lane_index();
     const uint32_t from_a = address(left, lane % 16, lane / 16 * 8);
     const uint32_t from_b = address(right, lane % 8 + lane / 16 * 8, lane / 8 % 2 * 8);
-    clear(c);
 #pragma unroll
     for (int k = 0; k < width; k += 16) {
       uint32_t a[tiles][4];
@@ -62,8 +68,10 @@ struct TensorCores {
         load_matrices(b, moved(from_b, n * 8, k));
 #pragma unroll
         for (int t = 0; t < tiles; t++) {
-          mma(c.tile[t][n], a[t], b[0], b[1]);
-          mma(c.tile[t][n + 1], a[t], b[2], b[3]);
+          const float upper = start(2 * t), lower = start(2 * t + 1);
+          float from[4] = {upper, upper, lower, lower};
+          mma(c.tile[t][n], a[t], b[0], b[1], k == 0 ? from : c.tile[t][n]);
+          mma(c.tile[t][n + 1], a[t], b[2], b[3], k == 0 ? from : c.tile[t][n + 1]);
         }
       }
     }
@@ -195,6 +203,18 @@ struct Exact {
           for (int j = 0; j < C; j++) c(i, j) = fmaf(a[i][m], b[j][m], c(i, j));
         }
       }
+    }
+  }
+
+  // What it starts from comes last, lest a large one takes bits from all sums on their way.
+  template <class Start>
+  static __device__ void multiply_from(Grid<C>& c, Start start, const float* left,
+                                       const float* right) {
+    multiply(c, left, right);
+#pragma unroll
+    for (int i = 0; i < R; i++) {
+#pragma unroll
+      for (int j = 0; j < C; j++) c(i, j) += start(i);
     }
   }
 

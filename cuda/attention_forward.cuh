@@ -6,37 +6,51 @@
 // of up to 2^8 lose nothing, and the sums are left alone.
 constexpr float little_rise = 8;
 
-// Scores become weights 2^(unit (s - top)); top, sum and the sums o so far follow.
+// Scores, counted from `top` or from 0 where that is no_score, become weights 2^(unit (s - top));
+// top, sum and the sums o so far follow.
 template <class Engine>
 __device__ inline void take_scores(typename Engine::template Grid<Engine::C>& s,
                                    typename Engine::template Grid<Engine::N>& o,
                                    float (&top)[Engine::R], float (&sum)[Engine::R], float unit) {
-  float factor[Engine::R];
-  bool rises = false;
+  float rise[Engine::R];
+  bool rises = false, again = false;
 #pragma unroll
   for (int i = 0; i < Engine::R; i++) {
-    float highest = top[i];
+    float highest = no_score;
 #pragma unroll
     for (int j = 0; j < Engine::C; j++) highest = fmaxf(highest, s(i, j));
     highest = warp_max<Engine::row_lanes>(highest);
-    if ((highest - top[i]) * unit <= little_rise) highest = top[i];
-    factor[i] = power_of_2((top[i] - highest) * unit);
-    rises |= highest != top[i];
-    top[i] = highest;
-    const float shift = highest * unit;
-    float part = 0;
-#pragma unroll
-    for (int j = 0; j < Engine::C; j++) {
-      s(i, j) = power_of_2(fmaf(s(i, j), unit, -shift));
-      part += s(i, j);
-    }
-    sum[i] = fmaf(sum[i], factor[i], part);
+    const bool first = top[i] == no_score;
+    const bool stays = first ? highest == no_score : highest * unit <= little_rise;
+    rise[i] = stays ? 0 : highest;
+    if (!stays) top[i] = first ? highest : top[i] + highest;
+    rises |= !stays;
+    again |= !stays && !first;
   }
-  if (!__any_sync(all_lanes, rises)) return;
+  if (__any_sync(all_lanes, rises)) {
+#pragma unroll
+    for (int i = 0; i < Engine::R; i++) {
+#pragma unroll
+      for (int j = 0; j < Engine::C; j++) s(i, j) -= rise[i];
+    }
+  }
+  if (__any_sync(all_lanes, again)) {
+#pragma unroll
+    for (int i = 0; i < Engine::R; i++) {
+      // Where these are the first scores there are no sums yet.
+      const float factor = power_of_2(fminf(-rise[i] * unit, 0.0f));
+      sum[i] *= factor;
+#pragma unroll
+      for (int j = 0; j < Engine::N; j++) o(i, j) *= factor;
+    }
+  }
 #pragma unroll
   for (int i = 0; i < Engine::R; i++) {
 #pragma unroll
-    for (int j = 0; j < Engine::N; j++) o(i, j) *= factor[i];
+    for (int j = 0; j < Engine::C; j++) {
+      s(i, j) = power_of_2(s(i, j) * unit);
+      sum[i] += s(i, j);
+    }
   }
 }
 
@@ -77,7 +91,8 @@ __device__ inline void attention_forward(const AttentionTask& task) {
     const T* const keys = others + stage * stage_size;
     const auto kept = keep<Engine, false>(task, fresh(pair), first + own_row, key);
     typename Engine::template Grid<Engine::C> s;
-    Engine::multiply(s, own, keys);
+    const auto start = [&](int i) { return top[i] == no_score ? 0 : -top[i]; };
+    Engine::multiply_from(s, start, own, keys);
     if (seen.part(key)) mask_keys<Engine>(s, seen, key);
     take_scores<Engine>(s, o, top, sum, unit);
     if (task.drop_threshold) drop_grid<Engine>(s, kept, task.keep_scale);
