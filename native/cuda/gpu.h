@@ -70,7 +70,9 @@ class Current {
   bool pushed_;
 };
 
-// The GPU's memory. To be called from any thread.
+// The GPU's memory. To be called from any thread. From cuMemAlloc and not the driver's pool
+// (cuMemAllocAsync): the allocator keeps blocks and hands them out in the order of the queue itself,
+// so that the driver is asked in the first step alone, and a pool below would hold memory twice.
 class BoardMemory final : public BlockSource {
  public:
   explicit BoardMemory(const Gpu& gpu) : gpu_(gpu) {}
