@@ -20,6 +20,7 @@ const config = checkConfig({
   tied: true,
   dropout: 0,
   epsilon: 1e-5,
+  gelu: 'tanh',
   windows: [null, 9],
 })
 const tokens = Int32Array.from({ length: B * T }, (_, i) => (i * i + 3 * i) % V)
