@@ -6,8 +6,8 @@ namespace gptloom::cuda {
 
 constexpr int64_t kAdamwChunk = 16384;  // elements of one block
 
-// A list of these lies in device memory, those that one kernel takes side by side. Nothing in it changes from step to step, as long as the
-// gradients come to lie where they did.
+// A list of these lies in device memory, those that one kernel takes side by side. Nothing in it
+// changes from step to step, as long as the gradients come to lie where they did.
 struct AdamwEntry {
   void* param;
   float* master;  // of a bfloat16 param that has one, else null
