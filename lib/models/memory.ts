@@ -57,13 +57,13 @@ function keptActivations(config: GPT2Config, shape: TrainingShape, size: number)
   const tokens = batch * context
   // A block keeps, in units of C numbers a token: two norms (2), qkv (3), attention (1), its projection
   // onto the residual (1), GELU's input and output (8), the second projection (1); and the backward
-  // holds at most about 12 more at a time.
+  // holds at most about 11 more at a time, 7 on a GPU.
   // With an adapter the output of its side of each layer is kept too: 3 + 1 + 4 + 1.
   const beside = (dropout > 0 ? 4 * C : 0) + (adapter === undefined ? 0 : 9 * C)
   const block = tokens * (size * (16 * C + beside) + 4 * (H + 4))
   const kept = recompute ? L * size * tokens * C + block : L * block
   // Embedding, last norm and its gradient; with dropout one more.
-  const around = device === 'cuda' ? (dropout > 0 ? 16 : 15) : 14
+  const around = device === 'cuda' ? (dropout > 0 ? 11 : 10) : 14
   return kept + size * tokens * around * C
 }
 

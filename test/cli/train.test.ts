@@ -103,8 +103,14 @@ test('--json prints every event as a line, in order, and nothing else', async ()
   assert.is(stderr, '')
   const list = events(stdout)
   const order = list.map(({ type, step }) => (step === undefined ? type : `${type} ${step}`))
+  // A checkpoint is written beside the steps that follow, and told when it is whole.
+  const saved = order.filter((name) => name.startsWith('checkpoint'))
+  assert.equal(saved, ['checkpoint 2', 'checkpoint 4'])
+  for (const step of [2, 4]) {
+    assert.ok(order.indexOf(`checkpoint ${step}`) > order.indexOf(`step ${step}`), order.join())
+  }
   assert.equal(
-    order.filter((name) => name !== 'prepare'),
+    order.filter((name) => name !== 'prepare' && !saved.includes(name)),
     [
       'start 0',
       'evaluation 0',
@@ -112,12 +118,10 @@ test('--json prints every event as a line, in order, and nothing else', async ()
       'step 2',
       'evaluation 2',
       'sample 2',
-      'checkpoint 2',
       'step 3',
       'step 4',
       'evaluation 4',
       'sample 4',
-      'checkpoint 4',
       'done',
     ],
   )
