@@ -4,6 +4,8 @@ import * as assert from 'uvu/assert'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { train } from '../../lib/index.js'
 import { LOCK, lockFolder } from '../../lib/train/lock.js'
 import { contents, eventsOf, failure, finish, fresh, nano, start, textFile } from './nano.js'
@@ -17,7 +19,16 @@ test('a second run is refused while the first goes on, and changes nothing', asy
   await new Promise<void>((resolve) => {
     child.stdout.on('data', (chunk) => String(chunk).includes('step') && resolve())
   })
-  const before = contents(options.output)
+  // The first checkpoint may still be on its way to the disk.
+  let before = contents(options.output)
+  for (
+    let last: typeof before | undefined;
+    !isDeepStrictEqual(last, before);
+    before = contents(options.output)
+  ) {
+    last = before
+    await sleep(300)
+  }
   for (const resume of [true, false]) {
     const error = await failure(train({ ...options, resume }))
     assert.is(error.code, 'ERR_OUTPUT_IN_USE')

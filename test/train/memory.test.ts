@@ -25,12 +25,13 @@ test('200 steps after the first ones raise resident memory by no more than 1 %',
   const { code, out, err } = await finish(start('memory', options, flags, environment))
   assert.is(code, 0, err)
   const samples = JSON.parse(out) as { step: number; rss: number; reserved: number }[]
-  const median = (from: number, to: number) => {
+  // While a checkpoint is written, its copy is there too: what counts is the level between them.
+  const level = (from: number, to: number) => {
     const between = samples.filter(({ step }) => step > from && step <= to).map(({ rss }) => rss)
-    return between.sort((a, b) => a - b)[between.length >> 1]!
+    return between.sort((a, b) => a - b)[Math.floor(between.length / 10)]!
   }
   // The first evaluation, sample and checkpoint have been by then.
-  const [before, after] = [median(50, 150), median(250, 350)]
+  const [before, after] = [level(50, 150), level(250, 350)]
   console.log(
     `resident ${(before / 1e6).toFixed(1)} MB, 200 steps later ${(after / 1e6).toFixed(1)} MB`,
   )
