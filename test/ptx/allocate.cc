@@ -130,7 +130,7 @@ class Liveness {
     in_.assign(size, 0), out_ = in_, def_ = in_;
     walk(program, references, flow, count,
          [&](size_t b, uint32_t r) { set(in_, b, r); }, [&](size_t b, uint32_t r) { set(def_, b, r); });
-    spread();
+    if (words_ > 0) spread();  // with none to follow there are no bits to point at
   }
 
   bool affordable = false;
