@@ -253,7 +253,8 @@ export function recompute(body: (...inputs: Tensor[]) => Tensor, ...inputs: Tens
   return output
 }
 
-function copyOf(x: Tensor): Tensor {
+/** A tensor of its own with the same values. */
+export function copyOf(x: Tensor): Tensor {
   const out = x.device.empty(x.shape, x.dtype)
   x.device.native.copy(out.native, x.native)
   return out

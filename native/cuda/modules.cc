@@ -25,6 +25,16 @@ std::vector<size_t> parameters_of(const Driver& driver, CUfunction function) {
   return out;
 }
 
+// `log` gets what the driver says of an image that it cannot load, as a sentence to append.
+CUresult load_image(const Driver& driver, const void* image, CUmodule* module, std::string& log) {
+  char text[4096] = "";
+  int options[] = {kJitErrorLog, kJitErrorLogBytes};
+  void* values[] = {text, reinterpret_cast<void*>(sizeof text)};
+  const CUresult result = driver.ModuleLoadDataEx(module, image, 2, options, values);
+  log = *text ? ". " + std::string(text) : "";
+  return result;
+}
+
 }  // namespace
 
 Modules::~Modules() {
@@ -40,24 +50,19 @@ CUmodule Modules::load(const std::string& family) {
   const std::string image((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (image.empty()) throw Error("ERR_KERNELS", "There is no kernel image " + path + kBuild);
   if (!is_whole(image)) throw Error("ERR_KERNELS", path + " is damaged" + kBuild);
-  char log[4096] = "";
-  int options[] = {kJitErrorLog, kJitErrorLogBytes};
-  void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
+  std::string log;
   CUmodule module = nullptr;
-  const auto try_load = [&](const std::string& code) {
-    return gpu_.driver().ModuleLoadDataEx(&module, code.c_str(), 2, options, values);
-  };
-  CUresult result = try_load(image);
+  CUresult result = load_image(gpu_.driver(), image.c_str(), &module, log);
   if (result != kSuccess && result != kOutOfMemory) {
     // A driver older than the toolkit may refuse the machine code, and still compile the PTX.
     const std::string ptx = ptx_in(image);
-    if (!ptx.empty()) result = try_load(ptx);
+    if (!ptx.empty()) result = load_image(gpu_.driver(), ptx.c_str(), &module, log);
   }
   if (result != kSuccess) {
     const int version = load_driver().version;
     throw Error("ERR_KERNELS",
                 "The driver cannot load " + path + " for " + gpu_.name() + ": " +
-                    gpu_.driver().explain(result) + (*log ? ". " + std::string(log) : "") +
+                    gpu_.driver().explain(result) + log +
                     ". This driver serves CUDA " + std::to_string(version / 1000) + "." +
                     std::to_string(version % 1000 / 10) +
                     "; a newer one may help, and `gptloom doctor` tells the oldest that can");
@@ -81,16 +86,13 @@ Kernel& Modules::find(const std::string& name, unsigned shared) {
 CUmodule Modules::load_foreign(const gptloom_kernel& from) {
   const auto found = foreign_.find(from.image);
   if (found != foreign_.end()) return found->second;
-  char log[4096] = "";
-  int options[] = {kJitErrorLog, kJitErrorLogBytes};
-  void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
+  std::string log;
   CUmodule module = nullptr;
-  const CUresult result =
-      gpu_.driver().ModuleLoadDataEx(&module, from.image, 2, options, values);
+  const CUresult result = load_image(gpu_.driver(), from.image, &module, log);
   if (result != kSuccess) {
     throw Error("ERR_KERNELS", "The driver cannot load the image of " + std::string(from.name) +
                                    " for " + gpu_.name() + ": " + gpu_.driver().explain(result) +
-                                   (*log ? ". " + std::string(log) : ""));
+                                   log);
   }
   return foreign_[from.image] = module;
 }

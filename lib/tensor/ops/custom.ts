@@ -1,7 +1,7 @@
 import { outOfRange, show, wrongType } from '../../errors.js'
 import { addon } from '../binding.js'
 import { scope } from '../scope.js'
-import { recording, unrecorded } from '../tape.js'
+import { copyOf, recording, unrecorded } from '../tape.js'
 import { Tensor } from '../tensor.js'
 import { expectTensor } from './check.js'
 
@@ -88,10 +88,7 @@ export function customOp<Options = void>(
 
 /** x, or a copy of it where x is one of these. */
 function fresh(x: Tensor, taken: readonly (Tensor | null)[]): Tensor {
-  if (!taken.includes(x)) return x
-  const out = x.device.empty(x.shape, x.dtype)
-  x.device.native.copy(out.native, x.native)
-  return out
+  return taken.includes(x) ? copyOf(x) : x
 }
 
 function checkGradients(

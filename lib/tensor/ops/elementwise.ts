@@ -1,6 +1,6 @@
 import { checkInteger, checkNumber } from '../../errors.js'
 import type { Tensor } from '../tensor.js'
-import { recording } from '../tape.js'
+import { copyOf, recording } from '../tape.js'
 import { expectRows, expectTensor } from './check.js'
 
 /**
@@ -32,9 +32,8 @@ export function scale(x: Tensor, factor: number): Tensor {
   checkNumber('factor', factor)
   const { device } = x
   const scaled = (from: Tensor) => {
-    const out = device.empty(from.shape, from.dtype)
+    const out = copyOf(from)
     const factors = device.full([1], factor)
-    device.native.copy(out.native, from.native)
     device.native.scale(out.native, factors.native)
     factors.dispose()
     return out
