@@ -16,4 +16,13 @@ void leave();                        // after a reset: the next call enters anew
 int find_function(const void* host, CUfunction* out);
 int find_variable(const void* host, CUdeviceptr* address, size_t* bytes);
 
+inline CUdeviceptr address(const void* p) { return reinterpret_cast<CUdeviceptr>(p); }
+
 }  // namespace runtime
+
+// Every call: the context, then the driver's entry; the codes of both APIs are the same numbers.
+#define CALL(...)                                   \
+  do {                                              \
+    const int entered = enter();                    \
+    return done(entered ? entered : (__VA_ARGS__)); \
+  } while (0)

@@ -5,14 +5,6 @@
 
 using namespace runtime;
 
-// Every call: the context, then the driver's entry; the codes of both APIs are the same numbers.
-#define CALL(...)                                   \
-  do {                                              \
-    const int entered = enter();                    \
-    return done(entered ? entered : (__VA_ARGS__)); \
-  } while (0)
-
-static CUdeviceptr address(const void* p) { return reinterpret_cast<CUdeviceptr>(p); }
 static CUdeviceptr* place(void** p) { return reinterpret_cast<CUdeviceptr*>(p); }
 
 static int find(const void* symbol, size_t count, size_t offset, CUdeviceptr* at) {

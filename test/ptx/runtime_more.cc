@@ -4,14 +4,6 @@
 
 using namespace runtime;
 
-#define CALL(...)                                   \
-  do {                                              \
-    const int entered = enter();                    \
-    return done(entered ? entered : (__VA_ARGS__)); \
-  } while (0)
-
-static CUdeviceptr address(const void* p) { return reinterpret_cast<CUdeviceptr>(p); }
-
 static CUlaunchConfig config_of(const cudaLaunchConfig_t& c) {
   CUlaunchConfig config{};
   config.gridDimX = c.gridDim.x, config.gridDimY = c.gridDim.y, config.gridDimZ = c.gridDim.z;
