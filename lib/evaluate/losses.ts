@@ -22,8 +22,9 @@ const MOST_LOGITS = 1 << 24
 const MOST_TOKENS = 1024
 
 /**
- * Each row's loss, to the bit what it is alone: rows of like length are read together, and what pads
- * the shorter ones stands behind them, where none of their tokens sees it.
+ * Each row's loss, what it is alone: to the bit on the CPU, within rounding on a GPU, whose products
+ * choose their tiles by the number of rows. Rows of like length are read together, and what pads the
+ * shorter ones stands behind them, where none of their tokens sees it.
  * @param rows each at most the model's context + 1 tokens
  * @param check is called before each batch, and may throw
  */

@@ -71,7 +71,7 @@ export class Reader {
       for (const [block, pair] of from.blocks.entries())
         for (const [which, tensor] of pair.entries())
           for (let i = 0; i < B; i++)
-            copy(to.blocks[block]![which]!.rows(i, i + 1), tensor.rows(0, 1))
+            copyFilled(to.blocks[block]![which]!.rows(i, i + 1), tensor.rows(0, 1), from.length)
     })
     to.length = from.length
     from.dispose()
@@ -88,4 +88,12 @@ function commonLength(a: readonly number[], b: readonly number[], most: number):
   let length = 0
   while (length < most && a[length] === b[length]) length++
   return length
+}
+
+/** Copies the first `length` keys or values of each head; behind them nothing has been written. */
+function copyFilled(to: Tensor, from: Tensor, length: number): void {
+  const [, heads, capacity, size] = from.shape as [number, number, number, number]
+  const [target, source] = [to, from].map((tensor) => tensor.view([heads * capacity, size]))
+  for (let row = 0; length > 0 && row < heads * capacity; row += capacity)
+    copy(target!.rows(row, row + length), source!.rows(row, row + length))
 }
