@@ -15,12 +15,6 @@
 
 constexpr float log2_e = 1.4426950408889634f;
 
-__device__ inline float power_of_2(float x) {
-  float result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
 // Below every score, so that where nothing has been seen yet weights are 2^-infinity, and no
 // infinity is subtracted from another.
 constexpr float no_score = -1e30f;

@@ -93,11 +93,7 @@ class Row {
 };
 
 // exp(x) of x <= 0; what is below 2^-126 is 0.
-__device__ inline float exponential(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.44269504f));
-  return y;
-}
+__device__ inline float exponential(float x) { return power_of_2(x * 1.44269504f); }
 
 template <class T, int threads>
 __device__ void crossentropy(const CrossentropyTask& task) {
