@@ -3,6 +3,7 @@
 //
 // A whole run on the GPU: it follows the CPU's losses, gives the same bits again, goes on where it was
 // stopped and on the other device, and the model writes the same text.
+import { writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { load, train } from '../../lib/index.js'
@@ -22,6 +23,26 @@ const small: Partial<TrainOptions> = {
   threads: 2,
   model: { layers: 2, heads: 2, width: 64, context: 64 },
 }
+
+/** Questions about an invented shop's things, and answers. */
+function chatFile(): string {
+  const path = fresh('chats.jsonl')
+  const things = ['lamp', 'chair', 'table', 'shelf', 'rug', 'clock', 'mirror']
+  const row = (_: unknown, i: number) => ({
+    messages: [
+      { role: 'user', content: `Where is my ${things[i % 7]} number ${i}?` },
+      { role: 'assistant', content: `Your ${things[i % 7]} is on its way, case ${i * 7}.` },
+    ],
+  })
+  writeFileSync(
+    path,
+    Array.from({ length: 40 }, row)
+      .map((x) => JSON.stringify(x))
+      .join('\n'),
+  )
+  return path
+}
+
 const losses = (events: TrainEvent[]) =>
   events.flatMap((event) => (event.type === 'step' ? [event.loss] : []))
 const run = async (change: Partial<TrainOptions>) => {
@@ -79,6 +100,30 @@ if (skipsCuda()) {
       assert.ok(weights(options.output).equals(weights(one.options.output)))
     })
   }
+
+  test('chats with every option that changes a step follow the CPU', async () => {
+    const change: Partial<TrainOptions> = {
+      data: chatFile(),
+      tokenizer: 'bpe',
+      privacy: false,
+      steps: 3,
+      evaluateEvery: 3,
+      accumulate: 2,
+      recompute: true,
+      neftune: 5,
+      labelSmoothing: 0.1,
+      freeze: ['wpe', 'h.0'],
+      clip: 0.1,
+      model: { layers: 2, heads: 2, width: 32, context: 64, dropout: 0.1, tied: false },
+    }
+    const [wanted, found] = [
+      await run({ ...change, device: 'cpu' }),
+      await run({ ...change, device: 'cuda', precision: 'float32' }),
+    ]
+    assert.is(found.losses.length, 3)
+    for (const [i, loss] of found.losses.entries())
+      assert.ok(Math.abs(loss - wanted.losses[i]!) < 1e-5, `${loss} ${wanted.losses[i]}`)
+  })
 
   test('a checkpoint goes on on the other device', async () => {
     const began = await run({ steps: 3, device: 'cuda', precision: 'bfloat16' })
