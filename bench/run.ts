@@ -1,11 +1,11 @@
 // npm run bench [-- kernels|train|generate ...] [--only PATTERN] [--device NAME] [--json]
-// [--compare REV] [--tiny] [--history FILE]: see bench/README.md.
+// [--compare REV] [--tiny] [--history FILE], npm run bench -- targets [GROUP ...]: see bench/README.md.
 import { parseArgs } from 'node:util'
 import { openDevice } from '../lib/tensor/index.js'
 import { bench, groups } from './measure/bench.js'
-import type { Group } from './measure/bench.js'
 import { append, compareWith, entryOf, hashOf, historyFile } from './measure/history.js'
 import { benchText, movesText } from './measure/text.js'
+import { runTargets, targetGroups } from './targets/targets.js'
 
 function parse() {
   const { values, positionals } = parseArgs({
@@ -17,23 +17,34 @@ function parse() {
       compare: { type: 'string' },
       tiny: { type: 'boolean', default: false },
       history: { type: 'string' },
+      folder: { type: 'string' },
     },
   })
-  const unknown = positionals.find((name) => !groups.includes(name as Group))
+  return { ...values, only: new RegExp(values.only, 'i'), positionals }
+}
+
+/** The names, each being one of known; all of those where there are none. */
+function chosen<Name extends string>(names: string[], known: readonly Name[]): readonly Name[] {
+  const unknown = names.find((name) => !known.includes(name as Name))
   if (unknown !== undefined)
-    throw new Error(`Expected ${groups.join(', ')} for the group, received '${unknown}'`)
-  return {
-    ...values,
-    only: new RegExp(values.only, 'i'),
-    groups: positionals.length > 0 ? (positionals as Group[]) : groups,
-  }
+    throw new Error(`Expected ${known.join(', ')} for the group, received '${unknown}'`)
+  return names.length > 0 ? (names as Name[]) : known
 }
 
 async function main(): Promise<void> {
-  const { only, device: name, json, compare, tiny, history, groups } = parse()
+  const { only, device: name, json, compare, tiny, history, folder, positionals } = parse()
   const progress = (what: string) => void process.stderr.write(`${what} ...\n`)
+  if (positionals[0] === 'targets') {
+    const wanted = chosen(positionals.slice(1), targetGroups)
+    return runTargets(wanted, { tiny, folder, progress: (text) => console.log(text) })
+  }
   const device = openDevice(name)
-  const measured = await bench(device, { groups, only, tiny, progress })
+  const measured = await bench(device, {
+    groups: chosen(positionals, groups),
+    only,
+    tiny,
+    progress,
+  })
   device.close()
   if (measured.results.length === 0) throw new Error(`No case matches ${only}`)
   const entry = entryOf(measured)

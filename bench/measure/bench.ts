@@ -22,7 +22,7 @@ export interface Result {
   flops: number
   bytes: number
   tokens: number
-  /** Of the ceiling that is nearer: FLOPs of a large product, or bytes of a copy. */
+  /** Of the ceiling that is nearer: FLOPs or bytes. */
   fraction: number
   bound: 'FLOPs' | 'bytes'
 }
@@ -101,11 +101,12 @@ function resultOf(
   group: Group,
   work: WorkCase | TokenCase,
   { name, seconds, spread }: { name: string; seconds: number; spread: number },
-  { flops, bandwidth }: Ceilings,
+  { flops, bandwidth, read = bandwidth }: Ceilings,
 ): Result {
   const { dtype } = work
   const byFlops = work.flops / seconds / flops[dtype]!
-  const byBytes = work.bytes / seconds / bandwidth
+  // Weights are only read.
+  const byBytes = work.bytes / seconds / (group === 'generate' ? read : bandwidth)
   return {
     ...{ group, name, dtype, seconds, spread },
     flops: work.flops / seconds,

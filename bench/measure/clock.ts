@@ -5,6 +5,8 @@ export interface Case {
   name: string
   /** Enqueues the work once. May be asynchronous where the work itself has to wait. */
   run(): void | Promise<void>
+  /** Where it runs, when that is not the device of all cases. */
+  device?: Device
   dispose(): void
 }
 
@@ -32,26 +34,36 @@ export const paces = {
 /**
  * Times cases. Work is enqueued many times between two waits for the device, so that a GPU is not asked
  * for the time of a launch.
+ * @param between called after each turn of all cases
  */
-export async function time(device: Device, cases: Case[], pace: Pace): Promise<Time[]> {
+export async function time(
+  device: Device,
+  cases: Case[],
+  pace: Pace,
+  between: () => void = () => {},
+): Promise<Time[]> {
   const counts: number[] = []
   for (const each of cases) {
-    await repeat(device, each, 1) // memory is taken, kernels are loaded
-    await repeat(device, each, 2) // what repeats may become a graph
-    const once = await repeat(device, each, 1)
+    let once = await repeat(device, each, 1) // memory is taken, kernels are loaded
+    if (device.kind !== 'cpu' || once < 1) {
+      await repeat(device, each, 2) // what repeats may become a graph
+      once = await repeat(device, each, 1)
+    }
     counts.push(Math.max(1, Math.min(1000, Math.ceil(pace.sample / once))))
   }
   const samples: number[][] = cases.map(() => [])
-  for (let i = 0; i < pace.samples; i++)
+  for (let i = 0; i < pace.samples; i++) {
     for (const [k, each] of cases.entries())
       samples[k]!.push((await repeat(device, each, counts[k]!)) / counts[k]!)
+    between()
+  }
   return cases.map(({ name }, k) => ({ name, ...middle(samples[k]!) }))
 }
 
-async function repeat(device: Device, { run }: Case, count: number): Promise<number> {
+async function repeat(device: Device, each: Case, count: number): Promise<number> {
   const start = performance.now()
-  for (let i = 0; i < count; i++) await run()
-  await device.idle()
+  for (let i = 0; i < count; i++) await each.run()
+  await (each.device ?? device).idle()
   return (performance.now() - start) / 1000
 }
 

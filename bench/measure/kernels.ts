@@ -21,7 +21,8 @@ export interface Opener<C = WorkCase> {
   open(): C
 }
 
-interface Listed {
+/** An op at sizes, to be measured. */
+export interface Listed {
   name: string
   /** The op's in test/cases. */
   op: string
@@ -118,12 +119,12 @@ export function kernelCases(device: Device, tiny: boolean): Opener[] {
       .filter(({ exact }) => !exact || dtype === 'float32')
       .map((listed) => {
         const name = `${listed.name} (${dtype})`
-        return { name, dtype, open: () => open(device, dtype, name, listed) }
+        return { name, dtype, open: () => openOp(device, dtype, name, listed) }
       }),
   )
 }
 
-function open(device: Device, dtype: Dtype, name: string, listed: Listed): WorkCase {
+export function openOp(device: Device, dtype: Dtype, name: string, listed: Listed): WorkCase {
   const { op, instance, backward } = listed
   const opCase = cases.find(({ name }) => name === op)!
   const random = new Cheap(0)
@@ -138,6 +139,7 @@ function open(device: Device, dtype: Dtype, name: string, listed: Listed): WorkC
   )
   const { flops, bytes } = opCase.cost(instance)
   const forward = () => void scope(() => void opCase.run(tensors, instance))
+  let dout: Tensor | undefined
   const both = () => {
     for (const tensor of Object.values(tensors)) {
       tensor.grad?.dispose()
@@ -146,7 +148,7 @@ function open(device: Device, dtype: Dtype, name: string, listed: Listed): WorkC
     using tape = new Tape()
     const output = tape.run(() => opCase.run(tensors, instance)[0]!)
     if (output.size === 1) return tape.backward(output)
-    using dout = device.full(output.shape, 1, output.dtype)
+    dout ??= device.full(output.shape, 1, output.dtype)
     tape.backward(output, dout)
   }
   return {
@@ -156,7 +158,7 @@ function open(device: Device, dtype: Dtype, name: string, listed: Listed): WorkC
     bytes: (bytes * (backward?.bytes ?? 1) * (dtype === 'bfloat16' ? 2 : 4)) / 4,
     run: backward ? both : forward,
     dispose() {
-      for (const tensor of Object.values(tensors)) tensor.dispose()
+      for (const tensor of [...Object.values(tensors), dout]) tensor?.dispose()
     },
   }
 }

@@ -12,7 +12,8 @@ import type { Opener, WorkCase } from './kernels.js'
 /** A case of many tokens a run. */
 export type TokenCase = WorkCase & { tokens: number }
 
-interface Shape {
+/** A model and the batch that it is trained on. */
+export interface Shape {
   name: string
   model: ModelOptions
   vocabulary: number
@@ -20,29 +21,37 @@ interface Shape {
   context: number
 }
 
+export const gpt2 = (batch: number, context: number): Shape => ({
+  name: `GPT-2 124M, B ${batch}, T ${context}`,
+  model: { preset: 'gpt2' },
+  vocabulary: 50257,
+  batch,
+  context,
+})
+
+/** One token for each character of a text, about. */
+export const small = (
+  layers: number,
+  width: number,
+  { heads, batch, context }: { heads: number; batch: number; context: number },
+): Shape => ({
+  name: `${layers} layers of ${width}, B ${batch}, T ${context}`,
+  model: { layers, heads, width, context },
+  vocabulary: 65,
+  batch,
+  context,
+})
+
+export const four = small(4, 128, { heads: 4, batch: 12, context: 64 })
+export const six = small(6, 384, { heads: 6, batch: 16, context: 256 })
+export const tinyShape = {
+  ...small(1, 16, { heads: 2, batch: 2, context: 16 }),
+  name: 'a tiny model',
+}
+
 function shapes(device: Device, tiny: boolean): Shape[] {
-  if (tiny) {
-    const model = { layers: 1, heads: 2, width: 16, context: 16 }
-    return [{ name: 'a tiny model', model, vocabulary: 65, batch: 2, context: 16 }]
-  }
-  const gpt2 = { model: { preset: 'gpt2' }, vocabulary: 50257 } as const
-  const small: Shape[] = [
-    {
-      name: '4 layers of 128, B 12, T 64',
-      model: { layers: 4, heads: 4, width: 128, context: 64 },
-      vocabulary: 65,
-      ...{ batch: 12, context: 64 },
-    },
-    {
-      name: '6 layers of 384, B 16, T 256',
-      model: { layers: 6, heads: 6, width: 384, context: 256 },
-      vocabulary: 65,
-      ...{ batch: 16, context: 256 },
-    },
-  ]
-  return device.kind === 'cuda'
-    ? [...small, { name: 'GPT-2 124M, B 8, T 1024', ...gpt2, batch: 8, context: 1024 }]
-    : [...small, { name: 'GPT-2 124M, B 4, T 64', ...gpt2, batch: 4, context: 64 }]
+  if (tiny) return [tinyShape]
+  return [four, six, device.kind === 'cuda' ? gpt2(8, 1024) : gpt2(4, 64)]
 }
 
 /** Whole steps: forward, backward, clipping and AdamW, the loss read as the trainer reads it. */
@@ -55,7 +64,7 @@ export function trainCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
   )
 }
 
-function training(device: Device, dtype: Dtype, name: string, shape: Shape): TokenCase {
+export function training(device: Device, dtype: Dtype, name: string, shape: Shape): TokenCase {
   const { batch, context, vocabulary } = shape
   const config = resolveModel(shape.model, vocabulary)
   const model = new GPT2(config, device, 1, dtype)
@@ -104,7 +113,7 @@ export function generateCases(device: Device, tiny: boolean): Opener<TokenCase>[
   )
 }
 
-type Weights = 'float32' | CompactFormat
+export type Weights = 'float32' | CompactFormat
 const bytesOf: Record<Weights, number> = { float32: 4, bfloat16: 2, int8: 36 / 32 }
 
 interface Generating {
@@ -116,7 +125,7 @@ interface Generating {
   tiny: boolean
 }
 
-function generating(
+export function generating(
   device: Device,
   { name, dtype, weights: kept, reading, tiny }: Generating,
 ): TokenCase {
@@ -135,8 +144,8 @@ function generating(
     dtype,
     tokens,
     flops: reading ? prompt * (2 * weights + 2 * L * C * prompt) + 2 * V * C : 0,
-    // Every weight is read for each token.
-    bytes: reading ? 0 : count * bytesOf[kept] * (weights + V * C),
+    // Every weight is read for each token, and what was kept of those before.
+    bytes: reading ? 0 : count * (bytesOf[kept] * (weights + V * C) + 8 * L * C * prompt),
     async run() {
       if (reading) {
         reader.dispose()

@@ -26,9 +26,11 @@ export function duration(seconds: number): string {
 const giga = (x: number) => (x > 0 ? (x / 1e9).toPrecision(4) : '')
 const percent = (x: number) => `${(100 * x).toFixed(1)} %`
 
-export function ceilingsText({ flops, bandwidth }: Ceilings): string {
-  const products = Object.entries(flops).map(([dtype, rate]) => `${giga(rate)} GFLOP/s ${dtype}`)
-  return `ceilings, measured now: product ${products.join(', ')}; copy ${giga(bandwidth)} GB/s`
+export function ceilingsText({ flops, bandwidth, read, stream }: Ceilings): string {
+  const rates = Object.entries(flops).map(([dtype, rate]) => `${giga(rate)} GFLOP/s ${dtype}`)
+  const what = read ? 'multiply-adds' : 'product'
+  const more = read ? `, ${giga(stream!)} past the caches; read ${giga(read)} GB/s` : ''
+  return `ceilings, measured now: ${what} ${rates.join(', ')}; copy ${giga(bandwidth)} GB/s${more}`
 }
 
 export function benchText({ device, ceilings, results, skipped }: Bench): string {

@@ -255,6 +255,11 @@ interface Addon {
   /** The name of a kernel of another addon. */
   kernel(kernel: object): string
   cpu(): CpuInfo
+  /**
+   * What the CPU does at most, for the bench; blocks. Kinds: 0 FLOPs, 1 bytes read, 2 copied, 3 copied
+   * past the caches, a second. Size: bytes of memory; of FLOPs, pieces of some 0.3 ms.
+   */
+  probe(kind: number, threads: number, size: number, passes: number): number
   cuda(): CudaInfo
 }
 

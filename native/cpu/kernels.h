@@ -127,6 +127,15 @@ struct MatmulKernels {
   void (*narrow_transposed)(const MatmulNarrow&);  // b is [columns, depth]
 };
 
+// For the bench: see cpu/probe.h.
+struct ProbeKernels {
+  int flops;                                           // of a round of multiply_add
+  void (*multiply_add)(float* state, int64_t rounds);  // state: both factors; a result comes back
+  float (*read)(const float* x, int64_t n);
+  void (*copy)(float* to, const float* from, int64_t n);
+  void (*stream)(float* to, const float* from, int64_t n);  // 64-byte aligned
+};
+
 // `first` is the index of the first element in its stream: any value, so that a part of a tensor
 // gets the numbers that the whole would have had. See random.cc for the mapping.
 struct RandomKernels {
@@ -163,6 +172,7 @@ struct Kernels {
   EmbeddingKernels embedding;
   LayernormKernels layernorm;
   MatmulKernels matmul;
+  ProbeKernels probe;
   RandomKernels random;
   ReduceKernels reduce;
 };

@@ -1,6 +1,7 @@
 // The addon's export table; no logic. A method of Device becomes callable from TypeScript by one
 // line here.
 #include "cpu/cpu_device.h"
+#include "cpu/probe.h"
 #include "cuda/gpu.h"
 #include "glue/binder.h"
 #include "glue/device_handle.h"
@@ -105,6 +106,18 @@ Napi::Value cpu_info(const Napi::CallbackInfo& info) {
   });
 }
 
+// probe(kind, threads, size, passes): what the processor does at most; see cpu/probe.h. It blocks.
+Napi::Value cpu_probe(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto whole = [&](size_t i) { return info[i].As<Napi::Number>().Int64Value(); };
+    cpu::Pool pool(static_cast<int>(whole(1)));
+    Allocator allocator;
+    cpu::Context context{pool, cpu::kernels(), allocator};
+    return Napi::Number::New(info.Env(), cpu::probe(context, static_cast<cpu::Probe>(whole(0)),
+                                                    whole(2), static_cast<int>(whole(3))));
+  });
+}
+
 // cuda(): what the driver says, for `doctor` and the choice of a device.
 Napi::Value cuda_info(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -141,6 +154,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   out.Set("Device", device);
   out.Set("kernel", Napi::Function::New<kernel_name>(env, "kernel"));
   out.Set("cpu", Napi::Function::New<cpu_info>(env, "cpu"));
+  out.Set("probe", Napi::Function::New<cpu_probe>(env, "probe"));
   out.Set("cuda", Napi::Function::New<cuda_info>(env, "cuda"));
   return out;
 }

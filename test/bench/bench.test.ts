@@ -1,11 +1,9 @@
 // timeout: 120
 //
 // The bench at sizes that show only that it runs, and what it makes of its samples.
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bench, fitting } from '../../bench/measure/bench.js'
@@ -14,19 +12,10 @@ import { compareWith, entryOf } from '../../bench/measure/history.js'
 import type { Entry } from '../../bench/measure/history.js'
 import { GptloomError } from '../../lib/errors.js'
 import { cpu } from '../../lib/tensor/index.js'
+import { run } from './run.js'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 const folder = mkdtempSync(path.join(os.tmpdir(), 'gptloom-bench-'))
 test.after(() => rmSync(folder, { recursive: true }))
-
-function run(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', 'bench/run.ts', '--tiny', '--device', 'cpu', ...args],
-    { cwd: root, encoding: 'utf8' },
-  )
-  return { status, out: stdout, error: stderr }
-}
 
 test('the median, and half the distance between the quartiles', () => {
   assert.equal(middle([4]), { seconds: 4, spread: 0 })
@@ -48,7 +37,8 @@ test('cases take turns, after a start of their own', async () => {
 test('every case runs, and says how near it came to a ceiling', async () => {
   const { device, ceilings, results } = await bench(cpu(), { tiny: true })
   assert.is(device, cpu().name)
-  assert.ok(ceilings.bandwidth > 0 && ceilings.flops.float32! > 0)
+  const { flops: peaks, bandwidth, read, stream } = ceilings
+  for (const rate of [peaks.float32, bandwidth, read, stream]) assert.ok(rate! > 1e6, String(rate))
   assert.is(ceilings.flops.bfloat16, undefined)
   assert.ok(results.length > 20)
   assert.is(new Set(results.map(({ name }) => name)).size, results.length)
@@ -84,7 +74,10 @@ test('a table for people, and a line for the history', () => {
   const history = path.join(folder, 'history.jsonl')
   const first = run('kernels', '--only', '^gelu|^layernorm', '--history', history)
   assert.is(first.status, 0, first.error)
-  assert.match(first.out, /ceilings, measured now: product [\d.e+]+ GFLOP\/s float32; copy/)
+  assert.match(
+    first.out,
+    /ceilings, measured now: multiply-adds [\d.e+]+ GFLOP\/s float32; copy .*; read/,
+  )
   assert.match(first.out, /^GELU, with backward \(float32\) +[\d.]+ (us|ms)/m)
   assert.not.match(first.out, /add \(float32\)/)
   const second = run('train', '--json', '--history', history)

@@ -12,6 +12,7 @@
 #include "cpu/simd/matmul.h"
 
 #include "cpu/simd/compact.h"  // ends a product as matmul.h does
+#include "cpu/simd/probe.h"
 #include "cpu/simd/random.h"
 #include "cpu/simd/reduce.h"
 
@@ -30,6 +31,7 @@ constexpr Kernels table(const char* isa) {
   t.embedding = embedding_kernels;
   t.layernorm = layernorm_kernels;
   t.matmul = matmul_kernels;
+  t.probe = probe_kernels;
   t.random = random_kernels;
   t.reduce = reduce_kernels;
   return t;

@@ -24,6 +24,7 @@ struct Vec {
   static GPTLOOM_INLINE Vec set(float x) { return {_mm256_set1_ps(x)}; }
   static GPTLOOM_INLINE Vec zero() { return {_mm256_setzero_ps()}; }
   GPTLOOM_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  GPTLOOM_INLINE void stream(float* p) const { _mm256_stream_ps(p, v); }
   GPTLOOM_INLINE void store_part(float* p, int n) const { _mm256_maskstore_ps(p, mask(n), v); }
   static GPTLOOM_INLINE __m256i mask(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -26,6 +26,7 @@ struct Vec {
   static GPTLOOM_INLINE Vec set(float x) { return {_mm512_set1_ps(x)}; }
   static GPTLOOM_INLINE Vec zero() { return {_mm512_setzero_ps()}; }
   GPTLOOM_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  GPTLOOM_INLINE void stream(float* p) const { _mm512_stream_ps(p, v); }
   GPTLOOM_INLINE void store_part(float* p, int n) const { _mm512_mask_storeu_ps(p, mask(n), v); }
   static GPTLOOM_INLINE __mmask16 mask(int n) { return static_cast<__mmask16>((1u << n) - 1); }
 };

@@ -30,6 +30,7 @@ struct Vec {
   static GPTLOOM_INLINE Vec set(float x) { return {vdupq_n_f32(x)}; }
   static GPTLOOM_INLINE Vec zero() { return {vdupq_n_f32(0)}; }
   GPTLOOM_INLINE void store(float* p) const { vst1q_f32(p, v); }
+  GPTLOOM_INLINE void stream(float* p) const { store(p); }
   GPTLOOM_INLINE void store_part(float* p, int n) const {
     if (n >= 4) return store(p);
     if (n > 0) vst1q_lane_f32(p, v, 0);

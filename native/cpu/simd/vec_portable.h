@@ -6,6 +6,7 @@
 //   Vec::load_part(p, n)           the first n lanes (0 <= n <= width), 0 in the rest; touches
 //                                  nothing past them
 //   store_part(p, n)               the same for a store
+//   stream(p)                      a store past the caches, aligned to a vector
 //   Vec::load_int8(p), load_bfloat16(p)  width numbers of that type, unaligned, as floats
 //   Vec::set(x), Vec::zero()       x in every lane
 //   + - * /, sqrt, abs             lane by lane
@@ -71,6 +72,7 @@ struct Vec {
   static GPTLOOM_INLINE Vec set(float x) { return {Lanes{x, x, x, x}}; }
   static GPTLOOM_INLINE Vec zero() { return set(0); }
   GPTLOOM_INLINE void store(float* p) const { std::memcpy(p, &v, sizeof(v)); }
+  GPTLOOM_INLINE void stream(float* p) const { store(p); }
   GPTLOOM_INLINE void store_part(float* p, int n) const {
     if (n >= 4) return store(p);
     if (n > 0) p[0] = v[0];

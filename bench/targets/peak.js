@@ -1,0 +1,27 @@
+// node peak.js '{"model": ..., "vocabulary": ..., "batch": ..., "context": ..., "recompute": ...}' trains two
+// steps and prints the most memory that was resident, and that was in tensors, in bytes.
+import { GPT2, resolveModel } from '../../dist/models/index.js'
+import { AdamW } from '../../dist/optim/index.js'
+import { Tape, cpu } from '../../dist/tensor/index.js'
+
+const { model: sizes, vocabulary, batch, context, recompute } = JSON.parse(process.argv[2])
+const device = cpu()
+const model = new GPT2(resolveModel(sizes, vocabulary), device, 1)
+const optimizer = new AdamW(model.namedParameters(), { learningRate: 1e-4 })
+const tokens = Int32Array.from({ length: batch * context }, (_, i) => (i * 7919) % vocabulary)
+const input = device.tensor(tokens, [batch, context])
+const targets = device.tensor(
+  tokens.map((_, i) => tokens[(i + 1) % tokens.length]),
+  [batch, context],
+)
+for (let i = 0; i < 2; i++) {
+  const tape = new Tape()
+  const loss = tape.run(() => model.loss(input, targets, { recompute }))
+  tape.backward(loss)
+  optimizer.step({ gradientScale: 1 / tokens.length, maxNorm: 1 }).dispose()
+  model.zeroGrad()
+  if (!Number.isFinite(await loss.item())) throw new Error('the loss is not finite')
+  tape[Symbol.dispose]()
+}
+const peak = process.resourceUsage().maxRSS * 1024
+console.log(JSON.stringify({ peak, used: device.memory().peak }))
