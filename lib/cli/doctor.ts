@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import os from 'node:os'
+import { join } from 'node:path'
 import { addon } from '../tensor/binding.js'
 import type { CpuInfo } from '../tensor/binding.js'
 import { version } from '../version.js'
@@ -124,15 +125,12 @@ function dependencies(): Record<string, string> {
   const names = Object.keys(
     (require('../../package.json') as { dependencies: object }).dependencies,
   )
-  return Object.fromEntries(
-    names.map((name) => {
-      try {
-        return [name, (require(`${name}/package.json`) as { version: string }).version]
-      } catch {
-        return [name, 'missing']
-      }
-    }),
-  )
+  // Not by require(): what a package does not export cannot be required.
+  const installed = (name: string) =>
+    (require.resolve.paths(name) ?? [])
+      .map((folder) => contents(join(folder, name, 'package.json')))
+      .flatMap((text) => (text ? [(JSON.parse(text) as { version: string }).version] : []))[0]
+  return Object.fromEntries(names.map((name) => [name, installed(name) ?? 'missing']))
 }
 
 function environment(): Record<string, string> {

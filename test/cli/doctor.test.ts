@@ -28,6 +28,8 @@ test('doctor tells what a bug report needs', async () => {
     assert.match(stdout, new RegExp(`^  ${name} +\\S`, 'm'))
   }
   assert.match(stdout, /^ {2}device +(cpu|cuda)$/m)
+  assert.match(stdout, /^ {2}dependencies +@huggingface\/jinja \d+\./m)
+  assert.not.match(stdout, /missing/)
   assert.match(stdout, /^gptloom works on this machine\.$/m)
 })
 
