@@ -1,6 +1,6 @@
 // A model's own chat template, in Jinja.
-import { Template } from '@huggingface/jinja'
 import { GptloomError, outOfRange } from '../errors.js'
+import { BoundedTemplate } from './bounded.js'
 import { chatml, isLearned, plain, plainTemplate, special } from './template.js'
 import type { ChatMessage, ChatTemplate, RenderOptions, Segment } from './template.js'
 
@@ -41,7 +41,7 @@ class JinjaTemplate implements ChatTemplate {
   readonly name = 'jinja'
   readonly special: readonly string[]
   readonly endOfTurn: string
-  readonly #template: Template
+  readonly #template: BoundedTemplate
   readonly #pattern: RegExp
 
   constructor(
@@ -49,7 +49,7 @@ class JinjaTemplate implements ChatTemplate {
     private readonly vocabulary: Vocabulary,
   ) {
     try {
-      this.#template = new Template(source)
+      this.#template = new BoundedTemplate(source)
     } catch (cause) {
       throw failed('The chat template cannot be read', cause)
     }

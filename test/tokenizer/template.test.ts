@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import { Template } from '@huggingface/jinja'
+import { BoundedTemplate } from '../../lib/tokenizer/bounded.js'
 import { gpt2Tokenizer } from '../../lib/tokenizer/index.js'
 import { chatTemplate } from '../../lib/tokenizer/jinja.js'
 import { chatml, encodeSegments, plainTemplate } from '../../lib/tokenizer/template.js'
@@ -214,9 +215,9 @@ test('a conversation of 400 turns takes a few renderings, not two for each answe
   const messages: ChatMessage[] = Array.from({ length: 800 }, (_, i) => {
     return { role: i % 2 ? 'assistant' : 'user', content: `message ${i} ` }
   })
-  const original = Template.prototype.render
+  const original = BoundedTemplate.prototype.render
   let renderings = 0
-  Template.prototype.render = function (items) {
+  BoundedTemplate.prototype.render = function (items) {
     renderings++
     return original.call(this, items)
   }
@@ -233,7 +234,7 @@ test('a conversation of 400 turns takes a few renderings, not two for each answe
       assert.ok(renderings <= 10, `${renderings} renderings`)
     }
   } finally {
-    Template.prototype.render = original
+    BoundedTemplate.prototype.render = original
   }
 })
 
@@ -252,6 +253,46 @@ test('templates that cannot be used say so', async () => {
   fails(() => chatTemplate(`{{ messages[0]['content'] }}`, { special: [] }), /ends no message/)
   const tokenizer = await gpt2Tokenizer()
   fails(() => encodeSegments(tokenizer, chatml.render(conversation)), /"<\|im_start\|>", which/)
+})
+
+const endless: Record<string, string> = {
+  'a long range': '{% for i in range(1000000000) %}{% endfor %}',
+  'a range that no step moves': '{{ range(0, 1, 0.0000000001) | length }}',
+  'loops in loops':
+    '{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}',
+  'loops without a body':
+    '{% set n = range(999999) %}{% for a in n %}{% for b in n %}{% endfor %}{% endfor %}',
+  'a macro that calls itself twice':
+    '{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(40) }}',
+  'a string that doubles':
+    "{% set n = namespace(s='aa') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}{{ n.s }}",
+  'a long string again and again':
+    '{% set s = range(99999) | join %}{% for i in range(99999) %}{% set t = s | upper %}{% endfor %}',
+  'a list that holds the one before twice':
+    '{% set n = namespace(l=[]) %}{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}',
+  'a namespace in a namespace': '{% set n = namespace() %}{% set n.n = n %}{{ n }}',
+  'a search in a long list':
+    '{% set l = range(999999) | list %}{% for i in l %}{% if -1 in l %}{% endif %}{% endfor %}',
+}
+for (const [name, source] of Object.entries(endless)) {
+  test(`a template that would not end is stopped: ${name}`, () => {
+    const template = chatTemplate(`${source}{{ '${END}' }}`, vocabulary)
+    const started = performance.now()
+    assert.throws(
+      () => template.render(conversation),
+      (error: Error & { code?: string }) => error.code === 'ERR_TEMPLATE',
+    )
+    assert.ok(performance.now() - started < 30_000)
+  })
+}
+
+test('a very long conversation is within the bounds', () => {
+  const long = Array.from({ length: 3000 }, (_, i): ChatMessage => {
+    const role = i % 2 ? 'assistant' : 'user'
+    return { role, content: `${i} ${'word '.repeat(100)}` }
+  })
+  const template = chatTemplate(own, vocabulary)
+  assert.is(learned(template.render(long)).split('<|im_end|>').length, 1501)
 })
 
 test.run()
