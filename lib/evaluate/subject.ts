@@ -15,6 +15,9 @@ import type { RowLoss } from './losses.js'
 // them.
 const GATHERED = 4096
 
+// Answers that are written together: each reading of the weights serves so many.
+const TOGETHER = 8
+
 /** A row as one model, and the other one beside it, reads it. */
 interface Gathered {
   example: Example
@@ -65,14 +68,19 @@ export class Measuring {
       rows.map((row) => row.theirs!),
       check,
     )
-    for (const [i, { example }] of rows.entries()) {
+    for (let from = 0; from < rows.length; from += TOGETHER) {
       this.#goOn()
-      const [a, b] = [ours[i]!, theirs?.[i]]
-      const apart =
-        !b || (a.length === b.length && a.every(({ bytes }, k) => bytes === b[k]!.bytes))
-      await this.ours.add(example, apart ? a : [whole(a)])
-      if (b) await this.theirs!.add(example, apart ? b : [whole(b)])
-      this.#passed('rows')
+      const some = rows.slice(from, from + TOGETHER).map(({ example }) => example)
+      const answers = await this.ours.answers(some)
+      const others = await this.theirs?.answers(some)
+      for (const [k, example] of some.entries()) {
+        const [a, b] = [ours[from + k]!, theirs?.[from + k]]
+        const apart =
+          !b || (a.length === b.length && a.every(({ bytes }, part) => bytes === b[part]!.bytes))
+        await this.ours.add(example, apart ? a : [whole(a)], answers[k])
+        if (b) await this.theirs!.add(example, apart ? b : [whole(b)], others![k])
+        this.#passed('rows')
+      }
     }
   }
 
@@ -128,24 +136,33 @@ export class Subject {
     return rows.map((parts) => losses.slice(from, (from += parts.length)))
   }
 
-  async add(example: Example, losses: readonly RowLoss[]): Promise<void> {
-    const question = this.settings.generate && questionOf(example)
-    if (question) await this.#answer(example, question)
+  /** What the model says to each of some rows; undefined where nothing is asked. */
+  async answers(examples: readonly Example[]): Promise<(Answer | undefined)[]> {
+    const { generate, signal } = this.settings
+    if (!generate) return []
+    const questions = examples.map(questionOf)
+    const prompts = questions.flatMap((question) => {
+      if (!question) return []
+      const { prompt } = question
+      const text = typeof prompt === 'string'
+      return [text ? this.#model.tokenizer.encode(prompt) : this.#model.encodeChat(prompt)]
+    })
+    const options = { temperature: 0, overflow: 'shift' as const, ...generate, signal }
+    const texts = (await this.#model.completeEach(prompts, options)).values()
+    return questions.map((question) => {
+      return question && { answer: texts.next().value!, reference: question.reference }
+    })
+  }
+
+  async add(example: Example, losses: readonly RowLoss[], answer?: Answer): Promise<void> {
+    if (answer) await this.#judge(example, answer)
     this.losses.push(...losses)
   }
 
-  async #answer(example: Example, { prompt, reference }: Question): Promise<void> {
-    const { generate, metrics, signal } = this.settings
-    const options = { temperature: 0, overflow: 'shift' as const, ...generate, signal }
-    const pieces =
-      typeof prompt === 'string'
-        ? this.#model.generate(prompt, options)
-        : this.#model.chat(prompt, options)
-    let answer = ''
-    for await (const piece of pieces) answer += piece
+  async #judge(example: Example, { answer, reference }: Answer): Promise<void> {
     for (const [name, { row }] of Object.entries(answerMetrics))
       this.#add(name, row(answer, reference))
-    for (const [name, metric] of Object.entries(metrics)) {
+    for (const [name, metric] of Object.entries(this.settings.metrics)) {
       const value = await metric(answer, reference, example)
       if (!Number.isFinite(value)) throw wrongType('a number', `what ${name}() returns`, value)
       this.#add(name, [value, 1])
@@ -193,6 +210,12 @@ export function whole(losses: readonly RowLoss[]): RowLoss {
   for (const loss of losses)
     for (const key of ['nats', 'tokens', 'correct', 'bytes'] as const) sum[key] += loss[key]
   return sum
+}
+
+/** What a model said, beside what it should have said. */
+interface Answer {
+  answer: string
+  reference: string
 }
 
 interface Question {

@@ -109,10 +109,42 @@ export async function* generateTokens(
 }
 
 /** One of the texts that are written at once. */
-interface Writer {
-  readonly sampler: Sampler
-  readonly written: number[]
-  done: boolean
+class Writer {
+  done = false
+  /** What the next token follows. */
+  sequence: number[]
+  readonly #written: number[] = []
+  readonly #sampler: Sampler
+  readonly #penalties: Penalties
+
+  constructor(
+    private readonly given: readonly number[],
+    private readonly context: number,
+    private readonly options: TokenOptions & { overflow: 'shift' | 'error' },
+  ) {
+    if (given.length > context && options.overflow === 'error') throw full(context, given.length)
+    this.sequence = given.slice(-context)
+    this.#sampler = new Sampler(options)
+    this.#penalties = new Penalties(options)
+  }
+
+  /** Makes room for a token, where the context is full. */
+  fit(): void {
+    const { sequence, context } = this
+    if (sequence.length <= context) return
+    if (this.options.overflow === 'error') throw full(context, sequence.length)
+    this.sequence = sequence.slice(-Math.max(1, Math.floor(context / 2)))
+  }
+
+  /** The next token; undefined where the text has ended. */
+  choose(logits: Float32Array, ends: ReadonlySet<number | undefined>): number | undefined {
+    const token = this.#sampler.choose(this.#penalties.apply(logits, this.given, this.#written))
+    this.sequence.push(token)
+    if (ends.has(token)) this.done = true
+    if (this.done) return undefined
+    this.#written.push(token)
+    return token
+  }
 }
 
 /**
@@ -120,43 +152,80 @@ interface Writer {
  * @param reader is left where the texts end, so that it may go on from there
  * @throws GptloomError ERR_CONTEXT when the context is full, if so asked; AbortError
  */
-export async function* writeTokens(
+export function writeTokens(
   reader: Reader,
   endOfText: number | undefined,
   prompt: ArrayLike<number>,
   options: TokenOptions = {},
 ): AsyncGenerator<WrittenToken, void, void> {
-  const { maxTokens, n, seed, overflow } = checkGenerateOptions(options, ['n', 'logprobs', 'ends'])
-  const { context } = reader.model.config
-  const penalties = new Penalties(options)
-  const ends = new Set([endOfText, ...(options.ends ?? [])])
-  const writers = Array.from({ length: n }, (_, i): Writer => {
-    return { sampler: new Sampler({ ...options, seed: seed + i }), written: [], done: false }
+  const { n, seed, overflow } = checkGenerateOptions(options, ['n', 'logprobs', 'ends'])
+  const given = givenOf(prompt, endOfText)
+  const writers = Array.from({ length: n }, (_, i) => {
+    return new Writer(given, reader.model.config.context, { ...options, overflow, seed: seed + i })
   })
-  const given = prompt.length > 0 ? Array.from(prompt) : [endOfText ?? 0]
-  if (given.length > context && overflow === 'error') throw full(context, given.length)
-  let sequences = writers.map(() => given.slice(-context))
-  for (let count = 0; count < maxTokens; count++) {
-    if (options.signal?.aborted)
-      throw new AbortError('The generation was aborted', undefined, {
-        cause: options.signal.reason,
-      })
-    if (sequences[0]!.length > context) {
-      if (overflow === 'error') throw full(context, sequences[0]!.length)
-      const half = Math.max(1, Math.floor(context / 2))
-      sequences = sequences.map((tokens) => tokens.slice(-half))
-    }
+  let begun = false
+  const read = async () => {
+    if (begun) return reader.read(writers.map(({ sequence }) => sequence))
     // All texts begin alike: the prompt is read once.
-    const logits =
-      count === 0 ? await reader.read(sequences.slice(0, 1)) : await reader.read(sequences)
-    for (const [index, writer] of writers.entries()) {
-      const raw = logits[Math.min(index, logits.length - 1)]!
-      const token = writer.sampler.choose(penalties.apply(raw, given, writer.written))
-      sequences[index]!.push(token)
-      if (ends.has(token)) writer.done = true
-      if (writer.done) continue
-      writer.written.push(token)
-      yield { index, token, ...probabilities(raw, token, options.logprobs) }
+    begun = true
+    const [logits] = await reader.read([writers[0]!.sequence])
+    return writers.map(() => logits!)
+  }
+  return write(writers, read, endOfText, options)
+}
+
+/**
+ * Tokens of texts that continue a prompt each, with the tokens that it would have alone; all draw from
+ * the same seed.
+ * @throws as writeTokens()
+ */
+export async function* writeEach(
+  model: GPT2,
+  { endOfText, size }: Pick<Tokenizer, 'endOfText' | 'size'>,
+  prompts: readonly ArrayLike<number>[],
+  options: Omit<TokenOptions, 'n'> = {},
+): AsyncGenerator<WrittenToken, void, void> {
+  const { seed, overflow, maxTokens } = checkGenerateOptions(options, ['logprobs', 'ends'])
+  const { context } = model.config
+  const given = prompts.map((prompt) => givenOf(prompt, endOfText))
+  const writers = given.map((tokens) => new Writer(tokens, context, { ...options, overflow, seed }))
+  const readers = given.map(({ length }) => {
+    return new Reader(model, size, Math.min(context, length + maxTokens))
+  })
+  const read = async () => {
+    const going = [...writers.keys()].filter((i) => !writers[i]!.done)
+    const logits = await Reader.each(
+      going.map((i) => readers[i]!),
+      going.map((i) => writers[i]!.sequence),
+    )
+    return writers.map((_, i) => logits[going.indexOf(i)])
+  }
+  try {
+    yield* write(writers, read, endOfText, options)
+  } finally {
+    for (const reader of readers) reader.dispose()
+  }
+}
+
+function givenOf(prompt: ArrayLike<number>, endOfText: number | undefined): number[] {
+  return prompt.length > 0 ? Array.from(prompt) : [endOfText ?? 0]
+}
+
+/** @param read gives for each writer the logits behind its sequence; undefined for one to leave alone */
+async function* write(
+  writers: readonly Writer[],
+  read: () => Promise<(Float32Array | undefined)[]>,
+  endOfText: number | undefined,
+  { maxTokens = 200, signal, logprobs, ends = [] }: TokenOptions,
+): AsyncGenerator<WrittenToken, void, void> {
+  const last = new Set([endOfText, ...ends])
+  for (let count = 0; count < maxTokens; count++) {
+    if (signal?.aborted)
+      throw new AbortError('The generation was aborted', undefined, { cause: signal.reason })
+    for (const writer of writers) writer.fit()
+    for (const [index, logits] of (await read()).entries()) {
+      const token = logits && writers[index]!.choose(logits, last)
+      if (token !== undefined) yield { index, token, ...probabilities(logits!, token, logprobs) }
     }
     if (writers.every(({ done }) => done)) return
   }

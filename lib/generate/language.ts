@@ -6,7 +6,7 @@ import type { Lora } from '../nn/index.js'
 import { scope } from '../tensor/index.js'
 import { encodeSegments } from '../tokenizer/index.js'
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.js'
-import { checkGenerateOptions, writeTokens } from './generate.js'
+import { checkGenerateOptions, writeEach, writeTokens } from './generate.js'
 import type { GenerateOptions, TokenOptions, WrittenToken } from './generate.js'
 import { allLogits, hiddenStates, logLikelihood } from './measure.js'
 import type { Score } from './measure.js'
@@ -175,6 +175,23 @@ export class LanguageModel {
       reader.dispose()
     }
     return texts.map((text) => text.end(checkGenerateOptions(options, ['n', 'logprobs']).maxTokens))
+  }
+
+  /**
+   * @internal What continues each of several prompts, written together: what generate() and chat() give
+   * for each alone.
+   */
+  async completeEach(
+    prompts: readonly Int32Array[],
+    options: GenerateOptions = {},
+  ): Promise<string[]> {
+    const texts = prompts.map(() => new Writing(this.tokenizer, options))
+    const all = { ...options, ends: this.#ends() }
+    for await (const written of writeEach(this.network, this.tokenizer, prompts, all)) {
+      texts[written.index]!.push(written)
+      if (texts.every((text) => text.stopped)) break
+    }
+    return texts.map((text) => text.end(0).text)
   }
 
   /**

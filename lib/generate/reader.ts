@@ -12,12 +12,16 @@ export class Reader {
   #read: number[][] = [[]]
   #changes: number
 
-  /** @param size tokens that mean something; a model's vocabulary may be padded beyond the tokenizer's */
+  /**
+   * @param size tokens that mean something; a model's vocabulary may be padded beyond the tokenizer's
+   * @param capacity the most tokens of a sequence
+   */
   constructor(
     readonly model: GPT2,
     readonly size: number,
+    private readonly capacity = model.config.context,
   ) {
-    this.#cache = model.cache()
+    this.#cache = model.cache(1, capacity)
     this.#changes = model.changes
   }
 
@@ -28,18 +32,57 @@ export class Reader {
   async read(sequences: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const [B, T] = [sequences.length, sequences[0]!.length]
     if (B !== this.#read.length) this.#spread(B)
-    // At least the last token is read, for its logits; all are where the adapter has changed.
-    let known = this.#changes === this.model.changes ? Math.min(this.#cache.length, T - 1) : 0
-    this.#changes = this.model.changes
-    for (const [i, tokens] of sequences.entries())
-      known = Math.min(known, commonLength(this.#read[i]!, tokens, known))
-    this.#cache.length = known
+    const known = this.#rewind(sequences)
     const fresh = T - known
     const input = new Int32Array(B * fresh)
     for (const [i, tokens] of sequences.entries()) input.set(tokens.slice(known), i * fresh)
     const logits = await this.#continue(input, B, fresh)
     this.#read = sequences.map((tokens) => [...tokens])
     return logits
+  }
+
+  /** Forgets what the sequences do not begin with, and their last token, which is read for its logits. */
+  #rewind(sequences: readonly (readonly number[])[]): number {
+    // All is read again where the adapter has changed.
+    const same = this.#changes === this.model.changes
+    let known = same ? Math.min(this.#cache.length, sequences[0]!.length - 1) : 0
+    this.#changes = this.model.changes
+    for (const [i, tokens] of sequences.entries())
+      known = Math.min(known, commonLength(this.#read[i]!, tokens, known))
+    this.#cache.length = known
+    return known
+  }
+
+  /**
+   * Reads a sequence of its own with each of several readers of one model, which hold one each: those
+   * that go on by one token are computed together, each to the bit as it would be alone.
+   * @returns for each, the logits of the token that follows it
+   */
+  static async each(
+    readers: readonly Reader[],
+    sequences: readonly (readonly number[])[],
+  ): Promise<Float32Array[]> {
+    const all: Float32Array[] = []
+    const one: number[] = []
+    for (const [i, reader] of readers.entries()) {
+      if (reader.#rewind([sequences[i]!]) === sequences[i]!.length - 1) one.push(i)
+      else [all[i]] = (await reader.read([sequences[i]!])) as [Float32Array]
+    }
+    if (one.length === 0) return all
+    const { model, size } = readers[0]!
+    const last = Int32Array.from(one, (i) => sequences[i]!.at(-1)!)
+    using logits = scope(() => {
+      const caches = one.map((i) => readers[i]!.#cache)
+      const hidden = model.continueEach(model.device.tensor(last, [one.length, 1]), caches)
+      return keep(model.logits(hidden.view([one.length, model.config.width])))
+    })
+    const values = (await logits.data()) as Float32Array
+    const { vocabulary } = model.config
+    for (const [row, i] of one.entries()) {
+      readers[i]!.#read = [[...sequences[i]!]]
+      all[i] = values.subarray(row * vocabulary, row * vocabulary + size)
+    }
+    return all
   }
 
   dispose(): void {
@@ -66,7 +109,7 @@ export class Reader {
   /** Goes on with B sequences that all begin as the first one did. */
   #spread(B: number): void {
     const from = this.#cache
-    const to = this.model.cache(B)
+    const to = this.model.cache(B, this.capacity)
     scope(() => {
       for (const [block, pair] of from.blocks.entries())
         for (const [which, tensor] of pair.entries())

@@ -98,6 +98,19 @@ class Attention extends Module {
     const mixed = attentionCached(this.c_attn.forward(h), keys, values, heads, past, window)
     return this.c_proj.forward(mixed, { residual: x })
   }
+
+  /** cached() for rows of one token, each with a cache of its own. */
+  cachedEach(h: Tensor, x: Tensor, caches: readonly [Tensor, Tensor][], pasts: number[]): Tensor {
+    const { heads, window } = this
+    const qkv = this.c_attn.forward(h)
+    const mixed = h.device.empty(h.shape, h.dtype)
+    for (const [i, [keys, values]] of caches.entries()) {
+      const row = qkv.rows(i, i + 1)
+      const own = attentionCached(row, keys, values, heads, pasts[i]!, window)
+      h.device.native.copy(mixed.rows(i, i + 1).native, own.native)
+    }
+    return this.c_proj.forward(mixed, { residual: x })
+  }
 }
 
 class MLP extends Module {
@@ -143,6 +156,11 @@ class Block extends Module {
 
   cached(x: Tensor, cache: [Tensor, Tensor], past: number): Tensor {
     x = this.attn.cached(this.ln_1.forward(x), x, cache, past)
+    return this.mlp.forward(this.ln_2.forward(x), x)
+  }
+
+  cachedEach(x: Tensor, caches: readonly [Tensor, Tensor][], pasts: number[]): Tensor {
+    x = this.attn.cachedEach(this.ln_1.forward(x), x, caches, pasts)
     return this.mlp.forward(this.ln_2.forward(x), x)
   }
 }
@@ -272,6 +290,28 @@ export class GPT2 extends Module {
     let x = this.wte.forward(tokens, { positions: this.wpe.weight, past })
     for (const [i, block] of this.h.entries()) x = block.cached(x, cache.blocks[i]!, past)
     cache.length += tokens.shape[1]!
+    return this.ln_f.forward(x)
+  }
+
+  /**
+   * Reads one further token into each of several caches of one sequence, which may differ in length.
+   * @param tokens int32 [B, 1]
+   * @returns their last hidden states, [B, 1, C]
+   */
+  continueEach(tokens: Tensor, caches: readonly KeyValueCache[]): Tensor {
+    const pasts = caches.map(({ length }) => length)
+    const past = Math.max(...pasts)
+    const { device } = this
+    const starts = device.tensor(
+      Int32Array.from(pasts, (own) => past - own),
+      tokens.shape,
+    )
+    let x = this.wte.forward(tokens, { positions: this.wpe.weight, past, starts })
+    for (const [i, block] of this.h.entries()) {
+      const own = caches.map(({ blocks }) => blocks[i]!)
+      x = block.cachedEach(x, own, pasts)
+    }
+    for (const cache of caches) cache.length++
     return this.ln_f.forward(x)
   }
 

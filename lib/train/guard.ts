@@ -2,6 +2,7 @@
 import { GptloomError } from '../errors.js'
 import { loadCheckpoint, newestCheckpoint } from './checkpoint.js'
 import type { Job } from './job.js'
+import { heedFailure } from './save.js'
 
 // So many bad steps one after another are no accident.
 const ROW = 10
@@ -44,7 +45,8 @@ export async function restore(
   { loss, gradientNorm }: { loss: number; gradientNorm: number },
 ): Promise<void> {
   const { progress, settings, learner, optimizer, saver, emit } = job
-  await saver.idle()
+  await saver.ready()
+  await heedFailure(job)
   const folder = (await newestCheckpoint(settings.output))!
   const earlier = await loadCheckpoint(folder, learner.kept, optimizer)
   // The place in the data, and in the schedule, stays.
@@ -60,7 +62,7 @@ export async function restore(
 // before is good.
 export async function diverged({ progress, settings, saver }: Job, what: string): Promise<never> {
   const { output } = settings
-  await saver.idle()
+  await saver.ready()
   const newest = await newestCheckpoint(output)
   const of = progress.best ? ` (of step ${progress.best.step}, the best so far)` : ''
   const kept = `${output} keeps the weights that were saved before${of}`

@@ -60,6 +60,8 @@ export interface Job {
   stopped?: 'tokens' | 'time' | 'patience'
   /** Writes what is to be kept. */
   saver: Saver
+  /** Whether the last thing that was to be saved could not be, and that was said. */
+  unsaved?: boolean
   /** Lets other runs write to the output folder. Never throws. */
   release: () => Promise<void>
 }

@@ -6,7 +6,7 @@ import { generateTokens } from '../generate/index.js'
 import { meanLoss } from './evaluate.js'
 import { diverged, isSpike, onBadStep, restore } from './guard.js'
 import type { Job } from './job.js'
-import { save } from './save.js'
+import { heedFailure, save } from './save.js'
 
 /**
  * Trains until the last step. Each step is: batches forward and backward, one step of the optimizer,
@@ -20,7 +20,7 @@ export async function trainLoop(job: Job): Promise<void> {
   if (progress.step === 0) await begin(job)
   const clock = new Clock(steps)
   while (!isOver(job) && !aborted(job)) {
-    job.saver.check()
+    await heedFailure(job)
     await trainStep(job, clock)
     await clock.pausedFor(afterStep(job))
   }
@@ -56,12 +56,18 @@ async function begin(job: Job): Promise<void> {
   const checkpoint = job.settings.onSpike === 'restore' // there must be something to go back to
   await save(job, { weights: true, checkpoint })
   await evaluate(job)
+  await job.saver.idle()
 }
 
 async function afterStep(job: Job): Promise<void> {
   const { settings, progress } = job
   const due = (every: number) => isOver(job) || (every > 0 && progress.step % every === 0)
   if (aborted(job)) return
+  if (isOver(job)) {
+    // What could not be saved is not the best that there is.
+    await job.saver.ready()
+    await heedFailure(job)
+  }
   const weights = due(settings.evaluateEvery) && (await evaluate(job))
   const checkpoint = !aborted(job) && due(settings.checkpointEvery)
   if (weights || checkpoint) await save(job, { weights, checkpoint })

@@ -10,36 +10,56 @@ export interface Wanted {
 }
 
 /**
- * Copies what is wanted as it is now, and writes it while the run goes on. A failure comes out of the
- * saver.
+ * Copies what is wanted as it is now, and writes it while the run goes on. What becomes of a failure is
+ * for heedFailure() to say, or for the saver's idle(), which throws it.
  */
 export async function save(job: Job, wanted: Wanted): Promise<void> {
-  const { settings, learner, optimizer, progress, emit } = job
+  const { settings, learner, optimizer, progress, saver, emit } = job
   const { output, keepCheckpoints: keep } = settings
+  await saver.ready()
+  await heedFailure(job, wanted.weights)
   // The next steps change it.
   const now = structuredClone(progress)
   const tensors = [...checkpointTensors(learner.trainable, optimizer)]
   const copied = wanted.checkpoint ? tensors : tensors.slice(0, learner.trainable.length)
-  await job.saver.start(
-    () => new Snapshot(copied),
-    async ({ read }) => {
-      try {
-        if (wanted.weights) await learner.save(read, now.best)
-        if (!wanted.checkpoint) return
+  saver.start(new Snapshot(copied), async ({ read }) => {
+    try {
+      if (wanted.weights) await learner.save(read, now.best)
+      if (wanted.checkpoint) {
         const options = { keep, read }
         const folder = await saveCheckpoint(output, learner.kept, optimizer, now, options)
         emit({ type: 'checkpoint', step: now.step, folder })
-      } catch (error) {
-        throw await withRemedy(output, error)
       }
-    },
-  )
+      job.unsaved = false
+    } catch (error) {
+      const bytes = copied.reduce((sum, [, { size }]) => sum + 4 * size, 0)
+      throw await withRemedy(output, bytes, error)
+    }
+  })
+}
+
+/**
+ * A run goes on where something could not be written, for it may be possible by the next time: what was
+ * saved before is whole, and counts as the best there is. Said once, until something is saved again.
+ * @param replaced whether better weights are about to be saved
+ * @throws what was no failure of the file system
+ */
+export async function heedFailure(job: Job, replaced = false): Promise<void> {
+  const failure = job.saver.failure()
+  if (!failure) return
+  const { error } = failure
+  if (!(error instanceof GptloomError && error.code === 'ERR_FILE')) throw error
+  if (!replaced) job.progress.best = (await job.learner.saved()) ?? null
+  if (!job.unsaved)
+    job.emit({ type: 'notice', message: `${error.message}. The run goes on, and will try again` })
+  job.unsaved = true
 }
 
 /** Says of a failure to write what is whole all the same. */
-async function withRemedy(output: string, error: unknown): Promise<unknown> {
+async function withRemedy(output: string, bytes: number, error: unknown): Promise<unknown> {
   if (!(error instanceof GptloomError)) return error
   const newest = await newestCheckpoint(output)
-  const kept = newest ? `${newest} is whole: resume the run from there` : 'No checkpoint was saved'
-  return new GptloomError(error.code, `${error.message} ${kept}`, { cause: error })
+  const kept = newest ? `${newest} is whole: a run can go on from there` : 'No checkpoint was saved'
+  const room = `What was to be saved takes ${Math.ceil(bytes / 1e6)} MB`
+  return new GptloomError(error.code, `${error.message} ${room}. ${kept}`, { cause: error })
 }

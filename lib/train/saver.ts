@@ -32,36 +32,29 @@ export class Saver {
   #running = Promise.resolve()
   #failure: { error: unknown } | undefined
 
-  /** Throws the failure of an earlier job. */
-  check(): void {
-    if (!this.#failure) return
-    const { error } = this.#failure
+  /** What an earlier job has thrown; told once. */
+  failure(): { error: unknown } | undefined {
+    const failure = this.#failure
     this.#failure = undefined
-    throw error
+    return failure
+  }
+
+  /** Waits until nothing is being written: never more than one copy is held. Never throws. */
+  async ready(): Promise<void> {
+    const asked = performance.now()
+    await this.#running
+    this.stalled += (performance.now() - asked) / 1000
   }
 
   /** Waits until nothing is being written. @throws what a job has thrown */
   async idle(): Promise<void> {
     await this.#running
-    this.check()
+    const failure = this.failure()
+    if (failure) throw failure.error
   }
 
-  /** The same for a run that has failed already. Never throws. */
-  async settle(): Promise<void> {
-    await this.#running
-    this.#failure = undefined
-  }
-
-  /**
-   * Starts a job on what `take` copies once the job before it is over: never more than one copy is
-   * held.
-   * @throws what the job before it has thrown
-   */
-  async start(take: () => Snapshot, job: (snapshot: Snapshot) => Promise<void>): Promise<void> {
-    const asked = performance.now()
-    await this.idle()
-    const snapshot = take()
-    this.stalled += (performance.now() - asked) / 1000
+  /** Starts a job on a copy once everything is copied; whoever calls has waited until it is ready. */
+  start(snapshot: Snapshot, job: (snapshot: Snapshot) => Promise<void>): void {
     const work = async () => {
       this.stalled += await snapshot.copied
       await job(snapshot)

@@ -100,7 +100,7 @@ async function run(settings: Settings, emit: (event: TrainEvent) => void): Promi
     emit({ type: 'done', report })
     return { model, report }
   } catch (error) {
-    await job.saver.settle()
+    await job.saver.ready()
     optimizer.dispose()
     job.learner.lora?.dispose()
     job.model.dispose()

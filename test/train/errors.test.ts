@@ -217,7 +217,48 @@ const larger: Partial<TrainOptions> = {
   model: { width: 64, layers: 5 },
 }
 
-test('a full disk: the file is named, the last checkpoint whole, and space lets it go on', async () => {
+/** Takes all that is left of a disk. */
+function fill(folder: string): void {
+  try {
+    writeFileSync(join(folder, 'ballast'), Buffer.alloc(12 << 20))
+  } catch (full) {
+    assert.is((full as NodeJS.ErrnoException).code, 'ENOSPC')
+  }
+}
+
+test('a disk that is full for a while: the run says so once, goes on and saves again', async () => {
+  const folder = disk(12)
+  if (!folder) return console.log('SKIP no small tmpfs can be mounted here (needs root on Linux)')
+  const longer = { ...larger, steps: 12 }
+  const reference = nano(longer)
+  await train(reference)
+  const options = nano({ ...longer, data: reference.data, output: join(folder, 'model') })
+  const notices: string[] = []
+  const saved: number[] = []
+  const run = train(options)
+  for await (const event of run) {
+    if (event.type === 'notice') {
+      notices.push(event.message)
+      assert.equal(strays(options.output), [])
+      assert.match(readdirSync(join(options.output, 'checkpoints')).join(), /^step-0000000[24]$/)
+    }
+    if (event.type === 'checkpoint') saved.push(event.step)
+    if (event.type === 'checkpoint' && event.step === 2) fill(folder)
+    if (event.type === 'step' && event.step >= 8) rmSync(join(folder, 'ballast'), { force: true })
+  }
+  const { report } = await run
+  assert.is(notices.length, 1)
+  const [notice] = notices as [string]
+  assert.match(notice, /(model|optimizer)\.safetensors|state\.json/)
+  assert.match(notice, /the disk is full\. Free some space/)
+  assert.match(notice, /takes \d MB\. .*step-0000000[24] is whole/)
+  assert.ok(notice.includes(folder) && notice.endsWith('The run goes on, and will try again'))
+  assert.ok(saved.length < 6 && saved.at(-1) === 12, saved.join())
+  assert.is(report.bestStep, 12)
+  assert.ok(weights(options.output).equals(weights(reference.output)))
+})
+
+test('a disk that stays full: the run ends by saying so, and space lets it go on', async () => {
   const folder = disk(12)
   if (!folder) return console.log('SKIP no small tmpfs can be mounted here (needs root on Linux)')
   const reference = nano(larger)
@@ -225,23 +266,19 @@ test('a full disk: the file is named, the last checkpoint whole, and space lets 
   const options = nano({ ...larger, data: reference.data, output: join(folder, 'model') })
   const run = train(options)
   run.catch(() => {})
+  const notices: string[] = []
   const error = await failure(
     (async () => {
-      // Once the first checkpoint is there, something else fills the disk.
-      for await (const { type } of run) {
-        if (type !== 'checkpoint' || existsSync(join(folder, 'ballast'))) continue
-        try {
-          writeFileSync(join(folder, 'ballast'), Buffer.alloc(12 << 20))
-        } catch (full) {
-          assert.is((full as NodeJS.ErrnoException).code, 'ENOSPC')
-        }
+      for await (const event of run) {
+        if (event.type === 'notice') notices.push(event.message)
+        if (event.type === 'checkpoint' && event.step === 2) fill(folder)
       }
     })(),
   )
   assert.is(error.code, 'ERR_FILE', String(error))
-  assert.match(error.message, /(model|optimizer)\.safetensors|state\.json/)
-  assert.match(error.message, /the disk is full\. Free some space/)
+  assert.match(error.message, /the disk is full\. Free some space.* takes \d MB/)
   assert.ok(error.message.includes(folder))
+  assert.ok(notices.length <= 1)
   assert.equal(strays(options.output), [])
   assert.match(readdirSync(join(options.output, 'checkpoints')).join(), /^step-0000000[24]$/)
   rmSync(join(folder, 'ballast'))
