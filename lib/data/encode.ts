@@ -3,17 +3,20 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AbortError, GptloomError } from '../errors.js'
 import { guarded, readJson, writeFileAtomic } from '../files.js'
-import type { Rendered, Tokenizer } from '../tokenizer/index.js'
-import type { CleanRow } from './clean.js'
+import type { Tokenizer } from '../tokenizer/index.js'
+import { Crew } from './crew.js'
 import { ExampleFile, ExampleWriter } from './examples.js'
+import type { ExampleOrigin } from './examples.js'
 import { Ledger } from './ledger.js'
 import { Numbers } from './numbers.js'
 import type { LedgerSummary } from './ledger.js'
-import { renderRow } from './render.js'
+import type { Origin } from './record.js'
 import type { RenderSettings } from './render.js'
 import type { Spool } from './spool.js'
 import { Splitter } from './split.js'
 import type { SplitOptions } from './split.js'
+import { RowTokenizer, packSettings } from './tokenize.js'
+import type { Tokenized, TokenizedRow } from './tokenize.js'
 
 export interface EncodeOptions extends RenderSettings {
   spool: Spool
@@ -28,6 +31,8 @@ export interface EncodeOptions extends RenderSettings {
   onNotice?: (message: string) => void
   /** Called from time to time with the rows done. */
   onProgress?: (done: number) => void
+  /** Threads that tokenize beside the calling one, default 0. What comes out is the same. */
+  helpers?: number
 }
 
 /** Examples ready for training. */
@@ -54,20 +59,20 @@ export const RECORD = 'examples.json'
  *   that is too long; ERR_FILE; AbortError. Nothing is left behind then.
  */
 export async function encodeExamples(options: EncodeOptions): Promise<EncodedExamples> {
-  const { spool, tokenizer, folder, split, signal } = options
+  const { tokenizer, folder, split, signal } = options
   await guarded(folder, 'create', mkdir(folder, { recursive: true }))
   const writer = await ExampleWriter.create(folder, NAME, tokenizer.size)
   const ledger = await Ledger.open(join(folder, 'ledger.jsonl'))
   const encoder = new Encoder(options, writer, ledger)
   try {
     let done = 0
-    for await (const row of spool.rows()) {
+    for await (const tokenized of tokenizeAll(options)) {
       if (signal?.aborted)
         throw new AbortError('Stopped while the rows were encoded', undefined, {
           cause: signal.reason,
         })
-      await encoder.add(row)
-      if (++done % 256 === 0) options.onProgress?.(done)
+      await encoder.add(tokenized)
+      options.onProgress?.((done += tokenized.rows.length))
     }
     const parts = encoder.splitter.finish(split)
     checkParts(parts, ledger.summary, split.fraction)
@@ -119,6 +124,15 @@ export async function openExamples(folder: string): Promise<EncodedExamples> {
   }
 }
 
+function tokenizeAll(options: EncodeOptions): AsyncGenerator<Tokenized> {
+  const { spool, helpers = 0 } = options
+  const tokenizer = new RowTokenizer(options)
+  const setup = packSettings(options)
+  const task = { from: import.meta.url, name: './tokenize', setup }
+  const work = (piece: Uint8Array) => tokenizer.tokenize(piece)
+  return new Crew(work, task, setup ? helpers : 0).map(spool.pieces())
+}
+
 class Encoder {
   readonly splitter = new Splitter()
   /** Numbers of the sources by their names. */
@@ -131,61 +145,60 @@ class Encoder {
    * and duplicates name rows.
    */
   readonly #firsts = new Numbers(Uint32Array)
-  readonly #lengths: Int32Array
 
   constructor(
     private readonly options: EncodeOptions,
     private readonly writer: ExampleWriter,
     private readonly ledger: Ledger,
-  ) {
-    this.#lengths = new Int32Array(options.tokenizer.size).fill(-1)
-    for (const id of options.tokenizer.special.values()) this.#lengths[id] = 0
+  ) {}
+
+  async add({ tokens, learn, parts, rows }: Tokenized): Promise<void> {
+    let [part, at] = [0, 0]
+    for (const row of rows) {
+      const { entry } = row
+      if (!row.clean) {
+        await this.ledger.add(entry)
+        continue
+      }
+      const first = this.writer.count
+      this.#firsts.push(row.parts > 0 ? first + 1 : 0)
+      if (entry.reason === 'too-long' && this.options.long === 'fail')
+        throw new GptloomError('ERR_DATA', `${entry.file}, line ${entry.line}: ${entry.message}`)
+      await this.ledger.add(entry)
+      if (row.isChat && row.parts > 0) this.chats++
+      for (const end = part + row.parts; part < end; part++) {
+        const next = at + parts[3 * part]!
+        this.bytes += parts[3 * part + 1]!
+        await this.writer.add({
+          tokens: tokens.subarray(at, next),
+          learn: learn.subarray(at, next),
+          origin: this.#origin(entry),
+          learnedBytes: parts[3 * part + 2]!,
+        })
+        at = next
+        this.#place(row, first)
+      }
+    }
   }
 
-  async add(row: CleanRow): Promise<void> {
-    if ('entry' in row) return this.ledger.add(row.entry)
-    const { origin, example, like } = row
-    const { parts, entry } = renderRow(row, this.options)
-    const first = this.writer.count
-    this.#firsts.push(parts.length > 0 ? first + 1 : 0)
-    if (entry.reason === 'too-long' && this.options.long === 'fail')
-      throw new GptloomError('ERR_DATA', `${origin.file}, line ${origin.line}: ${entry.message}`)
-    await this.ledger.add(entry)
-    if (parts.length === 0) return
-    let source = this.sources.get(origin.file)
-    if (source === undefined) this.sources.set(origin.file, (source = this.sources.size))
-    if (example.kind === 'chat') this.chats++
-    for (const [i, part] of parts.entries()) {
-      const { line, row } = origin
-      const { all, learned } = this.#byteLengths(part)
-      this.bytes += all
-      await this.writer.add({ ...part, origin: { source, line, row }, learnedBytes: learned })
-      // What one row was split into stays together, and so does what repeats it.
-      const of = i > 0 ? first : like === undefined ? -1 : this.#firsts.get(like) - 1
-      const { group, time } = example
-      this.splitter.add({ group, time, ...(of >= 0 && { like: of }) })
-    }
+  #origin({ file, line, row }: Origin): ExampleOrigin {
+    let source = this.sources.get(file)
+    if (source === undefined) this.sources.set(file, (source = this.sources.size))
+    return { source, line, row }
+  }
+
+  /** Tells the splitter of the part that was written last; `first` is the first one of its row. */
+  #place({ group, time, like }: TokenizedRow, first: number): void {
+    // What one row was split into stays together, and so does what repeats it.
+    const isFirst = this.writer.count === first + 1
+    const of = !isFirst ? first : like === undefined ? -1 : this.#firsts.get(like) - 1
+    this.splitter.add({ group, time, ...(of >= 0 && { like: of }) })
   }
 
   /** Gives up what lies on disk; nothing can be added then. */
   close(): void {
     this.splitter.close()
     this.#firsts.close()
-  }
-
-  /** Bytes of text that tokens stand for: all of them, and those that are learned. */
-  #byteLengths({ tokens, learn }: Rendered): { all: number; learned: number } {
-    const { tokenizer } = this.options
-    const lengths = this.#lengths
-    let [all, learned] = [0, 0]
-    for (let i = 0; i < tokens.length; i++) {
-      const token = tokens[i]!
-      if (lengths[token] === -1) lengths[token] = tokenizer.decodeBytes([token]).length
-      all += lengths[token]!
-      // The first token is never a target.
-      if (i > 0 && learn[i]) learned += lengths[token]!
-    }
-    return { all, learned }
   }
 }
 

@@ -7,7 +7,8 @@ import { guarded } from '../files.js'
 import { textOf } from './clean.js'
 import type { CleanRow } from './clean.js'
 
-const PIECE = 1 << 20
+/** Characters that are written, and bytes that are read, at a time. */
+const PIECE = 1 << 18
 let counter = 0
 
 /** A temporary file of rows, written once and read any number of times. */
@@ -35,18 +36,12 @@ export class Spool {
     return new Spool(path, await guarded(path, 'write', open(path, 'wx+', 0o600)))
   }
 
-  async add(row: CleanRow): Promise<void> {
-    this.total++
-    if ('example' in row) {
-      this.clean++
-      if (row.example.kind === 'chat') this.chats++
-      this.bytes += Buffer.byteLength(textOf(row.example))
-    } else if (row.entry.message !== undefined) {
-      const { file, line, row: number, message } = row.entry
-      this.firstProblem ??= `${file}, ${line > 0 ? `line ${line}` : `row ${number}`}: ${message}`
+  async add(rows: readonly CleanRow[]): Promise<void> {
+    for (const row of rows) {
+      this.#count(row)
+      this.#text += JSON.stringify(row) + '\n'
+      if (this.#text.length > PIECE) await this.flush()
     }
-    this.#text += JSON.stringify(row) + '\n'
-    if (this.#text.length > PIECE) await this.flush()
   }
 
   async flush(): Promise<void> {
@@ -60,21 +55,40 @@ export class Spool {
 
   /** All rows, in the order in which they were added. */
   async *rows(): AsyncGenerator<CleanRow, void, void> {
+    for await (const piece of this.pieces()) yield* rowsOf(piece)
+  }
+
+  /** All rows as they lie in the file: many in a piece, each in memory of its own. */
+  async *pieces(): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     await this.flush()
-    const piece = Buffer.alloc(PIECE)
-    let rest: Buffer[] = []
+    const read = Buffer.alloc(PIECE)
+    let rest: Uint8Array[] = []
     for (let position = 0; ;) {
-      const call = this.file.read(piece, 0, PIECE, position)
-      const { bytesRead } = await guarded(this.path, 'read', call)
+      const { bytesRead } = await guarded(
+        this.path,
+        'read',
+        this.file.read(read, 0, PIECE, position),
+      )
       if (bytesRead === 0) return
       position += bytesRead
-      let from = 0
-      for (let to; (to = piece.indexOf(10, from)) >= 0 && to < bytesRead; from = to + 1) {
-        const line = Buffer.concat([...rest, piece.subarray(from, to)])
+      const end = read.subarray(0, bytesRead).lastIndexOf(10) + 1
+      if (end > 0) {
+        yield joined([...rest, read.subarray(0, end)])
         rest = []
-        yield JSON.parse(line.toString()) as CleanRow
       }
-      rest.push(Buffer.from(piece.subarray(from, bytesRead)))
+      rest.push(Uint8Array.from(read.subarray(end, bytesRead)))
+    }
+  }
+
+  #count(row: CleanRow): void {
+    this.total++
+    if ('example' in row) {
+      this.clean++
+      if (row.example.kind === 'chat') this.chats++
+      this.bytes += Buffer.byteLength(textOf(row.example))
+    } else if (row.entry.message !== undefined) {
+      const { file, line, row: number, message } = row.entry
+      this.firstProblem ??= `${file}, ${line > 0 ? `line ${line}` : `row ${number}`}: ${message}`
     }
   }
 
@@ -88,4 +102,21 @@ export class Spool {
     await this.file.close().catch(() => {})
     await unlink(this.path).catch(() => {})
   }
+}
+
+/** The rows of a piece. */
+export function* rowsOf(piece: Uint8Array): Generator<CleanRow, void, void> {
+  const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+  for (let from = 0, to; (to = bytes.indexOf(10, from)) >= 0; from = to + 1)
+    yield JSON.parse(bytes.toString('utf8', from, to)) as CleanRow
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
 }

@@ -18,6 +18,9 @@ import { WordStream, wordEnd } from './words.js'
 /** Longer words, in UTF-16 code units, are rare and are not remembered. */
 const LONGEST_REMEMBERED = 64
 
+/** Ids of a text for which room is kept for the next. */
+const LONGEST_HELD = 1 << 16
+
 /** When so many words or ids of words are remembered, all are forgotten: at most some 40 MB. */
 const MOST_WORDS = 1 << 17
 const MOST_IDS = 1 << 20
@@ -36,6 +39,8 @@ export class BpeTokenizer implements Tokenizer {
   private starts = new Int32Array(1024)
   private readonly ids = new IdList()
   private symbols = new Int32Array(256)
+  /** What encode() gathers; a copy of it is given away. */
+  private readonly out = new IdList()
 
   /**
    * @param tokens by id, as binary strings, special tokens included; every single byte is among
@@ -58,7 +63,8 @@ export class BpeTokenizer implements Tokenizer {
 
   encode(text: string, options?: EncodeOptions): Int32Array {
     const withSpecial = checkEncode(text, options)
-    const out = new IdList(text.length / 3)
+    const { out } = this
+    out.length = 0
     if (!withSpecial) this.append(text, out)
     else
       splitSpecial(
@@ -158,11 +164,7 @@ export class BpeTokenizer implements Tokenizer {
 /** A growing list of ids. */
 class IdList {
   length = 0
-  private values: Int32Array
-
-  constructor(capacity = 0) {
-    this.values = new Int32Array(Math.max(16, capacity | 0))
-  }
+  private values = new Int32Array(1024)
 
   push(id: number): void {
     this.reserve(1)
@@ -180,9 +182,11 @@ class IdList {
     for (let i = start; i < end; i++) this.values[this.length++] = from.values[i]!
   }
 
-  /** The list as an array of just its length. */
+  /** A copy of the list; the memory of a very long one is let go. */
   take(): Int32Array {
-    return this.length === this.values.length ? this.values : this.values.slice(0, this.length)
+    const taken = this.values.slice(0, this.length)
+    if (this.length > LONGEST_HELD) this.values = new Int32Array(1024)
+    return taken
   }
 
   private reserve(count: number): void {

@@ -16,6 +16,12 @@ export function chatTemplate(source: string, vocabulary: Vocabulary): ChatTempla
   return known ?? new JinjaTemplate(source, vocabulary)
 }
 
+/** What chatTemplate() makes this template of again, or undefined when it is not one of its own. */
+export function sourceOf(template: ChatTemplate): [string, Vocabulary] | undefined {
+  if (template instanceof JinjaTemplate) return [template.source, template.vocabulary]
+  return builtIn.includes(template) ? [template.name, { special: [] }] : undefined
+}
+
 /** What a model's own template may name. */
 export interface Vocabulary {
   /** The names of the special tokens. */
@@ -46,7 +52,7 @@ class JinjaTemplate implements ChatTemplate {
 
   constructor(
     readonly source: string,
-    private readonly vocabulary: Vocabulary,
+    readonly vocabulary: Vocabulary,
   ) {
     try {
       this.#template = new BoundedTemplate(source)

@@ -12,7 +12,9 @@ import {
   exampleScrubber,
   findSources,
   openExamples,
+  prepareWith,
   readBatches,
+  helpersFor,
 } from '../data/index.js'
 import type { CleanOptions, EncodedExamples, Mixed } from '../data/index.js'
 import { AbortError, GptloomError } from '../errors.js'
@@ -34,6 +36,7 @@ import type { ChatTemplate, Tokenizer } from '../tokenizer/index.js'
 import { cacheEntry, copyPrepared } from './cache.js'
 import { noteLeft } from './corpus.js'
 import type { Corpus, Cut, Emit, Source } from './corpus.js'
+import { addon } from '../tensor/binding.js'
 import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
 import type { Prompt } from './probe.js'
@@ -102,7 +105,8 @@ export class ExampleSource implements Source {
       const common = { spool, tokenizer, template, context, long, learn, folder, split }
       const onNotice = (message: string) => emit({ type: 'notice', message })
       const pathOf = await this.#pathOf()
-      return encodeExamples({ ...common, signal, onProgress, onNotice, pathOf })
+      const helpers = this.#helpersFor(spool.bytes)
+      return encodeExamples({ ...common, helpers, signal, onProgress, onNotice, pathOf })
     }
     const before = this.resumed ? await openExamples(folder) : await this.#fromCache(context)
     const encoded = before ?? (await encode())
@@ -219,7 +223,6 @@ export class ExampleSource implements Source {
     await guarded(folder, 'create', mkdir(folder, { recursive: true }))
     const spool = (this.#spool = await Spool.create(folder))
     const left = new LeftIn()
-    const rules = { ...scrubOf(settings, left), duplicates }
     const options = {
       ...(format !== undefined && { format }),
       ...(columns !== undefined && { columns }),
@@ -230,8 +233,10 @@ export class ExampleSource implements Source {
         emit({ type: 'prepare', phase: 'read', progress: totalBytes ? bytes / totalBytes : 0 }),
     }
     try {
-      for await (const rows of cleanRows(readBatches(data, options), rules))
-        for (const row of rows) await spool.add(row)
+      const sources = await findSources(pathsOf(data) ?? [])
+      const helpers = this.#helpersFor(sources.reduce((sum, { bytes }) => sum + bytes, 0))
+      const rules = { ...scrubOf(settings, left, helpers), duplicates }
+      for await (const rows of cleanRows(readBatches(data, options), rules)) await spool.add(rows)
     } catch (error) {
       if (!(error instanceof AbortError)) throw error
       const what = 'Stopped while the data was read'
@@ -246,6 +251,10 @@ export class ExampleSource implements Source {
       `There is nothing to learn from: none of ${spool.total} rows can be used. ` +
         `\`gptloom check\` says what is wrong with each. The first: ${spool.firstProblem}`,
     )
+  }
+
+  #helpersFor(bytes: number): number {
+    return helpersFor(bytes, this.settings.threads ?? addon().cpu().threads)
   }
 
   async *#texts(spool: Spool): AsyncGenerator<string> {
@@ -263,13 +272,21 @@ export class ExampleSource implements Source {
 }
 
 /** Personal data is taken out of conversations unless the settings say otherwise. */
-function scrubOf({ privacy }: Settings, left: LeftIn): Pick<CleanOptions, 'scrub' | 'scrubText'> {
-  if (privacy === false) return {}
-  const scrubber = new Scrubber(typeof privacy === 'object' ? privacy : {})
-  const scrub = exampleScrubber(scrubber, privacy === undefined ? 'chats' : 'all', left)
+function scrubOf(
+  { privacy }: Settings,
+  left: LeftIn,
+  helpers: number,
+): Pick<CleanOptions, 'scrub' | 'scrubText' | 'prepare'> {
+  if (privacy === false) return { prepare: prepareWith(helpers, undefined, left) }
+  const options = typeof privacy === 'object' ? privacy : {}
+  const only = privacy === undefined ? 'chats' : 'all'
   // What is said about broken rows is for people: a placeholder will do, whatever the rules.
   const plain = new Scrubber()
-  return { scrub, scrubText: (text) => plain.scrub(text).text }
+  return {
+    scrub: exampleScrubber(new Scrubber(options), only, left),
+    scrubText: (text) => plain.scrub(text).text,
+    prepare: prepareWith(helpers, { privacy: options, only }, left),
+  }
 }
 
 function sourcesOf({ data, weights }: Settings, shares: readonly Mixed[]): Corpus['sources'] {

@@ -1,6 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DuplicateFinder } from '../../lib/data/duplicates.js'
+import type { DuplicateOptions } from '../../lib/data/duplicates.js'
+import { Fingerprinter, commonShingles, fingerprints } from '../../lib/data/fingerprint.js'
 import { Random } from '../../lib/random.js'
 
 const random = new Random(11)
@@ -17,8 +19,28 @@ function jaccard(a: string[], b: string[]): number {
   return common / (x.size + y.size - common)
 }
 
+/** A DuplicateFinder of single texts. */
+class TextFinder {
+  readonly #finder: DuplicateFinder
+  #fingerprinter = new Fingerprinter()
+
+  constructor(options?: DuplicateOptions) {
+    this.#finder = new DuplicateFinder(options)
+  }
+
+  look(texts: readonly string[]): void {
+    this.#fingerprinter = new Fingerprinter(commonShingles(texts))
+  }
+
+  add(text: string, number: number, answer = '') {
+    const prints = fingerprints(1)
+    this.#fingerprinter.take(text, answer, prints, 0)
+    return this.#finder.add(prints, 0, number)
+  }
+}
+
 test('the same text but for white space is exact; letter case and marks are near', () => {
-  const finder = new DuplicateFinder()
+  const finder = new TextFinder()
   const text = 'The parcel came on Monday, two days late, and the box was wet inside.'
   assert.is(finder.add(text, 10), undefined)
   assert.equal(finder.add(`  ${text.replaceAll(' ', ' \n')}\t`, 11), { kind: 'exact', of: 10 })
@@ -41,7 +63,7 @@ test('pairs above the similarity are found, pairs well below are not', () => {
       random.uniform() < (i % 30) / 300 ? vocabulary[random.integer(3000)]! : word,
     )
     const similarity = jaccard(a, b)
-    const finder = new DuplicateFinder()
+    const finder = new TextFinder()
     finder.add(a.join(' '), 0)
     const is = finder.add(b.join(' '), 1) !== undefined
     if (similarity >= 0.9) {
@@ -61,7 +83,7 @@ test('pairs above the similarity are found, pairs well below are not', () => {
 })
 
 test('among many texts none is taken for another, and each copy is found', () => {
-  const finder = new DuplicateFinder()
+  const finder = new TextFinder()
   const texts = Array.from({ length: 20_000 }, () => sentence(60).join(' '))
   for (const [i, text] of texts.entries()) assert.is(finder.add(text, i), undefined)
   for (let i = 0; i < texts.length; i += 97) {
@@ -73,14 +95,14 @@ test('among many texts none is taken for another, and each copy is found', () =>
 test('text that many share does not make them alike, and near duplicates agree in their answer', () => {
   const instruction = sentence(160).join(' ')
   const texts = Array.from({ length: 50 }, () => `${instruction} ${sentence(8).join(' ')}`)
-  const unaware = new DuplicateFinder()
+  const unaware = new TextFinder()
   assert.ok(texts.filter((text, i) => unaware.add(text, i)).length > 40)
-  const finder = new DuplicateFinder()
+  const finder = new TextFinder()
   finder.look(texts)
   for (const [i, text] of texts.entries()) assert.is(finder.add(text, i), undefined)
   assert.equal(finder.add(texts[3]!, 99), { kind: 'exact', of: 3 })
 
-  const answered = new DuplicateFinder()
+  const answered = new TextFinder()
   const question = sentence(80)
   const alike = [...question.slice(0, -1), 'other'].join(' ')
   assert.is(answered.add(question.join(' '), 0, 'yes'), undefined)
@@ -97,14 +119,14 @@ test('where words are not parted by spaces, characters are compared', () => {
     Thai: 'กาน้ำสีฟ้าที่ฉันซื้อจากร้านของคุณเมื่อสัปดาห์ที่แล้วมาถึงวันนี้แต่ฝามีน้ำรั่วขอเปลี่ยนใหม่ได้ไหม',
   }
   for (const [language, text] of Object.entries(texts)) {
-    const finder = new DuplicateFinder()
+    const finder = new TextFinder()
     assert.is(finder.add(text, 1), undefined)
     assert.equal(finder.add(`${text}了`, 2), { kind: 'near', of: 1 }, language)
     // Other words in the first half of it.
     const other = [...text].map((letter, i) => (i < text.length / 2 && i % 3 === 0 ? '水' : letter))
     assert.is(finder.add(other.join(''), 3), undefined, language)
   }
-  const emoji = new DuplicateFinder()
+  const emoji = new TextFinder()
   assert.is(emoji.add('👍', 1), undefined)
   assert.is(emoji.add('🎉', 2), undefined)
 })
@@ -112,7 +134,7 @@ test('where words are not parted by spaces, characters are compared', () => {
 test('10 MB a second at least', () => {
   const text = Array.from({ length: 2000 }, () => sentence(100).join(' '))
   const bytes = text.reduce((sum, { length }) => sum + length, 0)
-  const finder = new DuplicateFinder()
+  const finder = new TextFinder()
   const before = process.cpuUsage() // of the processor, whatever else it does
   for (const [i, one] of text.entries()) finder.add(one, i)
   const { user, system } = process.cpuUsage(before)

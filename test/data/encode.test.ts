@@ -37,7 +37,7 @@ async function prepare(
   const spool = await Spool.create(folder)
   try {
     const cleaner = new Cleaner(clean)
-    for (const row of rows) await spool.add(await cleaner.clean(row))
+    for (const row of rows) await spool.add([await cleaner.clean(row)])
     const split = { fraction: 0.2, by: 'random' as const, seed: 1 }
     const common = {
       tokenizer,
@@ -214,7 +214,7 @@ test('the spool holds every row, whatever its size, is private, and goes away', 
   )
   const cleaner = new Cleaner({ duplicates: 'keep' })
   const clean = await Promise.all(rows.map((row) => cleaner.clean(row)))
-  for (const row of clean) await spool.add(row)
+  await spool.add(clean)
   for (let round = 0; round < 2; round++) {
     let i = 0
     for await (const row of spool.rows()) assert.equal(row, JSON.parse(JSON.stringify(clean[i++])))

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { GptloomError } from '../../errors.js'
 import type { ErrorCode } from '../../errors.js'
+import { startThread } from '../../thread.js'
 import type { Problem } from '../record.js'
 import { FileProblem, problem } from './problem.js'
 import type { Raw } from './reader.js'
@@ -14,8 +14,6 @@ const MEMORY = 2048
 
 /** What the thread is asked for. */
 export interface ScanRequest {
-  /** Where the thread's code is. */
-  module: string
   path: string
   what: 'names' | 'rows'
   columns?: readonly string[]
@@ -27,14 +25,6 @@ export type ScanAnswer =
   | { problem: Problem }
   | { error: { code: ErrorCode; message: string } }
   | undefined
-
-// Run from its TypeScript source, a thread needs the loader of its own.
-const START = `
-  const { workerData } = require('node:worker_threads')
-  const isSource = workerData.module.endsWith('.ts')
-  const loaded = isSource ? import('tsx/esm/api').then(({ register }) => register()) : Promise.resolve()
-  loaded.then(() => import(workerData.module)).then(({ serve }) => serve(workerData))
-`
 
 /** The names of a Parquet file's columns. */
 export async function parquetNames(path: string, patience = PATIENCE): Promise<string[]> {
@@ -71,13 +61,9 @@ async function* ask(
   patience: number,
 ): AsyncGenerator<unknown[]> {
   await checkLibrary(path)
-  const module = new URL(`./serve${extname(import.meta.url)}`, import.meta.url).href
-  const request: ScanRequest = { module, path, what, ...(columns && { columns }) }
-  const worker = new Worker(START, {
-    eval: true,
-    workerData: request,
-    resourceLimits: { maxOldGenerationSizeMb: MEMORY },
-  })
+  const request: ScanRequest = { path, what, ...(columns && { columns }) }
+  const limits = { maxOldGenerationSizeMb: MEMORY }
+  const worker = startThread(import.meta.url, './serve', request, limits)
   try {
     for (;;) {
       const answer = await nextAnswer(worker, patience)
