@@ -1,11 +1,27 @@
-// npm run bench [-- kernels|train|generate ...] [--only PATTERN] [--device NAME] [--json]
-// [--compare REV] [--tiny] [--history FILE], npm run bench -- targets [GROUP ...]: see bench/README.md.
+// npm run bench [-- kernels|train|generate|scale ...] [--only PATTERN] [--device NAME] [--json]
+// [--compare REV] [--tiny] [--history FILE], npm run bench -- targets [GROUP ...], --peer NAME, --plot: see
+// bench/README.md.
+import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { openDevice } from '../lib/tensor/index.js'
+import { addon } from '../lib/tensor/binding.js'
+import { cpu, openDevice } from '../lib/tensor/index.js'
 import { bench, groups } from './measure/bench.js'
 import { append, compareWith, entryOf, hashOf, historyFile } from './measure/history.js'
 import { benchText, movesText } from './measure/text.js'
-import { runTargets, targetGroups } from './targets/targets.js'
+import { comparisonEntry, comparisonText, keepComparison } from './peers/alternate.js'
+import { compareProducts } from './peers/products.js'
+import { compareTorch } from './peers/torch.js'
+import type { Settings } from './peers/alternate.js'
+import { plot } from './plot/plot.js'
+import { runTargets, targetFolder, targetGroups } from './targets/targets.js'
+
+const peers = {
+  torch: compareTorch,
+  openblas: (settings: Settings) => compareProducts('openblas', settings),
+  onednn: (settings: Settings) => compareProducts('onednn', settings),
+}
+
+const progress = (what: string) => void process.stderr.write(`${what} ...\n`)
 
 function parse() {
   const { values, positionals } = parseArgs({
@@ -18,6 +34,8 @@ function parse() {
       tiny: { type: 'boolean', default: false },
       history: { type: 'string' },
       folder: { type: 'string' },
+      peer: { type: 'string' },
+      plot: { type: 'boolean', default: false },
     },
   })
   return { ...values, only: new RegExp(values.only, 'i'), positionals }
@@ -31,20 +49,33 @@ function chosen<Name extends string>(names: string[], known: readonly Name[]): r
   return names.length > 0 ? (names as Name[]) : known
 }
 
-async function main(): Promise<void> {
-  const { only, device: name, json, compare, tiny, history, folder, positionals } = parse()
-  const progress = (what: string) => void process.stderr.write(`${what} ...\n`)
-  if (positionals[0] === 'targets') {
-    const wanted = chosen(positionals.slice(1), targetGroups)
-    return runTargets(wanted, { tiny, folder, progress: (text) => console.log(text) })
-  }
+type Options = ReturnType<typeof parse>
+
+async function runTargetGroups({ positionals, tiny, folder }: Options): Promise<void> {
+  const wanted = chosen(positionals.slice(1), targetGroups)
+  await runTargets(wanted, { tiny, folder, progress: (text) => console.log(text) })
+}
+
+async function comparePeer({ peer, only, tiny, json, history, folder }: Options): Promise<void> {
+  const compare = Object.entries(peers).find(([name]) => name === peer)?.[1]
+  if (!compare)
+    throw new Error(`Expected ${Object.keys(peers).join(', ')} for --peer, received '${peer}'`)
+  const { threads } = addon().cpu()
+  const settings = { threads, rounds: tiny ? 2 : 5, only, tiny, progress }
+  const comparison = await compare(settings)
+  if (comparison.rows.length === 0) throw new Error(`No case matches ${only}`)
+  const entry = comparisonEntry(comparison, cpu().name)
+  console.log(json ? JSON.stringify(entry) : `\n${comparisonText(comparison, threads)}`)
+  if (history !== undefined || !tiny) append(history ?? historyFile, entry)
+  if (folder !== undefined || !tiny)
+    keepComparison(path.join(folder ?? targetFolder, 'README.md'), comparison, settings)
+}
+
+async function measure(options: Options): Promise<void> {
+  const { only, device: name, json, compare, tiny, history, positionals } = options
+  const wanted = chosen(positionals, groups)
   const device = openDevice(name)
-  const measured = await bench(device, {
-    groups: chosen(positionals, groups),
-    only,
-    tiny,
-    progress,
-  })
+  const measured = await bench(device, { groups: wanted, only, tiny, progress })
   device.close()
   if (measured.results.length === 0) throw new Error(`No case matches ${only}`)
   const entry = entryOf(measured)
@@ -59,6 +90,15 @@ async function main(): Promise<void> {
     console.error(`error: there is no run at ${compare} on this machine and device`)
   if (history !== undefined || !tiny) append(history ?? historyFile, entry)
   process.exitCode = moves === null ? 1 : 0
+}
+
+async function main(): Promise<void> {
+  const options = parse()
+  const { positionals, history = historyFile, folder = targetFolder } = options
+  if (options.plot) console.log(plot(history, path.join(folder, 'plots')).join('\n'))
+  else if (options.peer !== undefined) await comparePeer(options)
+  else if (positionals[0] === 'targets') await runTargetGroups(options)
+  else await measure(options)
 }
 
 main().catch((error: Error) => {

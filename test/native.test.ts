@@ -1,8 +1,9 @@
 // run: alone
 // timeout: 3600
 //
-// The engine's tests without Node: as it ships, under AddressSanitizer with UndefinedBehaviorSanitizer, and
-// what has threads under ThreadSanitizer. The build folders are kept: a second run builds what changed.
+// The engine's tests without Node: as it ships, under AddressSanitizer with UndefinedBehaviorSanitizer,
+// what has threads under ThreadSanitizer, and the kernels of arm64 under emulation where there are tools for
+// it. The build folders are kept: a second run builds what changed.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -95,6 +96,36 @@ test('under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
   }
   check(program, [], env)
   checkCuda(program, env)
+})
+
+/** The compiler for arm64 that Debian has, or the one that scripts/sysroot.sh has unpacked. */
+function crossCompiler(): string | undefined {
+  const names = [
+    'aarch64-linux-gnu-g++',
+    path.join(root, 'build/sysroot/bin/aarch64-linux-gnu-g++'),
+  ]
+  return names.find((name) => spawnSync(name, ['--version']).status === 0)
+}
+
+// Every family's kernels; those of products at sizes that an emulated processor has the time for.
+test('on arm64, under emulation: NEON and what is portable', () => {
+  if (skips('arm64', false)) return
+  const compiler = crossCompiler()
+  const emulated = spawnSync('qemu-aarch64', ['--version']).status === 0
+  if (!compiler || !emulated)
+    return console.log(
+      '\nSKIP native tests, arm64: they want aarch64-linux-gnu-g++ and qemu-aarch64 ' +
+        '(Debian: g++-aarch64-linux-gnu, qemu-user)',
+    )
+  const program = build('arm64', [
+    ...['-DCMAKE_SYSTEM_NAME=Linux', '-DCMAKE_SYSTEM_PROCESSOR=aarch64'],
+    ...['-DCMAKE_BUILD_TYPE=Release', `-DCMAKE_CXX_COMPILER=${compiler}`],
+    '-DCMAKE_EXE_LINKER_FLAGS=-static',
+  ])
+  const some = ['crossentropy_matches', 'matmul_small', 'matmul_few', 'matmul_rows']
+  const families = ['adamw', 'attention', 'compact', 'elementwise', 'kernels', 'layernorm']
+  for (const filter of [...families, 'probe', 'random', 'reduce', ...some])
+    check('qemu-aarch64', [program, filter])
 })
 
 test('threads, under ThreadSanitizer', () => {

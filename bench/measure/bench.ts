@@ -5,10 +5,10 @@ import type { Ceilings } from './ceilings.js'
 import { paces, time } from './clock.js'
 import { kernelCases } from './kernels.js'
 import type { Opener, WorkCase } from './kernels.js'
-import { generateCases, trainCases } from './models.js'
-import type { TokenCase } from './models.js'
+import { generateCases, scaleCases, trainCases } from './models.js'
+import type { Sizes, TokenCase } from './models.js'
 
-export const groups = ['kernels', 'train', 'generate'] as const
+export const groups = ['kernels', 'train', 'generate', 'scale'] as const
 export type Group = (typeof groups)[number]
 
 export interface Result {
@@ -25,6 +25,8 @@ export interface Result {
   /** Of the ceiling that is nearer: FLOPs or bytes. */
   fraction: number
   bound: 'FLOPs' | 'bytes'
+  /** Of a case that is one of several sizes. */
+  sizes?: Sizes
 }
 
 export interface Bench {
@@ -94,6 +96,7 @@ export async function fitting<C extends WorkCase>(
 
 function casesOf(group: Group, device: Device, tiny: boolean): Opener<WorkCase | TokenCase>[] {
   if (group === 'kernels') return kernelCases(device, tiny)
+  if (group === 'scale') return scaleCases(device, tiny)
   return group === 'train' ? trainCases(device, tiny) : generateCases(device, tiny)
 }
 
@@ -114,5 +117,6 @@ function resultOf(
     tokens: 'tokens' in work ? work.tokens / seconds : 0,
     fraction: Math.max(byFlops, byBytes),
     bound: byFlops > byBytes ? 'FLOPs' : 'bytes',
+    ...('sizes' in work && work.sizes ? { sizes: work.sizes } : {}),
   }
 }

@@ -42,7 +42,7 @@ export function entryOf(bench: Bench): Entry {
   return JSON.parse(JSON.stringify(entry, round)) as Entry
 }
 
-export function append(file: string, entry: Entry): void {
+export function append(file: string, entry: object): void {
   appendFileSync(file, JSON.stringify(entry) + '\n')
 }
 

@@ -10,7 +10,12 @@ import { Random } from '../../lib/testing/index.js'
 import type { Opener, WorkCase } from './kernels.js'
 
 /** A case of many tokens a run. */
-export type TokenCase = WorkCase & { tokens: number }
+export type TokenCase = WorkCase & { tokens: number; sizes?: Sizes }
+
+export interface Sizes {
+  context: number
+  width: number
+}
 
 /** A model and the batch that it is trained on. */
 export interface Shape {
@@ -61,6 +66,22 @@ export function trainCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
       const name = `train ${shape.name} (${dtype})`
       return { name, dtype, open: () => training(device, dtype, name, shape) }
     }),
+  )
+}
+
+/** Steps of small models, whose context and width grow. */
+export function scaleCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
+  const contexts = tiny ? [8, 16] : [64, 128, 256, 512, 1024]
+  const widths = tiny ? [16, 32] : [128, 256, 512, 768]
+  return device.dtypes.flatMap((dtype) =>
+    widths.flatMap((width) =>
+      contexts.map((context): Opener<TokenCase> => {
+        const shape = small(2, width, { heads: width >= 128 ? width / 64 : 2, batch: 1, context })
+        const name = `step ${shape.name} (${dtype})`
+        const sizes = { context, width }
+        return { name, dtype, open: () => ({ ...training(device, dtype, name, shape), sizes }) }
+      }),
+    ),
   )
 }
 

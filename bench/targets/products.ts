@@ -1,7 +1,7 @@
 // Matrix products at GPT-2's shapes, packing included, as its layers ask for them: weights of a layer lie
 // [K, N], those of the logits [N, K].
 import { matmul, scope } from '../../lib/tensor/index.js'
-import type { Device, Tensor } from '../../lib/tensor/index.js'
+import type { Device } from '../../lib/tensor/index.js'
 import { paces, time } from '../measure/clock.js'
 import type { Case } from '../measure/clock.js'
 import type { Cores } from './cores.js'
@@ -32,17 +32,24 @@ export function products(tiny: boolean): Product[] {
 export const productName = ({ M, K, N }: Product) => `M ${M}, ${K} to ${N}`
 export const productFlops = ({ M, K, N }: Product) => 2 * M * K * N
 
-/** The operands of a product in each form, and the product. */
-export function productCase(device: Device, product: Product, form: Form): Case {
-  const { M, K, N, logits } = product
-  const operands = {
-    forward: [[M, K], logits ? [N, K] : [K, N], { transposeB: logits }],
-    dx: [[M, N], logits ? [N, K] : [K, N], { transposeB: !logits }],
-    dweight: [logits ? [M, N] : [M, K], logits ? [M, K] : [M, N], { transposeA: true }],
-  } as const
-  const [left, right, options] = operands[form]
-  const a: Tensor = device.uniform(left, { low: -1, high: 1, seed: 1 })
-  const b: Tensor = device.uniform(right, { low: -1, high: 1, seed: 2 })
+/** The shapes of a product's operands in a form, and how they are to be read. */
+export function operandsOf({ M, K, N, logits }: Product, form: Form) {
+  const weights = logits ? [N, K] : [K, N]
+  return {
+    forward: { left: [M, K], right: weights, options: { transposeB: logits } },
+    dx: { left: [M, N], right: weights, options: { transposeB: !logits } },
+    dweight: {
+      left: logits ? [M, N] : [M, K],
+      right: logits ? [M, K] : [M, N],
+      options: { transposeA: true },
+    },
+  }[form]
+}
+
+function productCase(device: Device, product: Product, form: Form): Case {
+  const { left, right, options } = operandsOf(product, form)
+  const a = device.uniform(left, { low: -1, high: 1, seed: 1 })
+  const b = device.uniform(right, { low: -1, high: 1, seed: 2 })
   return {
     name: `${form} ${productName(product)}`,
     device,

@@ -131,7 +131,10 @@ test('what moved: the newest run of the same machine, device and commit', () => 
 test('mistakes are named', () => {
   const unknown = run('kernel')
   assert.is(unknown.status, 2)
-  assert.match(unknown.error, "Expected kernels, train, generate for the group, received 'kernel'")
+  assert.match(
+    unknown.error,
+    "Expected kernels, train, generate, scale for the group, received 'kernel'",
+  )
   const none = run('--only', 'nothing like it')
   assert.is(none.status, 2)
   assert.match(none.error, /error: No case matches \/nothing like it\/i/)
