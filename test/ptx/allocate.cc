@@ -283,10 +283,10 @@ void Decoder::allocate() {
                        program.layout.end());
   program.fixed_bytes = places.fixed_end;
   program.register_bytes = (places.top + places.small + 63) / 64 * 64;
-  if (stack_frame_ != no_slot) program.cleared.push_back({slots[stack_frame_], 128});
+  if (stack_frame_ != no_slot) program.presets.push_back({slots[stack_frame_], 128, 0});
   for (size_t r = 0; r < registers_.size(); ++r)
     if (!registers_[r].fixed && slots[r] != no_slot && live.at_entry[r])
-      program.cleared.push_back({slots[r], uint32_t(bytes_of(registers_[r]))});
+      program.presets.push_back({slots[r], uint32_t(bytes_of(registers_[r])), 0xff});
   program.initial.assign(places.fixed_end, 0);
   for (auto& [key, r] : constants_) {
     if (key.second >= carry_key) continue;

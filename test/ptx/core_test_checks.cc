@@ -94,6 +94,19 @@ PTX_TEST(check_unwritten) {
                shape(2, 32), FaultKind::uninitialised);
 }
 
+// What a register holds before its first write is nobody's promise: NaN, lest a zero hides it.
+PTX_TEST(unwritten_registers) {
+  Buffer out(std::vector<uint32_t>(4, 5));
+  const std::string body =
+      ".reg .f32 %f, %g; .reg .b64 %o, %l; .reg .pred %p; ld.param.u64 %o, [p0]; "
+      "setp.eq.u64 %p, %o, 0; @%p mov.b64 %l, 0; @%p mov.f32 %g, 0f00000000; "
+      "add.f32 %f, %g, 0f3F800000; st.global.f32 [%o], %f; st.global.u64 [%o+8], %l;";
+  run(kernel_text(body), shape(1, 1), out.address);
+  const auto words = out.get<uint32_t>();
+  report(std::isnan(as_f32(words[0])), "a sum with an unwritten register is NaN");
+  report(words[2] == ~0u && words[3] == ~0u, "an unwritten register is ones");
+}
+
 PTX_TEST(check_shared_races) {
   auto go = [&](const char* name, const std::string& body, FaultKind kind, uint32_t threads = 64) {
     for (auto order : {ptx::Order::forward, ptx::Order::reverse, ptx::Order::random}) {

@@ -100,7 +100,7 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
     w.known[w.order] = ~0u;
     update_safe(w);
     for (int l = 0; l < 32; ++l) w.committed[l] = 0, w.lane_time[l] = block.clock, w.skip_pc[l] = 0;
-    for (auto& [offset, bytes] : program.cleared) memset(w.regs + offset, 0, bytes);
+    for (auto& [offset, bytes, value] : program.presets) memset(w.regs + offset, value, bytes);
     fill_specials(launch, block, w);
   }
 }

@@ -73,6 +73,12 @@ struct Inst {
   int line = 0, location = -1, form = -1;
 };
 
+// A slot's bytes as a block begins: ones, NaN as a float, where it may be read before it is written.
+struct Preset {
+  uint32_t offset, bytes;
+  uint8_t value;
+};
+
 struct Fill {
   int special;
   uint32_t slot;
@@ -107,8 +113,7 @@ struct Program {
   std::unordered_map<int, std::string> files;
   std::vector<uint8_t> initial;  // the constant slots' contents
   std::vector<Fill> specials;
-  std::vector<std::pair<uint32_t, uint32_t>>
-      cleared;  // slots that may be read before they are written: offset, bytes
+  std::vector<Preset> presets;
   std::vector<Callee> callees;
   std::vector<CallSite> calls;
   std::vector<std::pair<uint32_t, uint32_t>> layout;  // slots a call saves: offset, bytes a lane
