@@ -74,6 +74,8 @@ export const linearCrossEntropyCase: OpCase<LinearCrossEntropyInstance> = {
     { rows: [1100], C: 3, V: 5, ignored: 0.5 },
     { rows: [3], C: 1037, V: 5 },
     { rows: [2, 3], C: 8, V: 2003 },
+    { rows: [11], C: 3, V: 7 },
+    { rows: [3], C: 5, V: 1031 }, // rows of whole packets in products split over V
     { rows: [3, 11], C: 17, V: 127, ignored: 0.4, smoothing: 0.1 },
   ],
   inputs: ({ rows, C, V, ignored = 0 }, random) => ({

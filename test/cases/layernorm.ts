@@ -11,6 +11,8 @@ export interface LayerNormInstance {
   epsilon?: number
   /** The mean of x: far from 0, a one-pass variance loses its digits. */
   mean?: number
+  /** What no gradient is asked of. */
+  frozen?: 'x' | 'parameters'
 }
 
 export const layerNormCase: OpCase<LayerNormInstance> = {
@@ -28,12 +30,18 @@ export const layerNormCase: OpCase<LayerNormInstance> = {
     { rows: [19], C: 1288, bias: true },
     { rows: [19], C: 1288 },
     { rows: [11], C: 515, bias: true },
+    { rows: [33_001], C: 8 }, // where a GPU is small, a warp has more than 32 rows
+    { rows: [3], C: 7, bias: true, frozen: 'x' },
+    { rows: [3], C: 7, bias: true, frozen: 'parameters' },
   ],
-  inputs: ({ rows, C, bias, mean = 0 }, random) => ({
-    x: random.normal([...rows, C], 1, mean),
-    weight: random.normal([C], 0.5, 1),
-    ...(bias ? { bias: random.normal([C]) } : {}),
-  }),
+  inputs({ rows, C, bias, mean = 0, frozen }, random) {
+    const constant = frozen === 'parameters'
+    return {
+      x: { ...random.normal([...rows, C], 1, mean), constant: frozen === 'x' },
+      weight: { ...random.normal([C], 0.5, 1), constant },
+      ...(bias ? { bias: { ...random.normal([C]), constant } } : {}),
+    }
+  },
   run: ({ x, weight, bias }, { epsilon }) => [layerNorm(x!, weight!, bias ?? null, epsilon)],
   oracle({ x, weight, bias }, { epsilon = 1e-5 }) {
     return [oracle.layerNorm(x!, weight!, bias ?? null, epsilon)]

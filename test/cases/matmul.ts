@@ -12,6 +12,8 @@ export interface MatmulInstance {
   bias?: boolean
   gelu?: 'exact' | boolean
   residual?: boolean
+  /** An input that begins at no multiple of 16 bytes. */
+  shifted?: 'a' | 'b' | 'bias'
 }
 
 const count = (rows: number[]) => rows.reduce((a, b) => a * b, 1)
@@ -37,8 +39,17 @@ export const matmulCase: OpCase<MatmulInstance> = {
     { rows: [7], N: 33, K: 31, bias: true, gelu: 'exact', residual: true },
     { rows: [5, 13], N: 33, K: 127, ...layer, gelu: 'exact' },
     { rows: [65], N: 97, K: 67, ...layer, gelu: true, residual: true },
+    { rows: [3], N: 5, K: 8, transposeB: true, shifted: 'a' },
+    { rows: [3], N: 5, K: 8, transposeB: true, shifted: 'b' },
+    { rows: [11], N: 5, K: 31, transposeB: true },
+    { rows: [3], N: 5, K: 1100, transposeB: true },
+    // Sums split over K, in the forward, or over the rows in the backward.
+    { rows: [24], N: 8, K: 1024, bias: true, gelu: 'exact' },
+    { rows: [24], N: 8, K: 1024, bias: true, gelu: true, shifted: 'bias' },
+    { rows: [1040], N: 9, K: 5, bias: true },
+    { rows: [2100], N: 8, K: 4, bias: true },
   ],
-  inputs({ rows, N, K, ...options }, random) {
+  inputs({ rows, N, K, shifted, ...options }, random) {
     const M = count(rows)
     const inputs: Record<string, Input> = {
       a: random.normal(options.transposeA ? [K, M] : [...rows, K]),
@@ -46,6 +57,7 @@ export const matmulCase: OpCase<MatmulInstance> = {
     }
     if (options.bias) inputs.bias = random.normal([N])
     if (options.residual) inputs.residual = random.normal([...rows, N])
+    if (shifted) inputs[shifted]!.shifted = true
     return inputs
   },
   run({ a, b, bias, residual }, { transposeA, transposeB, gelu }) {

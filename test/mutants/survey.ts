@@ -44,7 +44,7 @@ function start(scratch: string, emulator: string): Worker {
       EMULATOR_COUNTERS: path.join(scratch, 'launches.jsonl'),
       EMULATOR_DEVICE: '8.7', // 16 multiprocessors: large tiles at small sizes
       EMULATOR_THREADS: '1',
-      EMULATOR_WATCHDOG: String(2 ** 28), // a mutant may never end
+      EMULATOR_WATCHDOG: String(2 ** 29), // a mutant may never end
     },
   })
   let said = ''
