@@ -83,4 +83,5 @@ export type { EncodeOptions, StreamDecoder, StreamEncoder } from './tokenizer/to
 export type { LoraPlan } from './train/adapt.js'
 export type { NoticeEvent } from './train/events.js'
 export type { OnSpike } from './train/options.js'
+export type { DataFile } from './train/output.js'
 export type { GPT2 } from './models/gpt2.js'

@@ -20,8 +20,11 @@ export interface CardEvaluation {
   }
 }
 
-// Watts that a machine is taken to draw while it trains: nothing here can measure them.
-const WATTS = { cpu: 100, gpu: 400 }
+// Watts that a machine is taken to draw while it trains, for a thread and for a GPU: nothing here can
+// measure them.
+const WATTS = { thread: 10, gpu: 500 }
+// More files than these are only counted.
+const MOST_FILES = 20
 
 const many = (n: number, what: string) => `${number(n)} ${what}${n === 1 ? '' : 's'}`
 const number = (n: number) => n.toLocaleString('en-US', { maximumFractionDigits: 0 })
@@ -96,35 +99,60 @@ function summary({ model, parameters, base, lora }: TrainReport): string {
 function data({ data }: TrainReport): string {
   const { train, validation, documents, ledger } = data
   const what = ledger ? 'example' : 'document'
-  const lines = [
+  return [
     ask('where the data come from, under what licence, and on what ground they may be used.'),
     `${many(documents, what)}: ${number(train)} tokens to learn from, ${number(validation)} for ` +
       'validation.',
-  ]
-  if (!ledger) return lines.join('\n\n')
-  const { rows, kept, duplicates, dropped, broken, redactions, redacted } = ledger
-  const found = Object.entries(redactions).map(([kind, n]) => `${number(n)} ${kind}`)
-  lines.push(
-    [
-      `- rows read: ${number(rows)}; learned from: ${number(kept)}`,
-      `- left out: ${number(duplicates)} duplicates, ${number(dropped)} others, ${number(broken)} broken`,
-      found.length > 0
-        ? `- personal data taken out of ${number(redacted)} rows: ${found.join(', ')}`
-        : '- personal data taken out: none was found or none was looked for',
-    ].join('\n'),
-  )
-  return lines.join('\n\n')
+    sources(data),
+    ...(ledger ? [removed(ledger)] : []),
+  ].join('\n\n')
+}
+
+function sources({ files, sources }: TrainReport['data']): string {
+  if (files.length === 0) return 'The program that trained it gave the records: no files were read.'
+  const lines = files.slice(0, MOST_FILES).map(({ name, bytes }) => {
+    return `- \`${name}\`, ${number(bytes)} bytes`
+  })
+  if (files.length > MOST_FILES)
+    lines.push(`- and ${many(files.length - MOST_FILES, 'other file')}`)
+  for (const { path, examples, epochs } of sources ?? [])
+    lines.push(`- of \`${path}\`: ${many(examples, 'example')}, shown ${epochs.toFixed(2)} times`)
+  return lines.join('\n')
+}
+
+function removed(ledger: NonNullable<TrainReport['data']['ledger']>): string {
+  const { rows, kept, duplicates, dropped, broken, redactions, redacted, reasons } = ledger
+  const list = (counts: Record<string, number>) =>
+    Object.entries(counts)
+      .sort(([, a], [, b]) => b - a)
+      .map(([kind, n]) => `${number(n)} ${kind}`)
+      .join(', ')
+  const why = list(reasons)
+  const found = list(redactions)
+  return [
+    `- rows read: ${number(rows)}; learned from: ${number(kept)}`,
+    `- left out: ${number(duplicates)} duplicates, ${number(dropped)} others, ` +
+      `${number(broken)} broken${why && ` (${why})`}`,
+    found
+      ? `- personal data taken out of ${number(redacted)} rows: ${found}`
+      : '- personal data taken out: none was found or none was looked for',
+  ].join('\n')
 }
 
 function training(report: TrainReport): string {
-  const { steps, tokens, epochs, learningRate, learned, parameters, seconds, device } = report
+  const { steps, tokens, epochs, learningRate, learned, parameters, device, guard } = report
   const part = learned === parameters ? 'all of them' : number(learned)
+  const frozen = report.freeze ? ` (left as they were: ${report.freeze.join(', ')})` : ''
   const ended = report.stopped ? ` (ended early by ${report.stopped})` : ''
-  const hours = (seconds / 3600).toFixed(2)
+  const { batch, model, precision, totalSeconds } = report
   return [
     `- ${number(steps)} steps${ended}, ${number(tokens)} tokens, ${epochs.toFixed(2)} epochs`,
-    `- peak learning rate ${learningRate}; parameters learned: ${part}`,
-    `- seed ${report.seed}; ${device}; ${hours} hours in the last process`,
+    `- AdamW; ${many(batch, 'sequence')} of ${number(model.context)} tokens a step, ${precision}`,
+    `- peak learning rate ${learningRate}; parameters learned: ${part}${frozen}`,
+    ...(guard.skipped > 0
+      ? [`- ${many(guard.skipped, 'step')} skipped, as the loss was not to be trusted`]
+      : []),
+    `- seed ${report.seed}; ${device}; ${(totalSeconds / 3600).toFixed(2)} hours`,
     `- gptloom ${report.versions.gptloom}, Node.js ${report.versions.node}`,
   ].join('\n')
 }
@@ -159,33 +187,48 @@ function measured(report: TrainReport, evaluation: CardEvaluation | undefined): 
   return `${own}\n\nOn ${number(rows)} other rows:\n\n${head}\n${lines.join('\n')}${verdict}`
 }
 
-function energy({ seconds, device }: TrainReport): string {
-  const watts = /cuda|nvidia|gpu/i.test(device) ? WATTS.gpu : WATTS.cpu
-  const kilowattHours = (seconds / 3600) * (watts / 1000)
+function energy({ totalSeconds, device }: TrainReport): string {
+  const threads = Number(/(\d+) threads?/.exec(device)?.[1] ?? NaN)
+  const isGpu = Number.isNaN(threads)
+  const watts = isGpu ? WATTS.gpu : threads * WATTS.thread
+  const hours = totalSeconds / 3600
+  const taken = isGpu ? 'for the GPU and what is around it' : `at ${WATTS.thread} W a thread`
   return (
-    `Estimate, not a measurement: ${kilowattHours.toPrecision(2)} kWh, for ${(seconds / 3600).toFixed(2)} ` +
-    `hours at an assumed ${watts} W.\n\n${ask('the measured figure, if there is one.')}`
+    `Estimate, not a measurement: ${(hours * (watts / 1000)).toPrecision(2)} kWh, for ${hours.toFixed(2)} ` +
+    `hours at an assumed ${watts} W (${taken}); half or double of it may be true.\n\n` +
+    ask('the measured figure, if there is one.')
   )
 }
 
-function limits({ model, data, bestLoss, trainLoss, probe }: TrainReport): string {
+function limits(report: TrainReport): string {
+  const { model, data, bestLoss, bestStep, lastLoss, steps, trainLoss, probe } = report
   const gap = bestLoss - trainLoss
-  return [
-    `- At most ${number(model.context)} tokens are read at once.`,
-    `- Training loss ${figure(trainLoss)}, validation loss ${figure(bestLoss)}` +
+  const { cut = 0, kept = 0 } = data.ledger ?? {}
+  const lines = [
+    `At most ${number(model.context)} tokens are read at once.`,
+    `Training loss ${figure(trainLoss)}, validation loss ${figure(bestLoss)}` +
       (gap > 0.5 ? ': it has learned much of its data by heart.' : '.'),
-    ...(probe
-      ? [
-          `- Of ${probe.answers} answers to validation prompts, written greedily, ${probe.stopped} ended ` +
-            `by themselves, ${probe.repeated} repeated themselves and ${probe.strayed} left the template.`,
-          ...probe.warnings.map((warning) => `- ${warning}.`),
-        ]
-      : []),
-    ...(data.train < 1e6
-      ? [
-          `- It has learned from ${number(data.train)} tokens only: what they do not hold it makes up.`,
-        ]
-      : []),
-    `\n${ask('what it must not be used for, and what was found when people tried it.')}`,
-  ].join('\n')
+  ]
+  if (lastLoss > bestLoss)
+    lines.push(
+      `The validation loss rose again after step ${number(bestStep)}, to ${figure(lastLoss)} at step ` +
+        `${number(steps)}: the weights are those of step ${number(bestStep)}.`,
+    )
+  if (cut > 0)
+    lines.push(
+      `${number(cut)} of ${many(kept, 'row')} did not fit into the context and were cut: what stood ` +
+        'there it has not learned.',
+    )
+  if (probe)
+    lines.push(
+      `Of ${probe.answers} answers to validation prompts, written greedily, ${probe.stopped} ended ` +
+        `by themselves, ${probe.repeated} repeated themselves and ${probe.strayed} left the template.`,
+      ...probe.warnings.map((warning) => `${warning}.`),
+    )
+  if (data.train < 1e6)
+    lines.push(
+      `It has learned from ${number(data.train)} tokens only: what they do not hold it makes up.`,
+    )
+  const asked = ask('what it must not be used for, and what was found when people tried it.')
+  return `${lines.map((line) => `- ${line}`).join('\n')}\n\n${asked}`
 }

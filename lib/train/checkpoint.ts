@@ -19,6 +19,8 @@ export interface Progress {
   step: number
   /** Tokens seen. */
   tokens: number
+  /** Seconds that the run has taken, in all of its processes. */
+  seconds: number
   /** Validation loss before the first step; null before it was measured. */
   firstLoss: number | null
   /** The newest validation loss, and the step that it was measured after. */
@@ -47,7 +49,16 @@ export interface Guard {
 
 export function freshProgress(): Progress {
   const guard = { skipped: 0, restored: 0, rate: 1, last: -1, row: 0 }
-  return { step: 0, tokens: 0, firstLoss: null, last: null, best: null, recent: [], guard }
+  return {
+    step: 0,
+    tokens: 0,
+    seconds: 0,
+    firstLoss: null,
+    last: null,
+    best: null,
+    recent: [],
+    guard,
+  }
 }
 
 const NAME = /^step-(\d+)$/
@@ -164,7 +175,8 @@ async function readState(folder: string): Promise<Progress> {
     counts.every(Number.isSafeInteger) &&
     Array.isArray(progress.recent) &&
     progress.recent.every(Number.isFinite) &&
-    Number.isFinite(guard.rate)
+    Number.isFinite(guard.rate) &&
+    Number.isFinite(progress.seconds)
   if (!sound) throw fail('is not the state of a training run')
   return progress
 }

@@ -1,6 +1,8 @@
 import type { LedgerSummary } from '../data/index.js'
 import type { GPT2Config, MemoryEstimate } from '../models/index.js'
+import type { Dtype } from '../tensor/index.js'
 import type { LoraPlan } from './adapt.js'
+import type { DataFile } from './output.js'
 import type { Probe } from './probe.js'
 
 /** What happens in a run, in the order in which it happens. */
@@ -46,6 +48,8 @@ export interface StartEvent {
     validation: number
     /** Files of text, or examples. */
     documents: number
+    /** The files that were read, without their folders; none where the program gave the records. */
+    files: readonly DataFile[]
     /** What became of each row; undefined for plain text. */
     ledger?: LedgerSummary
     /** The share of places in the windows of examples that nothing fills. */
@@ -162,6 +166,8 @@ export interface TrainReport {
   epochs: number
   /** Seconds in this process, with evaluation and saving. */
   seconds: number
+  /** The same of all processes of the run, but for what was lost when one was killed. */
+  totalSeconds: number
   tokensPerSecond: number
   /** Floating-point operations of the model a second, by the usual count: see trainingFlops. */
   flopsPerSecond: number
@@ -188,6 +194,12 @@ export interface TrainReport {
   /** What was learned from, as the start of the run said it. */
   data: StartEvent['data']
   learningRate: number
+  /** Sequences a step. */
+  batch: number
+  /** Of weights and activations. */
+  precision: Dtype
+  /** Parameters that were left as they were, as they were named. */
+  freeze?: readonly string[]
   device: string
   seed: number
   versions: { gptloom: string; node: string }

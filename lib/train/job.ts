@@ -54,6 +54,8 @@ export interface Job {
   /** The highest rate. */
   peak: number
   progress: Progress
+  /** When the run would have begun if it had been one process, as performance.now() tells it. */
+  began: number
   /** When the run ends, as performance.now() tells it. */
   deadline: number
   /** The bound that ended the run before its last step. */
@@ -68,7 +70,8 @@ export interface Job {
 
 /** @throws GptloomError, AbortError; a new output folder is then as it was before */
 export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
-  const deadline = performance.now() + 1000 * asked.maxTime
+  const started = performance.now()
+  const deadline = started + 1000 * asked.maxTime
   const { threads, precision } = asked
   const device = openDevice(asked.device, { threads, tf32: precision === 'tf32' })
   const output = await openOutput(asked)
@@ -115,12 +118,13 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
     progress.best = (output.earlier && (await learner.saved())) ?? progress.best
     await device.idle()
     const template = source.template(tokenizer)
+    const files = output.earlier?.data ?? (await dataFiles(settings.data))
     if (!output.earlier) {
-      const data = await dataFiles(settings.data)
       const { lora, freeze } = settings
       const tuning = lora || freeze.length > 0 ? { lora, freeze } : undefined
       const shape = shapeOf(asked)
-      await writeRun(settings.output, { model: config, seed, validation, data, shape, tuning })
+      const run = { model: config, seed, validation, data: files, shape, tuning }
+      await writeRun(settings.output, run)
       const chatTemplate = template?.source
       // An adapter is no model: what describes one comes with the weights.
       await writeDescription(settings.output, lora ? null : config, tokenizer, { chatTemplate })
@@ -133,6 +137,7 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       train: train.tokens,
       validation: corpus.validation.tokens,
       documents,
+      files,
       ...(ledger && { ledger, padding }),
       ...(sources && { sources }),
     }
@@ -166,7 +171,8 @@ export async function openJob(asked: Settings, emit: Emit): Promise<Job> {
       template,
       data,
     }
-    const state = { peak, progress, deadline, saver: new Saver() }
+    const began = started - 1000 * progress.seconds
+    const state = { peak, progress, began, deadline, saver: new Saver() }
     return { ...made, corpus, rate, ...state, release: output.release }
   } catch (error) {
     // What was opened last is closed first.

@@ -25,7 +25,8 @@ export interface RunRecord {
   tuning?: Pick<Settings, 'lora' | 'freeze'>
 }
 
-interface DataFile {
+/** A file that was read, by its name. */
+export interface DataFile {
   name: string
   bytes: number
 }

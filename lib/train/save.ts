@@ -19,7 +19,8 @@ export async function save(job: Job, wanted: Wanted): Promise<void> {
   await saver.ready()
   await heedFailure(job, wanted.weights)
   // The next steps change it.
-  const now = structuredClone(progress)
+  const seconds = (performance.now() - job.began) / 1000
+  const now = { ...structuredClone(progress), seconds }
   const tensors = [...checkpointTensors(learner.trainable, optimizer)]
   const copied = wanted.checkpoint ? tensors : tensors.slice(0, learner.trainable.length)
   saver.start(new Snapshot(copied), async ({ read }) => {

@@ -65,6 +65,8 @@ for (const at of [1, 3, 4, 7, 11]) {
     using stopped = await load(options.output)
     assert.is(stopped.config.width, 16)
     const events = await eventsOf(train({ ...options, resume: true }))
+    const { report } = events.find((event) => event.type === 'done')!
+    assert.ok(report.totalSeconds > report.seconds)
     const begin = events.find((event) => event.type === 'start')!
     assert.is(begin.step, saved.step)
     assert.not.ok(events.some(({ type }) => type === 'prepare'))
