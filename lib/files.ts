@@ -7,6 +7,19 @@ import { parseJson } from './json.js'
 /** The most that is passed to one read or write call, in bytes. */
 export const PIECE = 64 << 20
 
+/**
+ * Times its size that gzip may unpack to. Text packs to a third or a twentieth; one row over and over packs
+ * 137 times and more, since deflate says 258 bytes of what stood up to 32 KB before in 2 to 15 bits.
+ */
+export const MOST_UNPACKED = 100
+/** Small files of repeated rows are no attack. */
+const UNPACKED_ANYWAY = 64 << 20
+
+/** Whether what was unpacked so far was made to fill memory, a disk or an afternoon. */
+export function isBomb(unpacked: number, packed: number): boolean {
+  return unpacked > UNPACKED_ANYWAY && unpacked > MOST_UNPACKED * packed
+}
+
 /** What to do, and what happened, by the error codes of the operating system. */
 const PROBLEMS: Record<string, readonly [what: string, remedy: string]> = {
   EACCES: ['permission denied', 'Check who owns it and its permissions, or choose another place.'],

@@ -1,4 +1,5 @@
 // The entry to all readers: data of any kind in, numbered rows out.
+import { isPromise, isUint8Array } from 'node:util/types'
 import { GptloomError, wrongType } from '../errors.js'
 import { detect, recordNames, rowFormat } from './formats/detect.js'
 import type { Detected } from './formats/detect.js'
@@ -161,14 +162,14 @@ async function* readIterable(
   const first: unknown[] = []
   let done = false
   try {
-    while (!done && first.length < FIRST && !(first[0] instanceof Uint8Array)) {
-      const next = await iterator.next()
-      done = next.done === true
-      if (!next.done) first.push(next.value)
+    while (!done && first.length < FIRST && !isUint8Array(first[0])) {
+      const next = await take(iterator)
+      if (next) first.push(next.value)
+      else done = true
     }
     const all = rest(first, done, iterator, options.signal)
-    if (first[0] instanceof Uint8Array) {
-      yield* readBytes('stream', all as Chunks, options, false)
+    if (isUint8Array(first[0])) {
+      yield* readBytes('stream', bytesOf(all), options, false)
       done = true
     } else yield* readRecords(file, first, all, options)
     done = true
@@ -180,7 +181,7 @@ async function* readIterable(
 async function* readRecords(
   file: string,
   first: readonly unknown[],
-  all: AsyncIterable<unknown>,
+  all: AsyncIterable<Raw>,
   options: ReadOptions,
 ): AsyncGenerator<Row[]> {
   const rows = new Rows(file)
@@ -197,10 +198,14 @@ async function* readRecords(
   yield* shapeRows(inBatches(all), detected, rows, options.agents)
 }
 
-async function* inBatches(values: AsyncIterable<unknown>): AsyncGenerator<Raw[]> {
+async function* bytesOf(all: AsyncIterable<Raw>): Chunks {
+  for await (const { record } of all) yield (record as { value: Buffer }).value
+}
+
+async function* inBatches(all: AsyncIterable<Raw>): AsyncGenerator<Raw[]> {
   let batch: Raw[] = []
-  for await (const value of values) {
-    batch.push({ line: 0, record: { value } })
+  for await (const raw of all) {
+    batch.push(raw)
     if (batch.length < BATCH) continue
     yield batch
     batch = []
@@ -213,12 +218,21 @@ async function* rest(
   done: boolean,
   iterator: Iterator<unknown> | AsyncIterator<unknown>,
   signal: AbortSignal | undefined,
-): AsyncGenerator<unknown> {
-  yield* first
+): AsyncGenerator<Raw> {
+  for (const value of first) yield { line: 0, record: { value } }
   while (!done) {
     checkSignal(signal)
-    const next = await iterator.next()
-    if (next.done) return
-    yield next.value
+    const next = await take(iterator)
+    if (!next) return
+    yield { line: 0, record: next }
   }
+}
+
+/** The next value, in an object: a value that is awaited or yielded is asked for its `then`, and may throw. */
+async function take(
+  iterator: Iterator<unknown> | AsyncIterator<unknown>,
+): Promise<{ value: unknown } | undefined> {
+  const { done, value } = await iterator.next()
+  if (done) return undefined
+  return { value: isPromise(value) ? await value : (value as unknown) }
 }

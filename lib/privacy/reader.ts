@@ -5,12 +5,9 @@ import { stat } from 'node:fs/promises'
 import { Readable, pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { GptloomError } from '../errors.js'
-import { fileProblem, guarded } from '../files.js'
+import { MOST_UNPACKED, fileProblem, guarded, isBomb } from '../files.js'
 
 const CHUNK = 1 << 18
-// Text packs to a third or a tenth; what unpacks to more than this was made to fill the disk.
-const MOST_UNPACKED = 200
-const UNPACKED_ANYWAY = 64 << 20
 
 export interface Source {
   /** For messages. */
@@ -92,7 +89,7 @@ async function* unpacked(
     let size = 0
     for await (const chunk of gunzip(name, rest())) {
       size += chunk.length
-      if (size > UNPACKED_ANYWAY && size > MOST_UNPACKED * packed)
+      if (isBomb(size, packed))
         throw new GptloomError(
           'ERR_FORMAT',
           `${name} unpacks to more than ${MOST_UNPACKED} times its size: no text does. ` +

@@ -156,7 +156,7 @@ test('gzip in and out, by what the file is', async () => {
 test('a bomb, a cut and a damaged gzip file are refused, and nothing is left behind', async () => {
   const bomb = gzipSync(Buffer.alloc(80 << 20, 'a'))
   const cases: [Buffer, RegExp][] = [
-    [bomb, /unpacks to more than 200 times its size/],
+    [bomb, /unpacks to more than 100 times its size/],
     [gzipSync('a@b.cc '.repeat(1000)).subarray(0, 30), /is damaged: it cannot be unpacked/],
     [Buffer.from([0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9]), /is damaged: it cannot be unpacked/],
   ]

@@ -14,6 +14,7 @@ import { ROW_FORMATS, guessRows } from './shapes.js'
 import type { RowFormat } from './shapes.js'
 import { formatOf } from './columns.js'
 import { namesAtStart } from './names.js'
+import { shaped } from './reader.js'
 import { parseValue } from './value.js'
 
 /** How a file is laid out. */
@@ -199,11 +200,15 @@ function lineNames(head: Buffer, complete: boolean): string[] | 'text' {
   return recordNames(records) ?? namesAtStart(head.toString('utf8')).map(({ name }) => name)
 }
 
-/** @returns undefined when no record has names */
+/** @returns undefined when no record has names that can be read */
 export function recordNames(records: readonly unknown[]): string[] | 'text' | undefined {
   if (typeof records[0] === 'string') return 'text'
   const names = new Set(
-    records.filter(isFields).flatMap((record) => Object.keys(record).slice(0, 1000)),
+    records.flatMap((record) => {
+      // What cannot be read says what is wrong with it as a row.
+      const found = shaped(record, (value) => (isFields(value) ? Object.keys(value) : []))
+      return isProblem(found) ? [] : found.slice(0, 1000)
+    }),
   )
   return names.size > 0 ? [...names] : undefined
 }

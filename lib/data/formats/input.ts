@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises'
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { GptloomError } from '../../errors.js'
-import { guarded, readFully } from '../../files.js'
+import { MOST_UNPACKED, guarded, isBomb, readFully } from '../../files.js'
 import { hasMark } from '../text.js'
 import { FileProblem, problem } from './problem.js'
 
@@ -11,10 +11,6 @@ import { FileProblem, problem } from './problem.js'
 const CHUNK = 256 << 10
 /** Bytes that are looked at to tell the format, and more where the first line does not end in them. */
 export const HEAD = 256 << 10
-/** Text packs 3 to 20 times smaller; only what was made to fill memory packs this well. */
-const RATIO = 200
-/** Unpacked bytes before the ratio counts: small files of repeated rows are no attack. */
-const FREE = 64 << 20
 
 /** A source of bytes, opened when it is first iterated. A piece lives until the next is asked for. */
 export type Chunks = AsyncIterable<Buffer>
@@ -60,7 +56,7 @@ export async function* gunzipped(chunks: Chunks): AsyncGenerator<Buffer, void, v
   try {
     for await (const chunk of unpack as AsyncIterable<Buffer>) {
       bytes += chunk.length
-      if (bytes > FREE && bytes > RATIO * unpack.bytesWritten) throw bomb(bytes)
+      if (isBomb(bytes, unpack.bytesWritten)) throw bomb(bytes)
       yield chunk
     }
   } catch (error) {
@@ -78,9 +74,13 @@ export async function* gunzipped(chunks: Chunks): AsyncGenerator<Buffer, void, v
 function bomb(bytes: number): FileProblem {
   const size = `${Math.floor(bytes / (1 << 20))} MiB`
   return new FileProblem(
-    problem('gzip', `The gzip file unpacks to over ${RATIO} times its size (${size} so far)`, {
-      hint: 'No text packs so well. If it is meant, unpack it first: gunzip FILE',
-    }),
+    problem(
+      'gzip',
+      `The gzip file unpacks to over ${MOST_UNPACKED} times its size (${size} so far)`,
+      {
+        hint: 'No text packs so well. If it is meant, unpack it first: gunzip FILE',
+      },
+    ),
   )
 }
 

@@ -1,7 +1,7 @@
 // What readers share: a reader turns bytes into records, a shape turns a record into an example.
 import type { Example, Origin, Problem, Row } from '../record.js'
 import type { Parsed } from './value.js'
-import { isProblem, problem } from './problem.js'
+import { cut, isProblem, problem } from './problem.js'
 
 /** Rows made at most before they are handed on: a piece of bytes may have any number of them. */
 export const BATCH = 1024
@@ -36,11 +36,20 @@ export class Rows {
   }
 }
 
-/** A record from code may have getters that throw: that costs the row only. */
-function shaped(value: unknown, shape: Shape): Example | Problem {
+/** A record from code may throw where it is read, by a getter or as a proxy: that costs the row only. */
+export function shaped<T>(value: unknown, shape: (value: unknown) => T | Problem): T | Problem {
   try {
     return shape(value)
   } catch (error) {
-    return problem('row', `The record cannot be read: ${(error as Error)?.message ?? error}`)
+    return problem('row', `The record cannot be read: ${reasonOf(error)}`)
+  }
+}
+
+/** What is thrown may be as hostile as the record. */
+function reasonOf(error: unknown): string {
+  try {
+    return cut(String((error as Error | undefined)?.message ?? error))
+  } catch {
+    return 'reading it throws'
   }
 }

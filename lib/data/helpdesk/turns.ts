@@ -3,6 +3,7 @@ import type { Columns } from '../formats/columns.js'
 import { rename } from '../formats/columns.js'
 import { isFields, notObject, text, withOrigin } from '../formats/fields.js'
 import { isProblem, problem } from '../formats/problem.js'
+import { shaped } from '../formats/reader.js'
 import type { Raw } from '../formats/reader.js'
 import type { Problem, Role } from '../record.js'
 import type { ThreadRow } from './mbox.js'
@@ -39,7 +40,9 @@ export async function* readTurns(
   for await (const batch of batches) {
     const rows: ThreadRow[] = []
     for (const { line, record } of batch) {
-      const found = isProblem(record) ? record : toSaid(record.value, line, columns)
+      const found = isProblem(record)
+        ? record
+        : shaped(record.value, (value) => toSaid(value, line, columns))
       if (isProblem(found)) rows.push({ line, outcome: found })
       else {
         const size = 2 * found.said.text.length + OBJECT

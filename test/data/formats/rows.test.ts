@@ -269,6 +269,33 @@ test('records from code: lists, iterables, getters that throw, an iterable that 
   }
   const [first] = await collect([getter])
   assert.ok(first && 'problem' in first && /mine/.test(first.problem.message))
+  const trap = () => {
+    throw new Error('trap')
+  }
+  const { proxy: gone, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const hostile = [
+    new Proxy({ text: 'a' }, { ownKeys: trap }),
+    new Proxy({ text: 'a' }, { getOwnPropertyDescriptor: trap }),
+    new Proxy({ text: 'a' }, { get: trap }),
+    gone,
+    {
+      get text(): string {
+        throw Object.create(null)
+      },
+    },
+  ]
+  const told = await collect([...hostile, { text: 'a' }])
+  assert.equal(
+    told.map((row) => ('problem' in row ? row.problem.code : row.example.kind)),
+    ['text', 'row', 'row', 'row', 'row', 'text'],
+  )
+  const turn = { thread: '1', role: 'customer', text: 'a' }
+  const turns = await collect([new Proxy(turn, { get: trap }), turn], { format: 'turns' })
+  assert.equal(
+    turns.map((row) => ('problem' in row ? row.problem.code : row.example.kind)),
+    ['row', 'no-assistant'],
+  )
   let returned = false
   const endless = {
     *[Symbol.iterator]() {

@@ -1,4 +1,5 @@
 // Where bytes come from: files, folders, globs, gzip, streams; and what a file is taken for.
+import { randomBytes } from 'node:crypto'
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -117,6 +118,11 @@ test('gzip: cut off, damaged, or made to fill memory', async () => {
   const rows = brief(await collect(put('c.jsonl.gz', bomb)))
   assert.ok(rows.length < 1000 && rows.length > 500, 'it is stopped behind 64 MiB')
   assert.equal([rows[0]!.length, rows.pop()], [100_002, '0:!gzip'])
+  // One row over and over, as far apart as deflate looks back: no row packs worse.
+  const noise = row(randomBytes(24_000).toString('base64'))
+  const repeated = brief(await collect(put('d.jsonl.gz', gzipSync(Buffer.alloc(80 << 20, noise)))))
+  assert.ok(repeated.length < 2200, `${repeated.length} rows`)
+  assert.is(repeated.pop(), '0:!gzip')
 })
 
 test('gzip is told by its bytes; several in one file are one text', async () => {
