@@ -67,7 +67,9 @@ export async function tour(options: TourOptions) {
   const adapted = await compare('LoRA', lora, base, heldOut, say)
   const full = await compare('full fine-tuning', tuned, base, heldOut, say)
 
-  say('\n5. Ask the tuned model: one so small has learned how the shop speaks, not what it has in stock')
+  say(
+    '\n5. Ask the tuned model: one so small has learned how the shop speaks, not what it has in stock',
+  )
   say(`> ${question}`)
   const session = tuned.session({ system })
   let ours = ''

@@ -160,7 +160,7 @@ function training(report: TrainReport): string {
 function measured(report: TrainReport, evaluation: CardEvaluation | undefined): string {
   const { firstLoss, bestLoss, bestStep, interval } = report
   const spread = interval
-    ? ` (95 % interval ${figure(interval[0])} to ${figure(interval[1])}, by bootstrap over batches)`
+    ? ` (95 % interval ${figure(interval[0])} to ${figure(interval[1])}, by bootstrap)`
     : ''
   const own =
     `On the validation part, which was not learned from: loss ${figure(bestLoss)} nats a token${spread} ` +

@@ -1,4 +1,4 @@
-import type { BatchSource } from '../data/index.js'
+import type { Batch, BatchSource } from '../data/index.js'
 import { Bootstrap } from '../evaluate/bootstrap.js'
 import type { GPT2 } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
@@ -19,27 +19,62 @@ export async function meanLoss(
   limit: number,
   aborted: () => boolean = () => false,
 ): Promise<MeanLoss> {
-  const batches: [sum: number, count: number][] = []
-  for await (const { tokens, targets, starts, targetCount } of loader.windows(limit)) {
+  const batches: Sums[] = []
+  for await (const batch of loader.windows(limit)) {
     if (aborted()) break
-    using loss = scope(() => {
-      const shape = [tokens.length / model.config.context, model.config.context]
-      const input = model.device.tensor(tokens, shape)
-      const documents = starts && model.device.tensor(starts, shape)
-      return keep(model.loss(input, model.device.tensor(targets, shape), { starts: documents }))
-    })
-    batches.push([await loss.item(), targetCount])
+    batches.push([await lossOf(model, batch), batch.targetCount])
   }
-  let [sum, count] = [0, 0]
-  for (const batch of batches) {
-    sum += batch[0]
-    count += batch[1]
-  }
-  const loss = sum / count
-  if (batches.length < 2 || !Number.isFinite(loss)) return { loss }
-  const measure = { rows: batches, better: 'lower', of: ratio } as const
-  const { low, high } = new Bootstrap(1000, 0).estimate(measure)
-  return { loss, interval: [low, high] }
+  const loss = ratio([0, 1].map((k) => batches.reduce((sum, batch) => sum + batch[k]!, 0)))
+  const interval = intervalOf(batches)
+  return { loss, ...(interval && { interval }) }
+}
+
+/**
+ * The 95 % interval of the mean loss by the bootstrap over windows, for data of which there are so few
+ * that meanLoss() has read them in one batch; undefined for fewer than two.
+ */
+export async function windowInterval(
+  model: GPT2,
+  loader: BatchSource,
+  limit: number,
+): Promise<MeanLoss['interval']> {
+  const { context } = model.config
+  const windows: Sums[] = []
+  for await (const { tokens, targets, starts } of loader.windows(limit))
+    for (let from = 0; from < tokens.length; from += context) {
+      const part = (values: Int32Array) => values.subarray(from, from + context)
+      const targetCount = part(targets).filter((target) => target >= 0).length
+      if (targetCount === 0) continue
+      const one = {
+        tokens: part(tokens),
+        targets: part(targets),
+        starts: starts && part(starts),
+      }
+      windows.push([await lossOf(model, one), targetCount])
+    }
+  return intervalOf(windows)
+}
+
+/** Losses in nats, and the tokens that they are of. */
+type Sums = [sum: number, count: number]
+
+async function lossOf(
+  model: GPT2,
+  { tokens, targets, starts }: Pick<Batch, 'tokens' | 'targets' | 'starts'>,
+): Promise<number> {
+  using loss = scope(() => {
+    const shape = [tokens.length / model.config.context, model.config.context]
+    const input = model.device.tensor(tokens, shape)
+    const documents = starts && model.device.tensor(starts, shape)
+    return keep(model.loss(input, model.device.tensor(targets, shape), { starts: documents }))
+  })
+  return loss.item()
+}
+
+function intervalOf(rows: readonly Sums[]): MeanLoss['interval'] {
+  if (rows.length < 2 || !rows.every(([sum]) => Number.isFinite(sum))) return undefined
+  const { low, high } = new Bootstrap(1000, 0).estimate({ rows, better: 'lower', of: ratio })
+  return [low, high]
 }
 
 function ratio([sum, count]: readonly number[]): number {

@@ -154,7 +154,7 @@ export interface TrainReport {
   lastLoss: number
   bestLoss: number
   bestStep: number
-  /** The 95 % interval of the best loss; undefined where the evaluation had fewer than two batches. */
+  /** The 95 % interval of the best loss; undefined where the validation part is one window. */
   interval?: readonly [low: number, high: number]
   /** Of the best loss. */
   perplexity: number

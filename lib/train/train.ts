@@ -6,6 +6,7 @@ import { LanguageModel } from '../generate/index.js'
 import { trainingFlops } from '../models/index.js'
 import { version } from '../version.js'
 import { writeCard } from './card.js'
+import { windowInterval } from './evaluate.js'
 import { EventLog } from './eventlog.js'
 import type { TrainEvent, TrainReport } from './events.js'
 import { openJob } from './job.js'
@@ -149,8 +150,10 @@ async function finished(job: Job): Promise<TrainReport | undefined> {
 async function makeReport(job: Job, tokens: number, seconds: number): Promise<TrainReport> {
   const { progress, model, corpus, seed, settings, data, learner, stopped } = job
   const { guard } = progress
-  const { loss: bestLoss, step: bestStep, interval } = progress.best!
+  const { loss: bestLoss, step: bestStep, interval: byBatches } = progress.best!
   const tokensPerSecond = tokens / seconds
+  const interval =
+    byBatches ?? (await windowInterval(model, corpus.validation, settings.evaluateTokens))
   const found = await probe(job)
   if (found) job.emit({ type: 'probe', ...found })
   const flopsPerSecond = tokensPerSecond * trainingFlops(model.config)

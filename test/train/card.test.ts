@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { train } from '../../lib/index.js'
 import { modelCard } from '../../lib/train/card.js'
-import { nano } from './nano.js'
+import { nano, textFile } from './nano.js'
 
 const options = nano({ steps: 6, batch: 2 })
 const { model, report } = await train(options)
@@ -30,6 +30,14 @@ test('a run leaves a card with metadata, figures, an interval and marked places'
   assert.match(body!, /AdamW; 2 sequences of \d+ tokens a step, float32/)
   assert.ok(body!.match(/\*\*To be filled in by a person:\*\*/g)!.length >= 4)
   assert.is(body!.includes('undefined') || body!.includes('NaN'), false)
+})
+
+test('few data, of which there is one batch, have an interval as well', async () => {
+  const few = nano({ data: textFile(60), steps: 2, batch: 64 })
+  const { model, report } = await train(few)
+  model.dispose()
+  const [low, high] = report.interval!
+  assert.ok(low < report.bestLoss && report.bestLoss < high, `${report.bestLoss} ${low} ${high}`)
 })
 
 test('an adapter of a published base, rows that were left out, and an evaluation', () => {
