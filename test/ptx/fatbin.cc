@@ -98,7 +98,8 @@ const FatbinEntry* choose_ptx(const Fatbin& fatbin, int sm, std::string* error) 
   } else if (!fatbin.error.empty()) {
     *error = fatbin.error;
   } else {
-    *error = "fatbin: no PTX that " + device + " can take; add -gencode arch=" + device + ",code=" + device;
+    *error = "fatbin: no PTX that " + device + " can take; add -gencode arch=" + device + ",code=" + device +
+             ", or set EMULATOR_DEVICE to a later GPU";
     std::string list;
     for (const std::string& other : others) list += (list.empty() ? " (it holds " : ", ") + other;
     if (!list.empty()) *error += list + ")";

@@ -5,6 +5,7 @@
 //   the toolkit's headers are.
 #include "runtime.h"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -28,7 +29,10 @@ struct Symbol {
 
 struct Registry {
   std::recursive_mutex mutex;
+  std::vector<Image*> images;
   std::map<const void*, Symbol> functions, variables;
+  CUcontext context = nullptr;     // the primary one
+  std::atomic<int> generation{1};  // counts its resets
 };
 
 // Registration runs before main: the registry must exist by then, and outlive what runs after it.
@@ -44,7 +48,8 @@ struct Call {
 };
 thread_local std::vector<Call> calls;
 thread_local cudaError_t last = cudaSuccess;
-thread_local bool ready = false;
+thread_local int entered = 0;                // the generation that this thread last entered
+thread_local CUcontext current_was = nullptr;  // the context it was given then
 
 cudaError_t load(Image& image) {
   if (image.module) return cudaSuccess;
@@ -73,21 +78,36 @@ cudaError_t last_error(bool clear) {
   return error;
 }
 
+int not_supported() { return done(cudaErrorNotSupported); }
+
 int enter() {
-  if (ready) return 0;
-  static CUcontext context = nullptr;
-  static const CUresult made = [] {
-    const CUresult error = cuInit(0);
-    return error ? error : cuDevicePrimaryCtxRetain(&context, 0);
-  }();
+  Registry& r = registry();
+  const int generation = r.generation;
+  if (entered == generation) return 0;
+  std::lock_guard<std::recursive_mutex> lock(r.mutex);
+  CUresult error = r.context ? CUDA_SUCCESS : cuInit(0);
+  if (!error && !r.context) error = cuDevicePrimaryCtxRetain(&r.context, 0);
   CUcontext current = nullptr;
-  if (!made) cuCtxGetCurrent(&current);
-  const CUresult error = made ? made : current ? CUDA_SUCCESS : cuCtxSetCurrent(context);
-  ready = error == CUDA_SUCCESS;
-  return error;
+  if (!error) cuCtxGetCurrent(&current);
+  if (!error && (!current || current == current_was)) error = cuCtxSetCurrent(r.context);
+  if (error) return error;
+  entered = generation;
+  current_was = r.context;
+  return 0;
 }
 
-void leave() { ready = false; }
+int reset() {
+  Registry& r = registry();
+  std::lock_guard<std::recursive_mutex> lock(r.mutex);
+  const int error = r.context ? cuDevicePrimaryCtxReset(0) : 0;
+  r.context = nullptr;
+  for (Image* image : r.images) image->module = nullptr;
+  for (auto& [host, symbol] : r.functions) symbol.function = nullptr;
+  for (auto& [host, symbol] : r.variables) symbol.address = 0;
+  ++r.generation;
+  last = cudaSuccess;
+  return error;
+}
 
 int find_function(const void* host, CUfunction* out) {
   if (const int error = enter()) return error;
@@ -124,8 +144,10 @@ int find_variable(const void* host, CUdeviceptr* address, size_t* bytes) {
 
 extern "C" {
 
-void** __cudaRegisterFatBinary(void* image) {
-  return reinterpret_cast<void**>(new Image{image, nullptr, {}});
+void** __cudaRegisterFatBinary(void* data) {
+  std::lock_guard<std::recursive_mutex> lock(registry().mutex);
+  registry().images.push_back(new Image{data, nullptr, {}});
+  return reinterpret_cast<void**>(registry().images.back());
 }
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}  // at exit, when the driver may be gone

@@ -12,13 +12,16 @@ namespace runtime {
 cudaError_t done(int error);         // keeps an error for cudaGetLastError, and returns it
 cudaError_t last_error(bool clear);  // of this thread
 int enter();                         // makes the primary context current; 0 or the error
-void leave();                        // after a reset: the next call enters anew
+int reset();                         // of the primary context: the next call enters anew
 int find_function(const void* host, CUfunction* out);
 int find_variable(const void* host, CUdeviceptr* address, size_t* bytes);
 
 inline CUdeviceptr address(const void* p) { return reinterpret_cast<CUdeviceptr>(p); }
 
 }  // namespace runtime
+
+extern "C" cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block,
+                                          void** arguments, size_t shared, cudaStream_t stream);
 
 // Every call: the context, then the driver's entry; the codes of both APIs are the same numbers.
 #define CALL(...)                                   \

@@ -16,15 +16,27 @@ static int find(const void* symbol, size_t count, size_t offset, CUdeviceptr* at
   return 0;
 }
 
+// The runtime has a code of its own for a shape that no kernel can have.
+static bool impossible(dim3 grid, dim3 block) {
+  int most = 0;
+  cuDeviceGetAttribute(&most, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 0);
+  const uint64_t threads = uint64_t(block.x) * block.y * block.z,
+                 blocks = uint64_t(grid.x) * grid.y * grid.z;
+  return !blocks || !threads || threads > uint64_t(most) || block.z > 64 || grid.y > 65535 ||
+         grid.z > 65535 || grid.x > 0x7fffffff;
+}
+
 static int launch(const void* host, dim3 grid, dim3 block, void** arguments, size_t shared,
                   cudaStream_t stream, bool cooperative) {
   CUfunction f = nullptr;
   if (const int error = find_function(host, &f)) return error;
-  const auto run = cooperative ? cuLaunchCooperativeKernel : nullptr;
-  return run ? run(f, grid.x, grid.y, grid.z, block.x, block.y, block.z, unsigned(shared), stream,
-                   arguments)
-             : cuLaunchKernel(f, grid.x, grid.y, grid.z, block.x, block.y, block.z,
-                              unsigned(shared), stream, arguments, nullptr);
+  const int error =
+      cooperative ? cuLaunchCooperativeKernel(f, grid.x, grid.y, grid.z, block.x, block.y, block.z,
+                                              unsigned(shared), stream, arguments)
+                  : cuLaunchKernel(f, grid.x, grid.y, grid.z, block.x, block.y, block.z,
+                                   unsigned(shared), stream, arguments, nullptr);
+  return error == CUDA_ERROR_INVALID_VALUE && impossible(grid, block) ? cudaErrorInvalidConfiguration
+                                                                     : error;
 }
 
 static int attribute(int* value, int which) {
@@ -37,17 +49,6 @@ extern "C" {
 
 cudaError_t cudaGetLastError() { return last_error(true); }
 cudaError_t cudaPeekAtLastError() { return last_error(false); }
-const char* cudaGetErrorString(cudaError_t error) {
-  const char* text = nullptr;
-  if (error == cudaErrorInvalidDeviceFunction) return "invalid device function";
-  cuGetErrorString(static_cast<CUresult>(error), &text);
-  return text ? text : "unrecognized error code";
-}
-const char* cudaGetErrorName(cudaError_t error) {
-  const char* text = nullptr;
-  cuGetErrorName(static_cast<CUresult>(error), &text);
-  return text ? text : "unrecognized error code";
-}
 cudaError_t cudaGetDeviceCount(int* count) { CALL(cuDeviceGetCount(count)); }
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
@@ -58,11 +59,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
   CALL(attribute(value, int(which)));
 }
 cudaError_t cudaDeviceSynchronize() { CALL(cuCtxSynchronize()); }
-cudaError_t cudaDeviceReset() {
-  const int error = cuDevicePrimaryCtxReset(0);
-  leave();
-  return done(error);
-}
+cudaError_t cudaDeviceReset() { return done(reset()); }
 cudaError_t cudaDeviceSetLimit(cudaLimit limit, size_t value) {
   CALL(cuCtxSetLimit(static_cast<CUlimit>(limit), value));
 }
@@ -115,10 +112,23 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   p->l2CacheSize = get(cudaDevAttrL2CacheSize);
   p->memoryBusWidth = get(cudaDevAttrGlobalMemoryBusWidth);
   p->concurrentKernels = get(cudaDevAttrConcurrentKernels);
+  p->asyncEngineCount = get(cudaDevAttrAsyncEngineCount);
+  p->streamPrioritiesSupported = get(cudaDevAttrStreamPrioritiesSupported);
+  p->globalL1CacheSupported = get(cudaDevAttrGlobalL1CacheSupported);
+  p->localL1CacheSupported = get(cudaDevAttrLocalL1CacheSupported);
+  p->computePreemptionSupported = get(cudaDevAttrComputePreemptionSupported);
+  p->concurrentManagedAccess = get(cudaDevAttrConcurrentManagedAccess);
+  p->canUseHostPointerForRegisteredMem = get(cudaDevAttrCanUseHostPointerForRegisteredMem);
+  p->hostRegisterSupported = get(cudaDevAttrHostRegisterSupported);
+  p->memoryPoolsSupported = get(cudaDevAttrMemoryPoolsSupported);
   p->cooperativeLaunch = get(cudaDevAttrCooperativeLaunch);
+  p->clusterLaunch = get(cudaDevAttrClusterLaunch);
   p->managedMemory = get(cudaDevAttrManagedMemory);
+  p->memPitch = size_t(get(cudaDevAttrMaxPitch));
+  p->pciDeviceID = get(cudaDevAttrPciDeviceId);
   p->unifiedAddressing = 1;
   p->canMapHostMemory = 1;
+  cuDeviceGetUuid(&p->uuid, 0);
   p->textureAlignment = 512;
   return cudaSuccess;
 }

@@ -40,6 +40,11 @@ cudaError_t cudaInitDevice(int device, unsigned, unsigned) {
 cudaError_t cudaDeviceGetPCIBusId(char* out, int length, int device) {
   CALL(cuDeviceGetPCIBusId(out, length, device));
 }
+cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr, int, int) {
+  *value = 0;  // the one device has no peer
+  return done(cudaErrorInvalidDevice);
+}
+cudaError_t cudaDeviceDisablePeerAccess(int) { return done(cudaErrorPeerAccessNotEnabled); }
 cudaError_t cudaDeviceEnablePeerAccess(int, unsigned) { return done(cudaErrorInvalidDevice); }
 cudaError_t cudaDeviceSetSharedMemConfig(cudaSharedMemConfig) { CALL(0); }
 cudaError_t cudaFuncSetSharedMemConfig(const void*, cudaSharedMemConfig) { CALL(0); }
@@ -69,6 +74,7 @@ cudaError_t cudaMemset2DAsync(void* p, size_t pitch, int value, size_t width, si
   CALL(cuMemsetD2D8Async(address(p), pitch, static_cast<unsigned char>(value), width, height,
                          stream));
 }
+cudaError_t cudaHostGetFlags(unsigned* flags, void* p) { CALL(cuMemHostGetFlags(flags, p)); }
 cudaError_t cudaMemcpyPeer(void* to, int, const void* from, int, size_t bytes) {
   CALL(cuMemcpy(address(to), address(from), bytes));
 }
@@ -93,6 +99,17 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr which, v
 }
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr which, void* value) {
   CALL(cuMemPoolGetAttribute(pool, static_cast<CUmemPool_attribute>(which), value));
+}
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* props) {
+  CALL(cuMemPoolCreate(pool, reinterpret_cast<const CUmemPoolProps*>(props)));
+}
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) { CALL(cuMemPoolDestroy(pool)); }
+cudaError_t cudaDeviceSetMemPool(int device, cudaMemPool_t pool) {
+  CALL(cuDeviceSetMemPool(device, pool));
+}
+cudaError_t cudaMallocFromPoolAsync(void** p, size_t bytes, cudaMemPool_t pool,
+                                    cudaStream_t stream) {
+  CALL(cuMemAllocFromPoolAsync(reinterpret_cast<CUdeviceptr*>(p), bytes, pool, stream));
 }
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, size_t keep) {
   CALL(cuMemPoolTrimTo(pool, keep));
@@ -211,6 +228,32 @@ cudaError_t cudaGraphAddDependencies(cudaGraph_t graph, const cudaGraphNode_t* f
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
   CALL(cuGraphGetNodes(graph, nodes, count));
+}
+cudaError_t cudaGraphGetRootNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
+  CALL(cuGraphGetRootNodes(graph, nodes, count));
+}
+cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* type) {
+  CALL(cuGraphNodeGetType(node, reinterpret_cast<CUgraphNodeType*>(type)));
+}
+cudaError_t cudaGraphDestroyNode(cudaGraphNode_t node) { CALL(cuGraphDestroyNode(node)); }
+cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph,
+                                       const cudaGraphNode_t* after, size_t count,
+                                       cudaGraph_t child) {
+  CALL(cuGraphAddChildGraphNode(node, graph, after, count, child));
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
+                                     unsigned long long* id, cudaGraph_t* graph,
+                                     const cudaGraphNode_t** after, const cudaGraphEdgeData** data,
+                                     size_t* count) {
+  cuuint64_t number = 0;
+  const int error = enter();
+  const int asked =
+      error ? error
+            : cuStreamGetCaptureInfo(stream, reinterpret_cast<CUstreamCaptureStatus*>(status),
+                                     &number, graph, after,
+                                     reinterpret_cast<const CUgraphEdgeData**>(data), count);
+  if (id) *id = number;
+  return done(asked);
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* exec, cudaGraph_t graph,
                                           unsigned long long flags) {

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 namespace cg = cooperative_groups;
@@ -315,6 +316,30 @@ static void test_graph() {
   report(right && !cudaGraphExecDestroy(exec) && !cudaGraphDestroy(graph), "a graph made by hand");
 }
 
+// ---- Boxes of pitched memory
+
+static void test_boxes() {
+  const cudaExtent extent = make_cudaExtent(44, 3, 5);
+  std::vector<char> in(44 * 3 * 5), out(in.size());
+  for (size_t k = 0; k < in.size(); ++k) in[k] = char(k);
+  cudaPitchedPtr box;
+  bool right = !cudaMalloc3D(&box, extent) && box.pitch >= 44 && !cudaMemset3D(box, 1, extent);
+  cudaMemcpy3DParms load{}, store{};
+  load.srcPtr = make_cudaPitchedPtr(in.data(), 44, 44, 3), load.dstPtr = box;
+  load.extent = extent, load.kind = cudaMemcpyHostToDevice;
+  // All but the first four bytes of each row, the first row of each plane and the first plane.
+  store.srcPtr = box, store.dstPtr = make_cudaPitchedPtr(out.data(), 44, 44, 3);
+  store.srcPos = store.dstPos = make_cudaPos(4, 1, 1), store.extent = make_cudaExtent(40, 2, 4);
+  store.kind = cudaMemcpyDeviceToHost;
+  right = right && !cudaMemcpy3D(&load) && !cudaMemcpy3DAsync(&store, nullptr) &&
+          !cudaDeviceSynchronize();
+  for (size_t k = 0; k < in.size(); ++k) {
+    const bool inside = k % 44 >= 4 && k / 44 % 3 && k / 132;
+    right &= out[k] == (inside ? in[k] : 0);
+  }
+  report(right && !cudaFree(box.ptr), "boxes");
+}
+
 static void test_errors() {
   void* none = nullptr;
   report(cudaMalloc(&none, size_t(1) << 60) == cudaErrorMemoryAllocation &&
@@ -323,11 +348,34 @@ static void test_errors() {
   normalise<<<1, 2048>>>(nullptr, nullptr, 0, 0);
   report(cudaGetLastError() != cudaSuccess && cudaDeviceSynchronize() == cudaSuccess,
          "a launch that is too large");
+  normalise<<<0, 32>>>(nullptr, nullptr, 0, 0);
+  const std::string name = cudaGetErrorName(cudaErrorMemoryAllocation);
+  report(cudaGetLastError() == cudaErrorInvalidConfiguration && name == "cudaErrorMemoryAllocation",
+         "the runtime's own names");
+  report(cudaMallocArray(nullptr, nullptr, 0, 0, 0) == cudaErrorNotSupported &&
+             cudaGetLastError() == cudaErrorNotSupported,
+         "what is missing");
+}
+
+__device__ int counted = 3;
+__global__ void count() { ++counted; }
+
+// After a reset, kernels and variables are loaded anew.
+static void test_reset() {
+  int before = 0, after = 0;
+  count<<<1, 1>>>();
+  cudaMemcpyFromSymbol(&before, counted, sizeof before);
+  scale<<<1, 32>>>(nullptr, 1);
+  bool right = cudaDeviceSynchronize() == cudaErrorIllegalAddress && !cudaDeviceReset() &&
+               !cudaGetLastError();
+  count<<<1, 1>>>();
+  right = right && !cudaMemcpyFromSymbol(&after, counted, sizeof after);
+  report(right && before == 4 && after == 4, "a reset after an error");
 }
 
 int main() {
   for (auto test : {test_groups, test_coalesced, test_calls, test_lock, test_scan, test_pipeline,
-                    test_heap, test_wide_tiles, test_graph, test_errors})
+                    test_heap, test_wide_tiles, test_graph, test_boxes, test_errors, test_reset})
     test();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
