@@ -398,7 +398,8 @@ void Decoder::extras(Inst& inst, const std::vector<uint32_t>& slots) {
 
 // The first `defs` extras are destinations, the rest sources.
 void Decoder::extra_references(int at, int defs) {
-  const Inst& inst = out_->code[size_t(at)];
+  Inst& inst = out_->code[size_t(at)];
+  inst.defs = uint8_t(std::min<uint32_t>(uint32_t(defs), inst.extra));
   for (uint32_t k = 0; k < inst.extra; ++k) {
     if (out_->extra[inst.x + k] != no_slot)
       references_.push_back({at, uint8_t(field_extra + k), int(k) < defs});

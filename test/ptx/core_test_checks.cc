@@ -59,13 +59,14 @@ PTX_TEST(check_bounds) {
 PTX_TEST(check_unwritten) {
   Buffer fresh(256), half(256);
   memory().fill(half.address, 0, 1, 128);
-  expect_fault("unwritten global", block("ld.global.u32 %v, [%o];"), shape(1, 64),
+  const std::string use = " setp.ne.u32 %p, %v, 0; @%p bra U; U:";
+  expect_fault("unwritten global", block("ld.global.u32 %v, [%o];" + use), shape(1, 64),
                FaultKind::uninitialised, fresh.address);
-  expect_fault("half written", block("ld.global.u32 %v, [%o];"), shape(1, 33),
+  expect_fault("half written", block("ld.global.u32 %v, [%o];" + use), shape(1, 33),
                FaultKind::uninitialised, half.address);
-  expect_fault("the written half", block("ld.global.u32 %v, [%o];"), shape(1, 32), FaultKind::none,
+  expect_fault("the written half", block("ld.global.u32 %v, [%o];" + use), shape(1, 32), FaultKind::none,
                half.address);
-  expect_fault("written by the kernel", block("st.global.u32 [%o], %t; ld.global.u32 %v, [%o];"),
+  expect_fault("written by the kernel", block("st.global.u32 [%o], %t; ld.global.u32 %v, [%o];" + use),
                shape(1, 64), FaultKind::none, fresh.address);
   // A struct { char; int; } and its copy: padding comes along with the word that it fills.
   Buffer padded(256);
@@ -76,7 +77,7 @@ PTX_TEST(check_unwritten) {
                shape(1, 32), FaultKind::none, padded.address);
   expect_fault("a field that nothing has written",
                block("mov.u32 %v, 1; setp.eq.u32 %p, %t, 0; @!%p bra E; " + fields +
-                     "ld.global.v2.u32 {%w, %v}, [%a+8]; E:"),
+                     "ld.global.v2.u32 {%w, %v}, [%a+8]; E:" + use),
                shape(1, 32), FaultKind::uninitialised, padded.address);
   expect_fault("padding in shared memory",
                block("mov.u32 %v, 1; st.shared.u8 [%s], %v; ld.shared.u32 %v, [%s];"),
@@ -84,13 +85,13 @@ PTX_TEST(check_unwritten) {
   Buffer again(256);
   expect_fault("atomic on unwritten", block("red.global.add.u32 [%a], 1;"), shape(1, 64),
                FaultKind::uninitialised, again.address);
-  expect_fault("unwritten shared", block("ld.shared.u32 %v, [%s];"), shape(1, 64),
+  expect_fault("unwritten shared", block("ld.shared.u32 %v, [%s];" + use), shape(1, 64),
                FaultKind::uninitialised);
   expect_fault("written shared", block("st.shared.u32 [%s], %t; ld.shared.u32 %v, [%s];"),
                shape(1, 64), FaultKind::none);
   expect_fault("shared of the block before",
                block("mov.u32 %v, %ctaid.x; setp.eq.u32 %p, %v, 0; @%p st.shared.u32 [%s], %t; "
-                     "ld.shared.u32 %v, [%s];"),
+                     "ld.shared.u32 %v, [%s];" + use),
                shape(2, 32), FaultKind::uninitialised);
 }
 
@@ -122,7 +123,7 @@ PTX_TEST(check_shared_races) {
      first + "bar.sync 0; " + swap + "ld.shared.u32 %v, [%w];", FaultKind::none);
   {
     auto config = shape(1, 64);  // without the barrier: either unwritten or racing, by schedule
-    auto r = run(block(first + swap + "ld.shared.u32 %v, [%w];"), config, 0);
+    auto r = run(block(first + swap + "ld.shared.u32 %v, [%w]; st.shared.u32 [%s], %v;"), config, 0);
     report(r.fault.kind == FaultKind::race || r.fault.kind == FaultKind::uninitialised,
            "missing barrier", r.fault.message);
   }
@@ -241,6 +242,19 @@ PTX_TEST(check_global_races) {
   };
   go("last block with fences", with("membar.gl;"), FaultKind::none);
   go("last block without fences", with(""), FaultKind::race);
+  // It may overwrite what they have read, though: their reads were over when they signalled.
+  const std::string turn =
+      R"(ld.global.u32 %x2, [%o]; bar.sync 0; setp.eq.u32 %p, %t, 0; mov.u32 %x1, s;
+      @!%p bra W; SIGNAL st.shared.u32 [%x1], %x0;
+      W: bar.sync 0; ld.shared.u32 %x0, [%x1]; setp.ne.u32 %p, %x0, 8; @%p bra E;
+      st.global.u32 [%o], %v; E:)";
+  auto by = [&](const std::string& signal) {
+    std::string body = turn;
+    return body.replace(body.find("SIGNAL"), 6, signal);
+  };
+  go("the last block overwrites what all have read",
+     by("atom.relaxed.gpu.global.add.u32 %x0, [%a+960], 1;"), FaultKind::none);
+  go("a block overwrites what all have read", by("add.u32 %x0, %w, 5;"), FaultKind::race);
 }
 
 PTX_TEST(check_barriers_and_lanes) {
@@ -312,7 +326,7 @@ PTX_TEST(check_async) {
          "cp.async.wait_group 1; ld.shared.u32 %v, [%s];",
      FaultKind::none);
   go("another warp's copy without a barrier",
-     head + "cp.async.wait_all; xor.b32 %w, %s, 128; ld.shared.u32 %v, [%w];",
+     head + "cp.async.wait_all; xor.b32 %w, %s, 128; ld.shared.u32 %v, [%w]; st.global.u32 [%o], %v;",
      FaultKind::uninitialised, 64);
   go("another warp's copy after a barrier",
      head + "cp.async.wait_all; bar.sync 0; xor.b32 %w, %s, 128; ld.shared.u32 %v, [%w];",

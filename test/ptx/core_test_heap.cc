@@ -33,7 +33,7 @@ PTX_TEST(heap_of_kernels) {
   };
   go("malloc, use, free", "MALLOC st.u32 [%a+60], %t; ld.u32 %v, [%a+60]; FREE", FaultKind::none);
   go("past the end", "MALLOC st.u32 [%a+64], %t;", FaultKind::out_of_bounds);
-  go("read before any write", "MALLOC ld.u32 %v, [%a];", FaultKind::uninitialised);
+  go("read before any write", "MALLOC ld.u32 %v, [%a]; st.u32 [%a], %v;", FaultKind::uninitialised);
   go("use after free", "MALLOC st.u32 [%a], %t; FREE ld.u32 %v, [%a];", FaultKind::freed);
   go("free twice", "MALLOC FREE FREE", FaultKind::freed);
   go("free of null", "mov.u64 %a, 0; FREE", FaultKind::none);

@@ -63,7 +63,7 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
   block.rank = rank;
   block.live = block.threads;
   block.done = false;
-  block.acquire_time = 0;
+  block.acquire_time = block.seen_time = 0;
   block.release_time =
       linear < launch.release_times.size() ? &launch.release_times[linear] : nullptr;
   if (time == 1) {
@@ -89,6 +89,7 @@ void start_block(Block& block, Cluster& cluster, uint64_t linear, const uint32_t
     w.groups.assign(1, Group{0, w.started});
     w.turns = 0;
     w.pending.clear();
+    w.suspects.clear();
     w.activations.clear();
     std::fill(w.activation, w.activation + 32, -1);
     w.cluster_arrived = 0;
@@ -324,7 +325,9 @@ void prepare(Launch& launch, const Kernel& kernel, const LaunchConfig& c, Memory
   launch.serial = memory.next_launch();
   launch.total = uint64_t(c.grid[0]) * c.grid[1] * c.grid[2];
   launch.races = launch.total < (uint64_t(1) << 27) - 1 && c.checks == CheckLevel::full;
-  if (launch.races) launch.release_times = std::vector<std::atomic<uint32_t>>(launch.total);
+  if (!launch.races) return;
+  launch.release_times = std::vector<std::atomic<uint32_t>>(launch.total);
+  launch.signal_times = std::vector<std::atomic<uint32_t>>(launch.total);
 }
 
 std::unique_ptr<Worker> make_worker(Launch& launch, int index) {

@@ -68,6 +68,7 @@ struct Inst {
   Kind kind = Kind::plain;
   Class cls = Class::other;
   bool guard_negated = false, counted = true;
+  uint8_t defs = 0;    // how many of the further operands it writes: the first ones
   uint16_t flops = 0;  // per lane; of tensor instructions per warp and 16
   int access = -1;     // index into Program::accesses
   int line = 0, location = -1, form = -1;
@@ -216,6 +217,16 @@ struct PendingCopy {  // one lane's cp.async on its way
   uint8_t data[16];
 };
 
+struct Suspect {  // a register that holds, in these lanes, what nobody wrote
+  uint32_t slot, lanes;
+};
+
+struct Unwritten {  // a read of what nobody wrote
+  bool known = false, shared = false;
+  uint32_t pc = 0;
+  uint64_t address = 0;
+};
+
 struct Warp {
   uint8_t* regs = nullptr;
   uint8_t* local = nullptr;
@@ -226,6 +237,8 @@ struct Warp {
   uint64_t turns = 0;
   std::vector<Group> groups;
   std::vector<PendingCopy> pending;
+  std::vector<Suspect> suspects;        // see suspects.cc
+  std::vector<Unwritten> unwritten;     // each lane's last such read
   std::vector<Activation> activations;  // those without lanes are free
   int32_t activation[32];               // index of each lane's; -1: in the kernel itself
   uint32_t committed[32] = {};          // cp.async groups committed by each lane
@@ -284,6 +297,7 @@ struct Block {
       released;                                   // clocks published through atomics, by address
   std::atomic<uint32_t>* release_time = nullptr;  // of this block, across blocks; see shadow.h
   uint32_t acquire_time = 0;
+  uint32_t seen_time = 0;  // when it last saw a relaxed access or an atomic
   uint64_t progress = 0;  // stores, updates, barriers and exits: what others may wait for
   bool done = false;
 };
@@ -320,7 +334,7 @@ struct Launch {
   std::atomic<bool> races{false};  // between blocks are looked for
   uint64_t workspace = 0;          // of cooperative launches
   std::atomic<uint32_t> clock{1};  // counts releases between blocks
-  std::vector<std::atomic<uint32_t>> release_times;
+  std::vector<std::atomic<uint32_t>> release_times, signal_times;  // of blocks
   std::atomic<uint64_t> next{0}, instructions{0};
   std::atomic<bool> stop{false};
   std::mutex mutex;  // guards fault, atomics on external memory, printing

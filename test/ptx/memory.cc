@@ -85,8 +85,7 @@ static void check_written(Warp& w, const Inst& i, const Access& access, const Al
     const uint32_t element = access.element(bytes);
     for (uint32_t k = 0; k < bytes; k += element)
       if (!memchr(marks(addr[l] + k), 1, element))
-        fault(w, i, l, FaultKind::uninitialised,
-              "reads global memory that nothing has written: " + memory.describe(addr[l]), addr[l]);
+        read_unwritten(w, i, access, l, k, element, addr[l], false);
   }
 }
 

@@ -66,9 +66,11 @@ void check_read(Warp& w, const Inst& i, Block& block, const Access& access, uint
     const uint64_t per = std::max(1u, bytes >> w.program->shared_shift), first = g / per * per;
     bool any = false;
     for (uint64_t k = first; k < first + per; ++k) any |= block.writers[k] >= block.start << 6;
-    if (any) return;
-    fault(w, i, l, FaultKind::uninitialised,
-          "reads shared memory that nothing in this block has written", address);
+    if (!any) {
+      const uint64_t at = g << w.program->shared_shift;
+      read_unwritten(w, i, access, l, at > address ? uint32_t(at - address) : 0, 1, address, true);
+    }
+    return;
   }
   if (writer_ordered(w, stamp, note, l)) return;
   if (note & note_atomic && (access.seed || access.strong)) return;

@@ -40,12 +40,29 @@ uint64_t with_lane(uint64_t stamp, uint32_t lane) {
   return (stamp & ~(uint64_t(63) << time_shift)) | uint64_t(lane) << time_shift;
 }
 
-bool block_ordered(const Warp& w, uint64_t entry) {
+bool ordered(uint64_t entry, uint32_t acquired, const std::vector<std::atomic<uint32_t>>& times) {
   const uint32_t time = uint32_t(entry >> 28) & time_mask;
   const uint64_t other = entry & block_bits;
-  if (w.block->acquire_time <= time) return false;
-  if (other == block_bits) return true;
-  return w.block->launch->release_times[other].load(std::memory_order_relaxed) > time;
+  if (acquired <= time) return false;
+  return other == block_bits || times[other].load(std::memory_order_relaxed) > time;
+}
+
+bool block_ordered(const Warp& w, uint64_t entry) {
+  return ordered(entry, w.block->acquire_time, w.block->launch->release_times);
+}
+
+// Reads are over when what depends on them is seen, with a fence or without one.
+bool read_over(const Warp& w, uint64_t entry) {
+  return block_ordered(w, entry) ||
+         ordered(entry, w.block->seen_time, w.block->launch->signal_times);
+}
+
+// What a relaxed access or an atomic of ours shows to others, and what we see of theirs.
+void signal(const Touching& t) {
+  Launch& launch = *t.w.block->launch;
+  if (t.touch != Touch::read)
+    launch.signal_times[t.w.block->linear].store(launch.clock.fetch_add(1) + 1);
+  if (t.touch != Touch::write) t.w.block->seen_time = launch.clock.load();
 }
 
 bool thread_ordered(const Warp& w, uint64_t stamp, int lane) {
@@ -157,7 +174,7 @@ void write_granule(Touching& t, Shadow& s, int l) {
   if (present(t, read) && !t.atomic) {
     const uint64_t by = load(&s.reader_stamp);
     if (!of_block(t, read)) {
-      if (!block_ordered(t.w, read) && !same_bytes(t, l, address, 0))
+      if (!read_over(t.w, read) && !same_bytes(t, l, address, 0))
         block_fault(t, l, read, "overwrites", "read", address);
     } else if ((by ^ stamp) & thread_bits && !thread_ordered(t.w, by, l) &&
                !same_bytes(t, l, address, 0)) {
@@ -286,6 +303,7 @@ void global_race(Warp& w, const Inst& i, const Access& access, const uint64_t* a
     const uint64_t at = first + uint64_t(run->first);
     if (at >= base && at < end) touch_run(t, memory, at - base, *run, pattern.per);
   }
+  if (t.atomic) signal(t);
   Tally& tally = w.worker->tally;
   (touch == Touch::read ? tally.global_read : tally.global_write).unique_bytes += t.fresh << shift;
 }

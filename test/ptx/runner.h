@@ -122,6 +122,8 @@ class Runner {
       ++warps[pc_];
       lanes[pc_] += uint64_t(__builtin_popcount(m));
       --budget_;
+      if (__builtin_expect(!w_.suspects.empty(), 0) && inst.kind != Kind::together)
+        follow_suspects(w_, inst, m, mask_);
       if (__builtin_expect(inst.kind == Kind::plain, 1)) {
         if (m) {
           w_.worker->pc = pc_;
@@ -312,6 +314,7 @@ class Runner {
             w_, inst, first_lane(m), FaultKind::absent_lane,
             "needs all 32 lanes, but only lanes " + lanes_text(w_.live) + " of the warp are there");
       if (m != w_.live) return apart(m, w_.live);
+      if (!w_.suspects.empty()) follow_suspects(w_, inst, m, m);
       inst.fn(w_, inst, m);
       ++pc_;
       return true;
@@ -336,6 +339,7 @@ class Runner {
         limit_ = 0;  // look again before going on
         continue;
       }
+      if (!w_.suspects.empty()) follow_suspects(w_, inst, same, same);
       inst.fn(w_, inst, same);
     }
     if (!mask_) {

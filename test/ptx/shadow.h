@@ -5,7 +5,8 @@
 //     launch 12 bits | time 24 bits | atomic 1 bit | block 27 bits (all ones: several)
 //   Time counts releases (fences, atomics) over the launch. An access of another block is ordered
 //   before ours if that block released after it and we acquired later; the test is on the safe side
-//   of silence. For races within a block a second word beside each, of the block's own time:
+//   of silence. A read counts as done before a later relaxed access or atomic of its block, since
+//   programs let others overwrite what they have read that way. For races within a block a second word beside each, of the block's own time:
 //     time 26 bits | lane 6 bits | warp 8 bits (all ones: several) | layout 3 bits | pc 20 bits
 //   Nearly always eight granules in a row, a line, fare alike: one entry stands for them, its stamp
 //   has the first one's lane and, as layout, log2 of the granules a lane. The first access that
@@ -50,6 +51,12 @@ struct SharedPlace {
 };
 SharedPlace shared_place(Warp& w, const Inst& i, uint64_t* addr, uint32_t mask, uint32_t bytes);
 void check_alignment(Warp& w, const Inst& i, const uint64_t* addr, uint32_t mask, uint32_t bytes);
+
+// Reads of what nobody wrote: suspects.cc. `offset` and `bytes` say which part of what the lane
+// reads; all: the lanes that are there, m: those that the guard lets through.
+void read_unwritten(Warp& w, const Inst& i, const Access& access, int lane, uint32_t offset,
+                    uint32_t bytes, uint64_t address, bool shared);
+void follow_suspects(Warp& w, const Inst& i, uint32_t m, uint32_t all);
 
 // shared race shadow: races.cc
 void shared_read(Warp& w, const Inst& i, const SharedPlace& place, const Access& access,
