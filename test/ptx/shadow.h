@@ -6,7 +6,8 @@
 //   Time counts releases (fences, atomics) over the launch. An access of another block is ordered
 //   before ours if that block released after it and we acquired later; the test is on the safe side
 //   of silence. A read counts as done before a later relaxed access or atomic of its block, since
-//   programs let others overwrite what they have read that way. For races within a block a second word beside each, of the block's own time:
+//   programs let others overwrite what they have read that way.
+//   For races within a block a second word beside each, of the block's own time:
 //     time 26 bits | lane 6 bits | warp 8 bits (all ones: several) | layout 3 bits | pc 20 bits
 //   Nearly always eight granules in a row, a line, fare alike: one entry stands for them, its stamp
 //   has the first one's lane and, as layout, log2 of the granules a lane. The first access that
