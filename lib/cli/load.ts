@@ -41,6 +41,13 @@ export const samplingFlags: Flag[] = [
     'above 1, what was written already becomes less likely (1)',
     'repetitionPenalty',
   ),
+  numeric('presence-penalty', 'taken from the logits of what was written (0)', 'presencePenalty'),
+  numeric(
+    'frequency-penalty',
+    'the same for each time that it was written (0)',
+    'frequencyPenalty',
+  ),
+  { name: 'stop', value: '<text>', help: 'ends the text where this would come' },
   numeric('seed', 'the same seed gives the same text (a new one each time)'),
 ]
 

@@ -48,6 +48,16 @@ test('generate continues a prompt, from an argument and from standard input', as
   assert.equal(await run(['generate', trained, '-', ...sampling], 'the '), typed)
   const without = await run(['generate', trained, 'the ', '--no-prompt', ...sampling])
   assert.is('the ' + without.stdout, typed.stdout)
+  const written = typed.stdout.slice('the '.length, -1)
+  const stop = ['--stop', written[5]!]
+  const stopped = await run(['generate', trained, 'the ', '--no-prompt', ...stop, ...sampling])
+  assert.is(stopped.stdout.trimEnd(), written.slice(0, written.indexOf(written[5]!)).trimEnd())
+  const penalised = ['--presence-penalty', '100', '--frequency-penalty', '100', '--top-k', '1']
+  const varied = await run(
+    ['generate', trained, '--max-tokens', '9', '--no-prompt', ...penalised],
+    't',
+  )
+  assert.is(new Set(varied.stdout.slice(0, 9)).size, 9, varied.stdout)
   const json = await run(['generate', trained, 'the ', '--json', ...sampling])
   const list = events(json.stdout)
   const pieces = list
