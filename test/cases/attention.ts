@@ -12,6 +12,8 @@ export interface AttentionInstance {
   dropout?: { p: number; seed: number; stream: number }
   /** Deviation of queries and keys: large, the softmax is nearly one-hot. */
   deviation?: number
+  /** A query like this one's key before it, and all others small: its scores alone rise on the way. */
+  steep?: number
 }
 
 export const attentionCase: OpCase<AttentionInstance> = {
@@ -36,11 +38,26 @@ export const attentionCase: OpCase<AttentionInstance> = {
     { B: 1, T: 200, H: 1, D: 32, window: 64, starts: true },
     { B: 1, T: 67, H: 1, D: 161, window: 33, dropout: { p: 0.2, seed: 3, stream: 4 } },
     { B: 1, T: 31, H: 1, D: 8, window: 1000 },
+    { B: 1, T: 3, H: 1, D: 256 },
+    { B: 1, T: 42, H: 1, D: 65, steep: 41 },
   ],
-  inputs: ({ B, T, H, D, starts, deviation }, random) => ({
-    qkv: random.normal([B, T, 3 * H * D], deviation),
-    ...(starts ? { starts: random.starts(B, T) } : {}),
-  }),
+  inputs({ B, T, H, D, starts, deviation, steep }, random) {
+    const qkv = random.normal([B, T, 3 * H * D], deviation)
+    if (steep) {
+      // Of one batch and head.
+      const row = (t: number) => qkv.values.subarray(t * 3 * D, (t + 1) * 3 * D)
+      for (let t = 0; t < T; t++)
+        row(t).set(
+          row(t)
+            .subarray(0, D)
+            .map((q) => q / 10),
+        )
+      const query = row(steep).subarray(0, D)
+      query.forEach((q, d) => (query[d] = 40 * q))
+      row(steep - 1).set(query, D)
+    }
+    return { qkv, ...(starts ? { starts: random.starts(B, T) } : {}) }
+  },
   run: ({ qkv, starts }, { H, window, dropout }) => [
     attention(qkv!, H, { starts, window, dropout }),
   ],
@@ -78,6 +95,8 @@ export interface CachedAttentionInstance {
   past: number
   capacity: number
   window?: number
+  /** Of queries and keys, as above. */
+  deviation?: number
 }
 
 export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
@@ -92,10 +111,14 @@ export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
     { B: 1, T: 1, H: 2, D: 64, past: 300, capacity: 512, window: 130 },
     { B: 2, T: 1, H: 1, D: 33, past: 40, capacity: 41, window: 7 },
     { B: 1, T: 40, H: 2, D: 16, past: 150, capacity: 200, window: 33 },
+    { B: 1, T: 1, H: 2, D: 4, past: 7, capacity: 9 },
+    { B: 1, T: 1, H: 1, D: 12, past: 3, capacity: 4 },
+    { B: 1, T: 1, H: 1, D: 136, past: 5, capacity: 8 },
+    { B: 2, T: 1, H: 3, D: 16, past: 60, capacity: 64, deviation: 20 },
   ],
-  inputs: ({ B, T, H, D, capacity }, random) => ({
-    qkv: random.normal([B, T, 3 * H * D]),
-    keys: random.normal([B, H, capacity, D]),
+  inputs: ({ B, T, H, D, capacity, deviation }, random) => ({
+    qkv: random.normal([B, T, 3 * H * D], deviation),
+    keys: random.normal([B, H, capacity, D], deviation),
     values: random.normal([B, H, capacity, D]),
   }),
   run({ qkv, keys, values }, { H, past, window }) {
@@ -103,7 +126,7 @@ export const attentionCachedCase: OpCase<CachedAttentionInstance> = {
   },
   oracle: ({ qkv, keys, values }, instance) =>
     oracle.attentionCached(qkv!, keys!, values!, instance),
-  tolerance: () => ({ atol: 1e-5, rtol: 1e-5 }),
+  tolerance: ({ deviation = 1 }) => ({ atol: 1e-5 * deviation ** 2, rtol: 1e-5 }),
   cost: ({ B, T, H, D, past }) => ({
     bytes: 4 * B * H * D * (4 * T + 2 * (past + T)),
     flops: 4 * B * H * D * (T * past + (T * (T + 1)) / 2),

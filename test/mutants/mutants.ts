@@ -10,8 +10,6 @@ export interface Mutant {
   /** `family: function: line of the source [what is dropped]`, for barriers and waits the kernel too. */
   name: string
   family: string
-  /** Whether a barrier or a wait is dropped, not a condition. */
-  isWait: boolean
   /** The kernels that the edits are of. */
   kernels: string[]
   edits: Edit[]
@@ -65,14 +63,13 @@ export function mutantsOf(family: string, each = false): Mutant[] {
     counts.set(plain, number)
     const name = number > 1 ? `${plain} #${number}` : plain
     const kernels = [...site.kernels]
-    const about = { family, isWait: isWait(site.kind) }
     if (!each || kernels.length === 1) {
       const edits = kernels.flatMap(([, edits]) => edits)
-      return [{ name, ...about, kernels: kernels.map(([kernel]) => kernel), edits }]
+      return [{ name, family, kernels: kernels.map(([kernel]) => kernel), edits }]
     }
     return kernels.map(([kernel, edits]) => ({
       name: `${name} in ${kernel}`,
-      ...about,
+      family,
       kernels: [kernel],
       edits,
     }))

@@ -13,6 +13,7 @@
 // names of the op cases that are tried, all without it. MUTANTS_VERBOSE=1 shows what the emulator says.
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -73,6 +74,14 @@ function start(scratch: string, emulator: string): Worker {
   }
 }
 
+/** Ends a worker, and waits until it has: it writes to its folder. */
+async function stop({ child }: Worker): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, 'exit')
+  child.kill()
+  await gone
+}
+
 /** Names of mutants by the reason why nobody need notice; `*` in a name stands for anything. */
 export type Harmless = Record<string, string[]>
 
@@ -88,14 +97,12 @@ function matcher(name: string): RegExp {
 
 /**
  * Tries every mutant whose name matches, two at a time.
- * @param conditions the families whose conditions are dropped; barriers and waits are in all
  * @param most how many cases, the cheapest first, those that are listed as harmless are tried on
  */
 export async function survey(
   emulator: string,
   harmless: Harmless,
   {
-    conditions = readManifest()!.families,
     most = undefined as number | undefined,
     each = false,
     only = /(?:)/,
@@ -104,9 +111,7 @@ export async function survey(
 ): Promise<Result> {
   const { families } = readManifest()!
   const every = families.flatMap((family) => mutantsOf(family, each))
-  const list = every.filter(
-    ({ name, family, isWait }) => only.test(name) && (isWait || conditions.includes(family)),
-  )
+  const list = every.filter(({ name }) => only.test(name))
   const scratch = mkdtempSync(path.join(tmpdir(), 'gptloom-mutants-'))
   const complaints: string[] = []
   const workers = [0, 1].map((i) => start(path.join(scratch, String(i)), emulator))
@@ -135,7 +140,7 @@ export async function survey(
     }
     await Promise.all(workers.map(work))
   } finally {
-    for (const { child } of workers) child.kill()
+    await Promise.all(workers.map(stop))
     rmSync(scratch, { recursive: true, force: true })
   }
   return { count: list.length, complaints: complaints.sort() }
