@@ -11,6 +11,8 @@ const MOST = 3
 const LITTLE = 32e6
 /** Batches that each thread has before it: the next one is there when it has done one. */
 const AHEAD = 2
+/** Rows die young: more room for them makes no helper faster. */
+const LIMITS = { maxYoungGenerationSizeMb: 12 }
 /** Results, for each thread, that may wait for an earlier one: the calling thread works on meanwhile. */
 const WAITING = 2 * AHEAD
 
@@ -42,7 +44,7 @@ export class Crew<Batch extends object, Result extends object> {
     { from, name, setup }: Task,
     helpers: number,
   ) {
-    const start = () => new Helper<Result>(startThread(from, name, setup))
+    const start = () => new Helper<Result>(startThread(from, name, setup, LIMITS))
     this.#helpers = Array.from({ length: helpers }, start)
   }
 

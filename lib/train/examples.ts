@@ -40,7 +40,7 @@ import { addon } from '../tensor/binding.js'
 import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
 import type { Prompt } from './probe.js'
-import { presetTokenizer, sizeFor } from './vocabulary.js'
+import { MOST_BYTES, MOST_WORDS, presetTokenizer, sizeFor } from './vocabulary.js'
 
 /** Rows of whatever people have. They are read once, into a spool, since a pipe can be read only once. */
 export class ExampleSource implements Source {
@@ -70,11 +70,13 @@ export class ExampleSource implements Source {
     if (typeof tokenizer === 'object' && 'encode' in tokenizer)
       return tokenizer instanceof BpeTokenizer ? tokenizer.withSpecial(special) : tokenizer
     if (presetTokenizer(this.settings)) return (await gpt2Tokenizer()).withSpecial(special)
-    const texts = this.#texts(spool)
     const all = [...new Set([...special, END_OF_TEXT])]
-    if (tokenizer === 'character') return characterTokenizer(texts, { special: all })
+    if (tokenizer === 'character')
+      return characterTokenizer(this.#texts(spool, 1), { special: all })
     const size = typeof tokenizer === 'object' ? tokenizer.size : sizeFor(spool.bytes)
-    return trainTokenizer(texts, { size, special: all, signal: this.settings.signal })
+    const texts = this.#texts(spool, Math.ceil(spool.bytes / MOST_BYTES))
+    const { signal } = this.settings
+    return trainTokenizer(texts, { size, special: all, maxWords: MOST_WORDS, signal })
   }
 
   template(tokenizer: Tokenizer): ChatTemplate | undefined {
@@ -257,16 +259,16 @@ export class ExampleSource implements Source {
     return helpersFor(bytes, this.settings.threads ?? addon().cpu().threads)
   }
 
-  async *#texts(spool: Spool): AsyncGenerator<string> {
+  /** The text of every nth row. */
+  async *#texts(spool: Spool, n: number): AsyncGenerator<string> {
     const { emit } = this
-    let read = 0
+    let rows = 0
     // What the template itself says must be in a vocabulary of characters too.
     yield 'system\nuser\nassistant\ntool\nSystem:\nUser:\nAssistant:\nTool:\n'
     for await (const text of spool.texts()) {
+      if (rows++ % n > 0) continue
       yield `${text}\n`
-      read += text.length
-      const progress = Math.min(1, read / Math.max(1, spool.bytes))
-      emit({ type: 'prepare', phase: 'vocabulary', progress })
+      emit({ type: 'prepare', phase: 'vocabulary', progress: rows / spool.clean })
     }
   }
 }

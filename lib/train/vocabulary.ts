@@ -5,8 +5,10 @@ import { AbortError } from '../errors.js'
 import type { PrepareEvent } from './events.js'
 import type { Settings } from './options.js'
 
-// Learning a vocabulary gains nothing from text beyond this.
-const MOST_BYTES = 100e6
+/** Learning a vocabulary gains nothing from text beyond this. */
+export const MOST_BYTES = 100e6
+/** Distinct words that are counted, 75 MB of them: merges come from the frequent ones. */
+export const MOST_WORDS = 2 ** 18
 
 /**
  * The tokenizer that the settings ask for; 'auto' is GPT-2's for the gpt2 presets, and else a BPE
@@ -27,7 +29,7 @@ export async function chooseTokenizer(
   })
   if (tokenizer === 'character') return characterTokenizer(text)
   const size = typeof tokenizer === 'object' ? tokenizer.size : sizeFor(source.bytes)
-  return trainTokenizer(text, { size, signal: settings.signal })
+  return trainTokenizer(text, { size, maxWords: MOST_WORDS, signal: settings.signal })
 }
 
 /** Whether the vocabulary is GPT-2's: asked for, or because of the model. */
