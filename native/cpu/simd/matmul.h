@@ -280,8 +280,8 @@ void block(const MatmulBlock& s) {
 
 // ---- few rows -----------------------------------------------------------------------------------
 
-// One row leaves memory time to run ahead by itself; several keep the units busy, and the next rows
-// of b have to be asked for.
+// As many streams as b's rows are more than a processor follows by itself, past the ends of pages: what
+// is read next has to be asked for.
 constexpr int narrow_rows = 8;
 
 template <Gelu form>
@@ -323,7 +323,7 @@ void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth
     Vec x[D], acc[R];
     GPTLOOM_UNROLL
     for (int d = 0; d < D; d++) {
-      if (R > 1) GPTLOOM_PREFETCH(b + (D + d) * b_stride + c);
+      GPTLOOM_PREFETCH_FAR(b + (D + d) * b_stride + c);
       x[d] = load_some(b + d * b_stride + c, n);
     }
     GPTLOOM_UNROLL
@@ -373,21 +373,20 @@ void narrow_rows_of(const MatmulNarrow& s) {
 }
 
 // sums[R, W] = a[R, length] b[columns, length]^T, columns being at most W. Squares of b are
-// transposed in registers, so that each sum is one chain along k; the next rows are asked for early,
-// since as many streams as there are lanes are more than the processor follows by itself.
+// transposed in registers, so that each sum is one chain along k. Meanwhile as much of what lies at
+// `ahead`, the next columns, is asked for, in order of addresses, which is what memory is fastest at.
 template <int R>
 void chain_step(float* sums, int64_t sums_stride, const float* a, int64_t depth, const float* b,
-                int64_t b_stride, int columns, int64_t length) {
+                int64_t b_stride, int columns, int64_t length, const float* ahead) {
   Vec acc[R], x[W];
   GPTLOOM_UNROLL
   for (int i = 0; i < R; i++) acc[i] = Vec::zero();
   int64_t k = 0;
   for (; columns == W && k + W <= length; k += W) {
     GPTLOOM_UNROLL
-    for (int j = 0; j < W; j++) {
-      GPTLOOM_PREFETCH(b + (W + j) * b_stride + k);
-      x[j] = Vec::load(b + j * b_stride + k);
-    }
+    for (int j = 0; j < W * W; j += line) GPTLOOM_PREFETCH_FAR(ahead + k * W + j);
+    GPTLOOM_UNROLL
+    for (int j = 0; j < W; j++) x[j] = Vec::load(b + j * b_stride + k);
     transpose(x);
     GPTLOOM_UNROLL
     for (int d = 0; d < W; d++) {
@@ -419,11 +418,11 @@ void narrow_transposed_of(const MatmulNarrow& s) {
     std::fill_n(total, R * most, 0.0f);
     for (int64_t c = 0; c < columns; c += W) {
       const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
-      const float* b = s.b + (j + c) * s.b_stride;
+      const float *b = s.b + (j + c) * s.b_stride, *ahead = b + W * s.b_stride;
       for (int64_t k = 0; k < s.depth; k += s.block) {
         float* const into = k == 0 ? total : sums;
         chain_step<R>(into + c, most, s.a + k, s.depth, b + k, s.b_stride, n,
-                      std::min(s.block, s.depth - k));
+                      std::min(s.block, s.depth - k), ahead + k * W);
         if (into == sums) narrow_add(total + c, sums + c, most, R, W);
       }
     }

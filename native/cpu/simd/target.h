@@ -57,14 +57,18 @@
 #define GPTLOOM_INLINE __forceinline
 #endif
 
-// Asks for the line of p, to be read or written soon. p need not be readable.
+// Asks for the line of p, to be read or written soon; FAR: after more than L1 holds, so that it waits
+// in L2. p need not be readable.
 #if defined(__GNUC__)
 #define GPTLOOM_PREFETCH(p) __builtin_prefetch(p)
+#define GPTLOOM_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
 #define GPTLOOM_PREFETCH_WRITE(p) __builtin_prefetch(p, 1)
 #elif defined(GPTLOOM_X86)
 #define GPTLOOM_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0)
+#define GPTLOOM_PREFETCH_FAR(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1)
 #define GPTLOOM_PREFETCH_WRITE(p) GPTLOOM_PREFETCH(p)
 #else
 #define GPTLOOM_PREFETCH(p) (void)(p)
+#define GPTLOOM_PREFETCH_FAR(p) (void)(p)
 #define GPTLOOM_PREFETCH_WRITE(p) (void)(p)
 #endif
