@@ -68,6 +68,15 @@ if (skipsCuda()) {
       assert.ok(new Set(together.map(({ text }) => text)).size > 1)
     })
 
+  test('different prompts at once are each alone', async () => {
+    const options = { maxTokens: 8, temperature: 0 }
+    const prompts = ['How', 'Where is the red', 'It']
+    const alone: string[] = []
+    for (const prompt of prompts) alone.push(await there.complete(prompt, options))
+    const encoded = prompts.map((prompt) => tokenizer.encode(prompt))
+    assert.equal(await there.completeEach(encoded, options), alone)
+  })
+
   test('a session goes on from its cache', async () => {
     const answers = async (model: LanguageModel) => {
       const session = model.session({ system: 'Be brief.' })
