@@ -1,7 +1,14 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { GptloomError } from '../errors.js'
 import { evaluate } from '../evaluate/index.js'
-import type { Compared, EvaluateOptions, Evaluation, Figure } from '../evaluate/index.js'
+import type {
+  AnswerFunction,
+  Compared,
+  EvaluateOptions,
+  Evaluation,
+  Figure,
+} from '../evaluate/index.js'
 import { exists, readJson } from '../files.js'
 import { writeCard } from '../train/index.js'
 import type { TrainReport } from '../train/index.js'
@@ -29,6 +36,11 @@ export const evalVerb: Verb = {
         },
         { name: 'generate', help: 'let it answer too: exact match, F1, ROUGE-L, BLEU, JSON' },
         numeric('max-tokens', 'with --generate: the most tokens of an answer (200)', 'maxTokens'),
+        {
+          name: 'metrics',
+          value: '<file.js>',
+          help: 'with --generate: figures of your own, each an exported (answer, reference) => number',
+        },
         numeric('limit', 'the most rows (all)'),
         numeric('resamples', 'samples behind the 95 % intervals (1000)'),
         numeric('seed', 'names the random numbers of the intervals (0)'),
@@ -66,11 +78,15 @@ async function run({ positionals, values }: Parsed): Promise<number> {
   const { maxTokens } = values
   if (maxTokens !== undefined && !values.generate)
     throw new UsageError('--max-tokens is of answers: give --generate too')
+  if (values.metrics !== undefined && !values.generate)
+    throw new UsageError('--metrics are of answers: give --generate too')
+  const metrics = values.metrics === undefined ? {} : await metricsOf(String(values.metrics))
   const own = ['limit', 'resamples', 'seed', ...rowFlags.map(({ name, sets }) => sets ?? name)]
   const taken = own.filter((name) => values[name] !== undefined)
   const result = await evaluate(model, data.length === 1 ? data[0]! : data, {
     ...(Object.fromEntries(taken.map((name) => [name, values[name]])) as EvaluateOptions),
     base,
+    metrics,
     generate: values.generate
       ? { ...(maxTokens !== undefined && { maxTokens: maxTokens as number }) }
       : false,
@@ -81,6 +97,22 @@ async function run({ positionals, values }: Parsed): Promise<number> {
   if (report) await writeCard(folder, report, result)
   process.stdout.write(values.json ? JSON.stringify(result) + '\n' : text(result))
   return 0
+}
+
+/** The functions that a module exports, by their names. */
+async function metricsOf(path: string): Promise<Record<string, AnswerFunction>> {
+  let module: Record<string, unknown>
+  try {
+    module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>
+  } catch (cause) {
+    const why = (cause as Error).message
+    throw new GptloomError('ERR_FILE', `Cannot run ${path}: ${why}`, { cause })
+  }
+  const functions = Object.entries(module).filter(
+    ([name, value]) => typeof value === 'function' && name !== 'default',
+  )
+  if (functions.length > 0) return Object.fromEntries(functions) as Record<string, AnswerFunction>
+  throw new UsageError(`${path} exports no function by a name: export function polite(answer) ...`)
 }
 
 async function reportOf(folder: string): Promise<TrainReport> {

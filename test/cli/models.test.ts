@@ -147,13 +147,24 @@ test('chat: a model without conversations says so', async () => {
 
 test('eval: figures, against a base, as JSON, and in the card', async () => {
   const args = ['eval', adapter, held, '--base', base, '--resamples', '100', '--threads', '1']
+  const metrics = join(folder, 'metrics.mjs')
+  writeFileSync(metrics, "export const dot = (answer) => Number(answer.endsWith('.'))\n")
+  const own = ['--metrics', metrics]
   const [plain, json] = await Promise.all([
-    run([...args, '--generate', '--max-tokens', '12', '--card']),
+    run([...args, '--generate', '--max-tokens', '12', '--card', ...own]),
     run([...args, '--json', '--limit', '5']),
   ])
   assert.is(plain.code, 0, plain.stderr)
   assert.match(plain.stdout, /^20 rows, \d+ learned tokens; 20 answers; 95 % intervals/)
-  for (const name of ['loss', 'perplexity', 'bits per byte', 'accuracy', 'exact match', 'BLEU'])
+  for (const name of [
+    'loss',
+    'perplexity',
+    'bits per byte',
+    'accuracy',
+    'exact match',
+    'BLEU',
+    'dot',
+  ])
     assert.match(plain.stdout, new RegExp(`^  ${name} .*\\(.* to .*\\) +base `, 'm'))
   assert.match(plain.stdout, /^Against the base, in bits per byte: (better|worse|no difference)$/m)
   const result = JSON.parse(json.stdout) as { rows: number; comparison: { verdict: string } }
@@ -163,6 +174,9 @@ test('eval: figures, against a base, as JSON, and in the card', async () => {
   assert.match(card, /Against the base, in bits a byte: \*\*/)
   const wrong = await run(['eval', adapter, held, '--max-tokens', '3'])
   assert.is(wrong.code, 2)
+  assert.is((await run(['eval', adapter, held, ...own])).code, 2)
+  const lost = await run(['eval', adapter, held, '--generate', '--metrics', `${metrics}x`])
+  assert.match(lost.stderr, /Cannot run .*metrics\.mjsx/)
   const none = await run(['eval', adapter])
   assert.match(none.stderr, /Name the data to measure it on/)
 })
