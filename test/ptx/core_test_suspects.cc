@@ -60,6 +60,37 @@ PTX_TEST(suspects_thrown_away) {
          "ld.shared.v2.u32 {%x0, %x1}, [%s+128]; st.global.u32 [%o], %x0; }");
 }
 
+// Rows of eight halves, rows 0 to 5 written. ldmatrix brings them as A of m16n8k8 (both bands the
+// same), or as B of which they are the columns; D's first two registers have row g of lane 4 g + t,
+// columns 2 t and 2 t + 1.
+static std::string tile(const std::string& load, const std::string& product,
+                        const std::string& body) {
+  return R"({ .reg .b32 %m, %n; .reg .f32 %d<4>; .reg .b32 %h<4>; mov.u32 %m, s;
+    setp.lt.u32 %r, %t, 24; @%r st.shared.u32 [%s], 0; bar.warp.sync -1;
+    and.b32 %n, %t, 7; mad.lo.u32 %n, %n, 16, %m; mov.b32 %w, 0; )" +
+         load + " mma.sync.aligned.m16n8k8.row.col." + product + body + "; }";
+}
+
+PTX_TEST(suspects_in_matrices) {
+  const std::string plain = "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%m}, [%n];",
+                    turned = "ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%m}, [%n];",
+                    a = "f32.f16.f16.f32 {%d0, %d1, %d2, %d3}, {%m, %w}, {%w}, {0f00000000, "
+                        "0f00000000, 0f00000000, 0f00000000}; ",
+                    b = "f32.f16.f16.f32 {%d0, %d1, %d2, %d3}, {%w, %w}, {%m}, {0f00000000, "
+                        "0f00000000, 0f00000000, 0f00000000}; ",
+                    half = "f16.f16.f16.f16 {%h0, %h1}, {%m, %w}, {%w}, {%w, %w}; ";
+  const std::string low = "setp.lt.u32 %r, %t, 24; @%r ", all = "setp.lt.u32 %r, %t, 28; @%r ",
+                    first = "and.b32 %w, %t, 3; setp.lt.u32 %r, %w, 3; @%r ";
+  silent("rows of A that are written", tile(plain, a, low + "st.global.f32 [%o], %d0"));
+  loud("a row of A that is not", tile(plain, a, all + "st.global.f32 [%o], %d1"));
+  silent("rows of A's other band", tile(plain, a, "st.global.f32 [%o], %d2"));
+  silent("rows of halves", tile(plain, half, low + "st.global.u32 [%o], %h0"));
+  loud("a row of halves that is not", tile(plain, half, all + "st.global.u32 [%o], %h0"));
+  silent("columns of B that are written", tile(plain, b, first + "st.global.f32 [%o], %d3"));
+  loud("a column of B that is not", tile(plain, b, "st.global.f32 [%o], %d3"));
+  loud("sums over what is not written", tile(turned, a, low + "st.global.f32 [%o], %d0"));
+}
+
 PTX_TEST(suspects_that_matter) {
   loud("stored", "st.global.u32 [%o], %v;");
   loud("stored in shared memory", "st.shared.u32 [%s], %v;");

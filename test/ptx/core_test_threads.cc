@@ -54,6 +54,12 @@ PTX_TEST(races_of_threads) {
         "red.global.add.u32 [%a], 1; bar.sync 0; setp.eq.u32 %p, %t, 3; @%p ld.global.u32 %v, "
         "[%a];",
         FaultKind::none);
+  const std::string swaps = "add.s64 %q, %a, 8; L: add.u32 %w, %v, 1; "
+      "atom.global.cas.b32 %x0, [%q], %v, %w; setp.ne.u32 %p, %x0, %v; mov.u32 %v, %x0; @%p bra L;";
+  auto seeded = [&](const char* load) { return load + swaps; };
+  check("a loop of swaps begins with a plain load", seeded("ld.global.u32 %v, [%a+8]; "),
+        FaultKind::none);
+  check("a plain load of half of it", seeded("ld.global.u16 %v, [%a+10]; "), FaultKind::race);
   // Lane 0 of each warp writes for its warp.
   const std::string head =
       "sub.u32 %w, %t, %l; mul.wide.u32 %q, %w, 4; add.u64 %q, %a, %q; setp.eq.u32 %p, %l, 0; "

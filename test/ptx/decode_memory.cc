@@ -190,16 +190,31 @@ void Decoder::atomics(Modifiers& mods) {
 // A plain load of the word on which a compare-and-swap loop works may see a stale value: the loop
 // corrects it.
 void Decoder::mark_seeds() {
-  std::set<std::pair<uint32_t, int64_t>> swapped;
+  // nvcc adds a constant now in the access, now in a register of its own.
+  std::map<uint32_t, uint64_t> values;
+  for (auto& [key, slot] : constants_)
+    if (key.second == 8) values[slot] = key.first;
+  std::map<uint32_t, std::pair<uint32_t, uint64_t>> sums;
   for (auto& inst : out_->code) {
-    if (inst.fn != atomic || inst.imm != op_cas) continue;
-    const Access& access = out_->accesses[size_t(inst.access)];
-    swapped.insert({access.base, access.offset});
+    const std::string text = inst.form < 0 ? "" : out_->forms[size_t(inst.form)];
+    auto value = values.find(inst.b);
+    if ((text == "add.s64" || text == "add.u64") && value != values.end() && inst.d != inst.a)
+      sums[inst.d] = {inst.a, value->second};
   }
+  auto place = [&](const Access& access) {
+    std::pair<uint32_t, uint64_t> at = {access.base, uint64_t(access.offset)};
+    auto sum = sums.find(at.first);
+    if (sum != sums.end()) at = {sum->second.first, at.second + sum->second.second};
+    return at;
+  };
+  std::set<std::pair<uint32_t, uint64_t>> swapped;
+  for (auto& inst : out_->code)
+    if (inst.fn == atomic && inst.imm == op_cas)
+      swapped.insert(place(out_->accesses[size_t(inst.access)]));
   for (auto& inst : out_->code) {
     if (inst.fn != load) continue;
     Access& access = out_->accesses[size_t(inst.access)];
-    access.seed = access.base != no_slot && swapped.count({access.base, access.offset});
+    access.seed = access.base != no_slot && swapped.count(place(access));
   }
 }
 

@@ -72,7 +72,10 @@ Fatbin parse_fatbin(const void* image, size_t size) {
     result.entries.push_back(read_entry(data + at, entry_header, stored));
     at += entry_header + static_cast<size_t>(stored);
   }
-  if (result.entries.empty() && result.error.empty()) result.error = "fatbin: no entries";
+  if (result.entries.empty() && result.error.empty()) {
+    result.error = "fatbin: no entries (programs of relocatable device code, -rdc=true, are linked "
+                   "as machine code, which is not run)";
+  }
   return result;
 }
 

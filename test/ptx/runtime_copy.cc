@@ -26,6 +26,12 @@ bool empty(const cudaExtent& e) { return !e.width || !e.height || !e.depth; }
 
 extern "C" {
 
+// What it describes, textures and arrays, is missing; to describe it is no error.
+cudaChannelFormatDesc cudaCreateChannelDesc(int x, int y, int z, int w,
+                                            cudaChannelFormatKind kind) {
+  return {x, y, z, w, kind};
+}
+
 cudaError_t cudaMalloc3D(cudaPitchedPtr* out, cudaExtent extent) {
   *out = cudaPitchedPtr{nullptr, 0, extent.width, extent.height};
   if (empty(extent)) return done(enter());

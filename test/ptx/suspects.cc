@@ -3,8 +3,10 @@
 //   looks at the next key of a list that has ended). So a plain load of unwritten memory only makes
 //   its register suspect, in the lanes concerned, and so does what is computed from it. The launch
 //   ends when such a value matters: in an address, a guard, a store, an atomic, anything that is
-//   followed no further. Selections, joined predicates and shuffles are followed lane by lane,
-//   so that what was thrown away is forgotten.
+//   followed no further. Selections, joined predicates, shuffles and matrices of mma are followed
+//   lane by lane, so that what was thrown away is forgotten (rows behind the end of a tile, say).
+#include <algorithm>
+
 #include "forms.h"
 #include "ops.h"
 #include "shadow.h"
@@ -96,6 +98,35 @@ uint32_t computed(Warp& w, const Inst& i, uint32_t m) {
   return lanes & m;
 }
 
+// A row of A reaches its row of D, a column of B its column, an element of C its own. Fragments as
+// in matrix.cc: of A and C lane 4 g + t has rows g and g + 8, of B column g; of D columns 2 t and
+// 2 t + 1.
+void follow_product(Warp& w, const Inst& i) {
+  const MmaShape& s = mma_shapes[i.imm & 0xffff];
+  const uint32_t* slots = w.program->extra.data() + i.x;
+  const uint32_t d_count = i.defs, bands = uint32_t(s.m) / 8,
+                 wide = uint32_t(std::max(1, 32 / element_bits(s.a))) * 32,
+                 a_count = uint32_t(s.m * s.k) / wide,
+                 b_count = std::max(1u, uint32_t(8 * s.k) / wide);
+  auto groups = [](uint32_t lanes) {  // bit g: some lane of 4 g .. 4 g + 3
+    uint32_t out = 0;
+    for (uint32_t g = 0; g < 8; ++g) out |= uint32_t((lanes >> 4 * g & 15) != 0) << g;
+    return out;
+  };
+  uint32_t rows[2] = {}, columns = 0, made[8];
+  for (uint32_t k = 0; k < a_count; ++k) rows[k % bands] |= groups(held(w, slots[d_count + k]));
+  for (uint32_t k = 0; k < b_count; ++k) columns |= groups(held(w, slots[d_count + a_count + k]));
+  const bool pairs = s.d == Ty::f16;  // two columns a register
+  for (uint32_t k = 0; k < d_count; ++k) {
+    made[k] = held(w, slots[d_count + a_count + b_count + k]);
+    for (uint32_t g = 0; g < 8; ++g) {
+      if (rows[pairs ? k : k / 2] >> g & 1) made[k] |= 15u << 4 * g;
+      if (columns >> g & 1 && (pairs || k % 2 == g % 2)) made[k] |= 0x11111111u << g / 2;
+    }
+  }
+  for (uint32_t k = 0; k < d_count; ++k) hold(w, slots[k], made[k], all_lanes);
+}
+
 // The same shuffle, of the marks.
 uint32_t shuffled(Warp& w, const Inst& i, uint32_t m) {
   matters(w, i, i.b, m), matters(w, i, i.c, m);
@@ -111,6 +142,14 @@ uint32_t shuffled(Warp& w, const Inst& i, uint32_t m) {
   return lanes & m;
 }
 
+// Row r of ldmatrix: lanes 4 g .. 4 g + 3 get row g, or transposed rows 2 t and 2 t + 1 for lane
+// 4 g + t.
+void unwritten_row(Warp& w, const Inst& i, uint32_t r) {
+  const uint32_t slot = w.program->extra[i.x + r / 8],
+                 lanes = i.imm & 256 ? 0x11111111u << r % 8 / 2 : 15u << 4 * (r % 8);
+  hold(w, slot, held(w, slot) | lanes, lanes);
+}
+
 bool computes(const Inst& i) {
   return i.kind == Kind::plain && i.access < 0 &&
          (i.cls <= Class::predicate || i.fn == frame_address);
@@ -121,9 +160,10 @@ bool computes(const Inst& i) {
 void read_unwritten(Warp& w, const Inst& i, const Access& access, int lane, uint32_t offset,
                     uint32_t bytes, uint64_t address, bool shared) {
   const Unwritten read = {true, shared, w.worker->pc, address};
-  if (i.fn != load) unwritten_fault(w, i, lane, read, "");
+  if (i.fn != load && i.fn != load_matrix) unwritten_fault(w, i, lane, read, "");
   w.unwritten.resize(32);
   w.unwritten[size_t(lane)] = read;
+  if (i.fn == load_matrix) return unwritten_row(w, i, uint32_t(lane));
   for (uint32_t k = offset / access.bytes; k <= (offset + bytes - 1) / access.bytes; ++k) {
     const uint32_t slot = i.extra ? w.program->extra[i.x + k] : i.d;
     if (slot != no_slot) hold(w, slot, held(w, slot) | 1u << lane, 1u << lane);
@@ -140,12 +180,13 @@ void follow_suspects(Warp& w, const Inst& i, uint32_t m, uint32_t all) {
   if (i.kind == Kind::call || i.kind == Kind::ret) return w.suspects.clear();  // registers move
   matters(w, i, i.sync, m);
   if (i.access >= 0) matters(w, i, w.program->accesses[size_t(i.access)].base, m);
+  if (i.fn == multiply_matrix) return follow_product(w, i);
   uint32_t lanes = 0;
   if (i.fn == shuffle) {
     lanes = shuffled(w, i, m);
   } else if (computes(i)) {
     lanes = computed(w, i, m);
-  } else if (i.fn != load) {
+  } else if (i.fn != load && i.fn != load_matrix) {
     for (const uint32_t slot : {i.a, i.b, i.c}) matters(w, i, slot, m);
     for (uint32_t k = i.defs; k < i.extra; ++k) matters(w, i, w.program->extra[i.x + k], m);
   }
