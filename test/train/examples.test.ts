@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { tickets } from '../../examples/shop.js'
 import { load, train } from '../../lib/index.js'
 import type { TrainEvent, TrainOptions } from '../../lib/index.js'
 import { contents, eventsOf, failure, fresh, nano, strays, textFile, weights } from './nano.js'
@@ -76,6 +77,28 @@ test('a model learns to answer in its template and to stop, and the ledger adds 
       .join(),
     'anna@',
   )
+  model.dispose()
+})
+
+test('the tickets of a shop: a small model answers in their form and stops by itself', async () => {
+  const run = train({
+    data: tickets(240),
+    output: fresh(),
+    model: { layers: 2, heads: 2, width: 48, context: 128 },
+    steps: 120,
+    batch: 16,
+    learningRate: 1e-2,
+    evaluateEvery: 120,
+    sampleEvery: 0,
+  })
+  const { model, report } = await run
+  const { answers, stopped, empty, strayed } = report.probe!
+  assert.equal([answers, stopped, empty, strayed], [6, 6, 0, 0])
+  const session = model.session({ system: 'You answer for Lamplight, a shop for lamps.' })
+  let text = ''
+  const asked = session.say('Hello, where is my order 4321?', { temperature: 0, maxTokens: 60 })
+  for await (const piece of asked) text += piece
+  assert.match(text, /^Order \d+ [\w ]+\.$/)
   model.dispose()
 })
 
