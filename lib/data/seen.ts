@@ -14,7 +14,7 @@ const MOST = Math.floor(0.8 * PLACES)
  * @throws GptloomError ERR_FILE when the file system refuses
  */
 export class Seen {
-  #recent = new HashTable()
+  readonly #recent = new HashTable()
   readonly #runs: Run[] = []
   readonly #file = new Scratch()
 
@@ -25,7 +25,7 @@ export class Seen {
     this.#recent.set(key, value)
     if (this.#recent.size < MOST) return undefined
     this.#runs.push(new Run(this.#recent, this.#file))
-    this.#recent = new HashTable()
+    this.#recent.clear()
     return undefined
   }
 
@@ -130,6 +130,12 @@ class HashTable {
     this.#keys[at] = key
     this.#values[at] = value + 1
     if (++this.size > 0.8 * this.#values.length) this.#grow()
+  }
+
+  /** Keeps its memory: it will be as full again. */
+  clear(): void {
+    this.size = 0
+    this.#values.fill(0)
   }
 
   forEach(see: (key: number, value: number) => void): void {
