@@ -1,5 +1,5 @@
 // An Ollama Modelfile beside a GGUF (docs/modelfile.md in the repository of Ollama).
-import { Template } from '@huggingface/jinja'
+import { BoundedTemplate } from '../tokenizer/bounded.js'
 import { END_OF_TEXT } from '../tokenizer/index.js'
 
 export interface ModelfileOptions {
@@ -118,7 +118,7 @@ function renderer(chatTemplate: string, endOfText: string): Render {
   return (messages, prompt) => {
     try {
       const values = { messages, add_generation_prompt: prompt, ...tokens }
-      return new Template(chatTemplate).render(values)
+      return new BoundedTemplate(chatTemplate).render(values)
     } catch {
       return undefined // it refuses such a chat: one without a system message, for example
     }

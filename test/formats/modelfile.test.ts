@@ -69,6 +69,7 @@ test('a template that is no frame is left to the GGUF', () => {
     '{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}',
     '{{ raise_exception("no") }}',
     '{% broken',
+    '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}',
     '{% for m in messages %}{{ \'"""\' + m.content }}{% endfor %}"""',
   ]) {
     const text = modelfile({ gguf: 'a', chatTemplate })
