@@ -69,7 +69,7 @@ export async function measurePasses(cores: Cores): Promise<Found> {
         unit: '%',
         of: pass.against === 'copy' ? 'a copy' : 'a copy past the caches',
       },
-      value: rate / cores.ceiling(pass.against),
+      value: rate / cores.ceiling(pass.against, cores.all, pace.samples),
       detail: giga(rate, 'GB/s'),
     })
   }

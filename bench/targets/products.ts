@@ -65,7 +65,8 @@ interface Figure {
   product: Product
   form: Form
   threads: number
-  rate: number
+  /** Of the FMA peak. */
+  fraction: number
 }
 
 export async function measureProducts(cores: Cores): Promise<Found> {
@@ -79,21 +80,22 @@ export async function measureProducts(cores: Cores): Promise<Found> {
     const times = await time(cores.device(), cases, pace, () => cores.measure(['fma']))
     for (const each of cases) each.dispose()
     for (const threads of cores.threads) cores.device(threads).native.trim()
-    wanted.forEach((each, i) =>
-      figures.push({ product, ...each, rate: productFlops(product) / times[i]!.seconds }),
-    )
+    wanted.forEach((each, i) => {
+      const peak = cores.ceiling('fma', each.threads, pace.samples)
+      const rate = productFlops(product) / times[i]!.seconds
+      figures.push({ product, ...each, fraction: rate / peak })
+    })
   }
-  const fraction = ({ rate, threads }: Figure) => rate / cores.ceiling('fma', threads)
   const rows = forms.flatMap((form) =>
     cores.threads.map((threads): Row => {
       const those = figures.filter((each) => each.form === form && each.threads === threads)
-      const sorted = those.sort((a, b) => fraction(a) - fraction(b))
+      const sorted = those.sort((a, b) => a.fraction - b.fraction)
       const [least, median] = [sorted[0]!, sorted[sorted.length >> 1]!]
       return {
         name: `matrix products, ${form}, ${threads} thread${threads > 1 ? 's' : ''}`,
         target: { least: 0.92, unit: '%', of: 'FMA peak' },
-        value: fraction(least),
-        detail: `least, at ${productName(least.product)}; median ${percent(fraction(median))}`,
+        value: least.fraction,
+        detail: `least, at ${productName(least.product)}; median ${percent(median.fraction)}`,
       }
     }),
   )
@@ -104,9 +106,8 @@ export async function measureProducts(cores: Cores): Promise<Found> {
       productName(product),
       ...columns.map(({ form, threads }) => {
         const same = (each: Figure) => productName(each.product) === productName(product)
-        return percent(
-          fraction(figures.find((f) => same(f) && f.form === form && f.threads === threads)!),
-        )
+        const of = figures.find((f) => same(f) && f.form === form && f.threads === threads)!
+        return percent(of.fraction)
       }),
     ]),
   }

@@ -34,7 +34,8 @@ export const met = ({ target: { least = -Infinity, most = Infinity }, value }: R
 
 export function amount(value: number, unit: Unit): string {
   if (unit === '%') return `${(100 * value).toFixed(1)} %`
-  return `${value.toPrecision(3)} ${unit}`
+  const text = value < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString('en-US')
+  return `${text} ${unit}`
 }
 
 export function targetText({ target: { least, most, unit, of } }: Row): string {

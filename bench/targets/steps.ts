@@ -35,7 +35,7 @@ export async function measureSteps(cores: Cores): Promise<Found> {
     rows.push({
       name: `training step, ${shape.name}`,
       target: { least, unit: '%', of: 'FMA peak' },
-      value: flops / all / cores.ceiling('fma'),
+      value: flops / all / cores.ceiling('fma', cores.all, pace.samples),
       detail: `${Math.round(tokens / all).toLocaleString('en-US')} tokens/s`,
     })
     if (cores.all === 2)
