@@ -2,6 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { workerData } from 'node:worker_threads'
 import { train } from '../../lib/index.js'
 import type { TrainOptions } from '../../lib/index.js'
 import { cpu } from '../../lib/tensor/index.js'
@@ -12,6 +13,33 @@ const jobs: Record<string, (options: TrainOptions) => unknown> = {
   // A line for each event, to be killed at one of them.
   async train(options) {
     for await (const { type } of train(options)) process.stdout.write(type + '\n')
+  },
+
+  // Ends in the middle of a run.
+  async exit(options) {
+    for await (const event of train(options)) {
+      if (event.type === 'step' && event.step === 3) process.exit(5)
+    }
+  },
+  async throw(options) {
+    for await (const event of train(options)) {
+      if (event.type !== 'step' || event.step !== 3) continue
+      setImmediate(() => {
+        throw new Error('thrown on purpose')
+      })
+    }
+  },
+  async reject(options) {
+    for await (const event of train(options)) {
+      if (event.type === 'step' && event.step === 3) void Promise.reject(new Error('on purpose'))
+    }
+  },
+
+  // A run whose garbage is collected at every turn of the event loop.
+  async collect(options) {
+    const timer = setInterval((globalThis as unknown as { gc: () => void }).gc, 0)
+    await train(options)
+    clearInterval(timer)
   },
 
   // A failing run that nobody listens to.
@@ -88,4 +116,6 @@ const jobs: Record<string, (options: TrainOptions) => unknown> = {
   },
 }
 
-await jobs[process.argv[2]!]!(JSON.parse(process.argv[3]!) as TrainOptions)
+// In a thread, as in endings.test.ts, the same two come as its data.
+const [job, options] = (workerData as [string, string] | null) ?? process.argv.slice(2)
+await jobs[job!]!(JSON.parse(options!) as TrainOptions)
