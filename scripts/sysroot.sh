@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a folder with compilers for linux-x64 and linux-arm64 whose C library is old (Debian 11: glibc 2.31), so that
 # what they build runs on every distribution of the last years. Needs apt, but neither root nor a chroot: the
-# packages are unpacked, not installed, and GCC finds its parts relative to itself.
+# packages are unpacked, not installed, and GCC finds its parts relative to itself. musl's loader comes along, to
+# try what is built for it.
 #
 #   scripts/sysroot.sh build/sysroot     then build/sysroot/bin/x86_64-linux-gnu-g++, aarch64-linux-gnu-g++, *-strip
 set -euo pipefail
@@ -34,12 +35,12 @@ EOF
 export APT_CONFIG=$apt/apt.conf
 apt-get update -qq
 # Only to fetch: what these depend on comes along, and most of it (perl, kerberos) is left out below.
-apt-get install -y -qq --download-only g++-10 g++-10-aarch64-linux-gnu >/dev/null
+apt-get install -y -qq --download-only g++-10 g++-10-aarch64-linux-gnu musl >/dev/null
 
 for package in "$apt"/cache/archives/*.deb; do
   case $(basename "$package") in
     binutils* | libbinutils* | libctf* | gcc-10* | g++-10* | cpp-10* | libgcc* | libstdc++* | libc6* | linux-libc-dev* | \
-      libmpc3* | libmpfr6* | libisl23* | libgmp10* | zlib1g* | libzstd1*) dpkg-deb -x "$package" "$root" ;;
+      libmpc3* | libmpfr6* | libisl23* | libgmp10* | zlib1g* | libzstd1* | musl_*) dpkg-deb -x "$package" "$root" ;;
   esac
 done
 rm -rf "$apt/cache" "$apt/state"

@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { compile } from './cmake.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'gptloom-build-'))
@@ -81,9 +82,7 @@ test('CMake builds the same addon from the same sources, beside the one of node-
     return console.log('SKIP cmake is not installed')
   const release = join(root, 'build', 'Release', 'gptloom.node')
   const before = statSync(release).mtimeMs
-  const out = join(root, 'build', 'cmake')
-  const cli = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js')
-  node([cli, 'compile', '--out', join(out, 'build'), '--parallel', '2', '--log-level', 'warn'])
+  const { folder: out } = compile()
   assert.is(statSync(release).mtimeMs, before, 'build/Release is not touched')
   assert.ok(existsSync(join(out, 'build', 'Release', 'gptloom.node')))
 
@@ -97,7 +96,10 @@ test('CMake builds the same addon from the same sources, beside the one of node-
     readFileSync(join(out, 'build', 'compile_commands.json'), 'utf8'),
   ) as { file: string }[]
   const compiled = commands.map(({ file }) => relative(root, file).replaceAll('\\', '/')).sort()
-  assert.equal(compiled, listed)
+  assert.equal(
+    compiled.filter((file) => !file.startsWith('test/')),
+    listed,
+  )
 
   // node-gyp-build looks below this folder instead of the package's own.
   const cmake = runSmoke({ GPTLOOM_PREBUILD: out })

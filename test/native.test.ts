@@ -3,17 +3,21 @@
 //
 // The engine's tests without Node: as it ships, under AddressSanitizer with UndefinedBehaviorSanitizer,
 // what has threads under ThreadSanitizer, and the kernels of arm64 under emulation where there are tools for
-// it. The build folders are kept: a second run builds what changed.
-import { spawnSync } from 'node:child_process'
+// it. Under both sanitizers, in Node, what ends early as well: devices, threads, processes. The build folders
+// are kept: a second run builds what changed.
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { kernelFolder } from '../lib/tensor/gpu.js'
+import { compile } from './cmake.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
+const execute = promisify(execFile)
 const hasCmake = spawnSync('cmake', ['--version']).status === 0
 
 /** What a program prints to stdout; throws with the end of all its output when it fails. */
@@ -30,15 +34,25 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): stri
   throw new Error(`${[command, ...args].join(' ')}: ${why}\n${output.slice(-6000)}`)
 }
 
-/** Builds native_test in build/<folder>, and returns where it is. */
+/** Builds native_test in build/<folder>/build, and returns where it is. */
 function build(folder: string, options: string[]): string {
-  const to = path.join(root, 'build', folder)
+  const to = path.join(root, 'build', folder, 'build')
   run('cmake', ['-S', root, '-B', to, '-DNATIVE_TESTS=ON', ...options])
-  const jobs = String(Math.min(4, availableParallelism()))
-  run('cmake', ['--build', to, '--config', 'Release', '--parallel', jobs])
-  const names = ['native_test', 'Release/native_test.exe', 'native_test.exe']
-  const places = names.map((name) => path.join(to, name))
-  return places.find(existsSync) ?? assert.unreachable(`no native_test in ${to}`)!
+  run('cmake', ['--build', to, '--parallel', String(Math.min(4, availableParallelism()))])
+  return path.join(to, 'native_test')
+}
+
+/** The same under a sanitizer, and beside it the addon, where node-gyp-build looks for it in a package. */
+function buildSanitized(folder: string, sanitizer: string): string {
+  const headers = ['node-api-headers/include', 'node-addon-api'].map((name) =>
+    path.join(root, 'node_modules', name),
+  )
+  return build(folder, [
+    ...[`-DSANITIZE=${sanitizer}`, '-DCMAKE_BUILD_TYPE=Sanitized'],
+    ...['-DCMAKE_CXX_FLAGS=-O1 -fno-sanitize-recover=all', '-DCMAKE_JS_VERSION=none'],
+    `-DCMAKE_JS_INC=${headers.join(';')}`,
+    `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${path.join(root, 'build', folder, 'build', 'Release')}`,
+  ])
 }
 
 /** Runs native_test, and holds it to its last line. */
@@ -66,9 +80,25 @@ function checkCuda(program: string, env: NodeJS.ProcessEnv): void {
     })
 }
 
-function sanitized(kind: string): string[] {
-  const flags = '-O1 -fno-sanitize-recover=all'
-  return [`-DSANITIZE=${kind}`, '-DCMAKE_BUILD_TYPE=Sanitized', `-DCMAKE_CXX_FLAGS=${flags}`]
+/**
+ * Runs tests of endings in Node, side by side, with the addon of build/<folder> and the sanitizer's library
+ * before all others.
+ */
+async function checkEndings(
+  folder: string,
+  library: string,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  const preload = run('c++', [`-print-file-name=${library}`]).trim()
+  const setting = { LD_PRELOAD: preload, GPTLOOM_PREBUILD: path.join(root, 'build', folder) }
+  const options = { cwd: root, env: { ...process.env, ...env, ...setting }, maxBuffer: 64 << 20 }
+  const check = async (name: string) => {
+    const args = ['--expose-gc', '--import', 'tsx', path.join(root, 'test', name)]
+    const { stdout } = await execute(process.execPath, args, options)
+    const [, total, passed] = /Total: +(\d+)\s+Passed: +(\d+)/.exec(stdout) ?? []
+    assert.ok(Number(total) > 0 && passed === total, stdout.slice(-2000))
+  }
+  await Promise.all(['tensor/lifetime.test.ts', 'train/endings.test.ts'].map(check))
 }
 
 /** Why a build cannot be made here, printed as a skip; false when it can. */
@@ -81,14 +111,14 @@ function skips(what: string, sanitizer: boolean): boolean {
 
 test('as it ships', () => {
   if (skips('as shipped', false)) return
-  const program = build('native', ['-DCMAKE_BUILD_TYPE=Release'])
+  const { tests: program } = compile()
   check(program, [])
   checkCuda(program, {})
 })
 
-test('under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
+test('under AddressSanitizer and UndefinedBehaviorSanitizer', async () => {
   if (skips('AddressSanitizer', true)) return
-  const program = build('asan', sanitized('address,undefined'))
+  const program = buildSanitized('asan', 'address,undefined')
   const env = {
     ASAN_OPTIONS: 'allocator_may_return_null=1:detect_stack_use_after_return=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
@@ -96,6 +126,10 @@ test('under AddressSanitizer and UndefinedBehaviorSanitizer', () => {
   }
   check(program, [], env)
   checkCuda(program, env)
+  if (process.platform !== 'linux') return
+  // Node keeps memory to its end.
+  const options = `${env.ASAN_OPTIONS}:detect_leaks=0`
+  await checkEndings('asan', 'libasan.so', { GPTLOOM_TEST_ROUNDS: '2', ASAN_OPTIONS: options })
 })
 
 /** The compiler for arm64 that Debian has, or the one that scripts/sysroot.sh has unpacked. */
@@ -128,9 +162,9 @@ test('on arm64, under emulation: NEON and what is portable', () => {
     check('qemu-aarch64', [program, filter])
 })
 
-test('threads, under ThreadSanitizer', () => {
+test('threads, under ThreadSanitizer', async () => {
   if (skips('ThreadSanitizer', true)) return
-  const program = build('tsan', sanitized('thread'))
+  const program = buildSanitized('tsan', 'thread')
   const env = {
     TSAN_OPTIONS: 'halt_on_error=1:allocator_may_return_null=1',
     GPTLOOM_TEST_ROUNDS: '10',
@@ -138,6 +172,10 @@ test('threads, under ThreadSanitizer', () => {
   for (const filter of ['pool_', 'queue_', 'allocator_', 'device', 'linear_'])
     check(program, [filter], env)
   checkCuda(program, env)
+  if (process.platform !== 'linux') return
+  // Node is not instrumented: what it orders by atomics of its own is not seen.
+  const options = `${env.TSAN_OPTIONS}:ignore_noninstrumented_modules=1`
+  await checkEndings('tsan', 'libtsan.so', { GPTLOOM_TEST_ROUNDS: '2', TSAN_OPTIONS: options })
 })
 
 test.run()

@@ -57,6 +57,20 @@ test('takes the files that the pattern names', () => {
   assert.is(ran.last, '2 passed, 0 failed')
 })
 
+test('runs that are told to end as one add up', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gptloom-total-'))
+  try {
+    const args = ['--total', path.join(folder, 'total')]
+    assert.is(run({ 'a.test.ts': good }, { args }).last, '2 passed, 0 failed')
+    const failing = good.replace('() => {}', '() => { throw new Error() }')
+    assert.is(run({ 'b.test.ts': failing }, { args }).last, '3 passed, 1 failed')
+    const last = run({ 'c.test.ts': good }, { args })
+    assert.equal([last.code, last.last], [0, '5 passed, 1 failed'])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
 test('no file is a failure', () => {
   const ran = run({ 'a.test.ts': good }, { args: ['nothing-is-called-this'] })
   assert.is(ran.last, '0 passed, 1 failed')

@@ -1,6 +1,8 @@
 // The test runner: every test/**/*.test.ts in a process of its own, with uvu inside it.
 //
-//   node --import tsx test/run.ts [pattern] [--root DIR]
+//   node --import tsx test/run.ts [pattern] [--root DIR] [--total FILE]
+//
+//   --total    adds the numbers in FILE to the last line, and leaves their sum there: runs that end as one
 //
 // It is stricter than uvu, which ends well when nothing ran: no file, no summary, no test, fewer passed
 // than there are, an exit code, a signal or a hang each make a failure with a name. What a file may say
@@ -13,7 +15,7 @@
 // A test that cannot run here prints a line `SKIP <reason>`: listed at the end, and a failure where CI=true.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,6 +23,13 @@ import { fileURLToPath } from 'node:url'
 interface Options {
   pattern: string
   root: string
+  total?: string
+}
+
+interface Numbers {
+  passed: number
+  failed: number
+  skipped: number
 }
 
 interface TestFile {
@@ -51,6 +60,7 @@ function parse(args: string[]): Options {
   const options: Options = { pattern: '', root: here }
   for (let i = 0; i < args.length; i++) {
     if (args[i] === '--root' && args[i + 1]) options.root = path.resolve(args[++i]!)
+    else if (args[i] === '--total' && args[i + 1]) options.total = args[++i]!
     else if (args[i]!.startsWith('-') || options.pattern)
       throw new Error(`Unknown argument ${args[i]}`)
     else options.pattern = args[i]!.replaceAll('\\', '/')
@@ -59,19 +69,21 @@ function parse(args: string[]): Options {
 }
 
 function find({ root, pattern }: Options): TestFile[] {
-  return (readdirSync(root, { recursive: true }) as string[])
-    .map((name) => name.replaceAll('\\', '/'))
-    .filter((name) => name.endsWith('.test.ts') && `test/${name}`.includes(pattern))
-    // What only a package can show takes minutes: npm run test:install.
-    .filter((name) => !name.startsWith('install/') || pattern.includes('install/'))
-    .sort()
-    .map((name) => {
-      const file = path.join(root, name)
-      const head = readFileSync(file, 'utf8').slice(0, 1000)
-      const timeout = Number(/^\/\/ timeout: (\d+)$/m.exec(head)?.[1] ?? 300)
-      const cuda = /^\/\/ device: cuda$/m.test(head)
-      return { path: file, name, alone: /^\/\/ run: alone$/m.test(head), timeout, cuda }
-    })
+  return (
+    (readdirSync(root, { recursive: true }) as string[])
+      .map((name) => name.replaceAll('\\', '/'))
+      .filter((name) => name.endsWith('.test.ts') && `test/${name}`.includes(pattern))
+      // What only a package can show takes minutes: npm run test:install.
+      .filter((name) => !name.startsWith('install/') || pattern.includes('install/'))
+      .sort()
+      .map((name) => {
+        const file = path.join(root, name)
+        const head = readFileSync(file, 'utf8').slice(0, 1000)
+        const timeout = Number(/^\/\/ timeout: (\d+)$/m.exec(head)?.[1] ?? 300)
+        const cuda = /^\/\/ device: cuda$/m.test(head)
+        return { path: file, name, alone: /^\/\/ run: alone$/m.test(head), timeout, cuda }
+      })
+  )
 }
 
 /** The folder of the emulated GPU's library: GPTLOOM_EMULATOR, where '' asks for the real one. */
@@ -180,7 +192,19 @@ async function runAll(files: TestFile[]): Promise<Outcome[]> {
   return outcomes
 }
 
-function summarize(outcomes: Outcome[], strict: boolean): number {
+/** The last line, with the numbers of runs before this one. */
+function close(numbers: Numbers, file?: string): void {
+  const before: Partial<Numbers> =
+    file && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
+  const add = (name: keyof Numbers) => (before[name] ?? 0) + numbers[name]
+  const sum = { passed: add('passed'), failed: add('failed'), skipped: add('skipped') }
+  if (file) writeFileSync(file, JSON.stringify(sum))
+  const tail = sum.skipped ? `, ${sum.skipped} skipped` : ''
+  console.log(`${sum.passed} passed, ${sum.failed} failed${tail}`)
+}
+
+/** Prints what failed and was skipped; returns what counts as failed. */
+function summarize(outcomes: Outcome[], strict: boolean, total?: string): number {
   const sum = (of: (outcome: Outcome) => number) => outcomes.map(of).reduce((a, b) => a + b, 0)
   const skips = outcomes.flatMap(({ name, skips }) => skips.map((reason) => `${name}: ${reason}`))
   const failing = outcomes.filter(({ reasons }) => reasons.length > 0)
@@ -195,8 +219,7 @@ function summarize(outcomes: Outcome[], strict: boolean): number {
     console.log(`\n!!!   SKIPPED${strict ? ', which is a failure under CI=true' : ''}:`)
   for (const skip of skips) console.log(`!!!   ${skip}`)
   if (strict) failed += skips.length
-  const tail = skips.length ? `, ${skips.length} skipped` : ''
-  console.log(`${sum((outcome) => outcome.passed)} passed, ${failed} failed${tail}`)
+  close({ passed: sum((outcome) => outcome.passed), failed, skipped: skips.length }, total)
   return failed
 }
 
@@ -206,5 +229,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.exit(130)
   })
 }
-const outcomes = await runAll(find(parse(process.argv.slice(2))))
-process.exitCode = summarize(outcomes, process.env.CI === 'true') > 0 ? 1 : 0
+const options = parse(process.argv.slice(2))
+const outcomes = await runAll(find(options))
+process.exitCode = summarize(outcomes, process.env.CI === 'true', options.total) > 0 ? 1 : 0

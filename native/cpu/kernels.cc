@@ -10,6 +10,8 @@
 #if defined(_M_X64) && !defined(__clang__)
 #include <immintrin.h>
 #include <intrin.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 namespace gptloom::cpu {
@@ -23,29 +25,46 @@ extern const Kernels neon_kernels;
 
 namespace {
 
-// Both ask the system too, since it must save the wide registers: the compiler's built-in does so
-// by itself.
+#if defined(__x86_64__) || defined(_M_X64)
+struct Leaf {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+// The compilers' own questions (__builtin_cpu_supports) want a runtime library that not all have.
 #if defined(__x86_64__)
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+Leaf cpuid(unsigned leaf) {
+  Leaf out;
+  __cpuid_count(leaf, 0, out.eax, out.ebx, out.ecx, out.edx);
+  return out;
 }
-#elif defined(_M_X64)
+unsigned xcr0() {
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+#else
+Leaf cpuid(unsigned leaf) {
+  int out[4];
+  __cpuidex(out, static_cast<int>(leaf), 0);
+  return {static_cast<unsigned>(out[0]), static_cast<unsigned>(out[1]),
+          static_cast<unsigned>(out[2]), static_cast<unsigned>(out[3])};
+}
+unsigned xcr0() { return static_cast<unsigned>(_xgetbv(0)); }
+#endif
+
 bool all_set(unsigned value, unsigned bits) { return (value & bits) == bits; }
-bool has(unsigned ebx_bits, unsigned xcr0_bits) {
-  int leaf[4];
-  __cpuid(leaf, 0);
-  if (leaf[0] < 7) return false;
-  __cpuid(leaf, 1);
+
+// The system is asked too, since it must save the wide registers: what it saves stands in XCR0.
+bool has(unsigned leaf7_ebx, unsigned saved) {
+  if (cpuid(0).eax < 7) return false;
   constexpr unsigned fma_osxsave_avx = 1u << 12 | 1u << 27 | 1u << 28;
-  if (!all_set(leaf[2], fma_osxsave_avx)) return false;
-  if (!all_set(static_cast<unsigned>(_xgetbv(0)), xcr0_bits)) return false;
-  __cpuidex(leaf, 7, 0);
-  return all_set(leaf[1], ebx_bits);
+  if (!all_set(cpuid(1).ecx, fma_osxsave_avx)) return false;
+  return all_set(xcr0(), saved) && all_set(cpuid(7).ebx, leaf7_ebx);
 }
 bool has_avx2() { return has(1u << 5, 0x06); }
-bool has_avx512() { return has(1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, 0xe6); }
+bool has_avx512() {  // F, DQ, BW and VL
+  return has(1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, 0xe6);
+}
 #endif
 
 const Kernels& choose() {

@@ -19,6 +19,9 @@ export const root = path.dirname(path.dirname(path.dirname(fileURLToPath(import.
 export const folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'gptloom-install-')))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
+/** Compilers of an older Debian, which prebuilds() has made. */
+export const sysroot = path.join(root, 'build', 'sysroot')
+
 export interface Ran {
   status: number | null
   stdout: string
@@ -63,6 +66,16 @@ export function prebuilds(): string {
   if (!built) run('npm', ['run', '--silent', 'prebuilds'])
   built = true
   return to
+}
+
+/** The folder of a package of npm, with no script of it run. */
+export function unpack(spec: string): string {
+  const to = path.join(folder, 'unpacked', spec.replace(/\W+/g, '-'))
+  if (existsSync(to)) return to
+  mkdirSync(to, { recursive: true })
+  const [made] = JSON.parse(run('npm', ['pack', spec, '--json'], to))
+  run('tar', ['xzf', made.filename], to)
+  return path.join(to, 'package')
 }
 
 let packed = ''
