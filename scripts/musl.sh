@@ -2,7 +2,8 @@
 # Makes a folder with a compiler for Linux with musl (Alpine), of which Debian has the C library but no C++ one:
 # Zig's, which is Clang with the sources of musl, libc++ and the headers of other systems.
 #
-#   scripts/musl.sh build/musl     then build/musl/bin/x86_64-linux-musl-gcc, x86_64-linux-musl-g++
+#   scripts/musl.sh build/musl     then build/musl/bin/x86_64-linux-musl-gcc, x86_64-linux-musl-g++; and the same
+#                                  for Windows and macOS, to see that sources compile
 set -euo pipefail
 
 mkdir -p "${1:?the folder to make}"
@@ -21,7 +22,7 @@ tar -xzf "$archive" -C "$folder/zig" --strip-components 1
 rm "$archive"
 chmod +x "$folder/zig/zig"
 
-for triple in x86_64-linux-musl; do
+for triple in x86_64-linux-musl x86_64-windows-gnu x86_64-macos aarch64-macos; do
   for tool in gcc:cc g++:c++; do
     cat >"$folder/bin/$triple-${tool%:*}" <<TOOL
 #!/bin/sh

@@ -24,7 +24,7 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const to = path.join(root, 'build', 'package')
 const stage = path.join(to, 'stage')
 const MOST = 15e6
-const platforms = ['linux-x64', 'linux-arm64']
+const addons = ['linux-x64/gptloom.glibc', 'linux-x64/gptloom.musl', 'linux-arm64/gptloom.glibc']
 
 interface Manifest {
   name: string
@@ -40,9 +40,9 @@ function npm(args: string[], cwd: string): string {
 
 /** Why these are not the binaries and kernels of a release. */
 function missing(): string[] {
-  const lacks = platforms
-    .filter((platform) => !existsSync(path.join(root, 'prebuilds', platform)))
-    .map((platform) => `the addon of ${platform}: npm run prebuilds`)
+  const lacks = addons
+    .filter((addon) => !existsSync(path.join(root, 'prebuilds', `${addon}.node`)))
+    .map((addon) => `the addon ${addon}: npm run prebuilds`)
   const manifest = path.join(root, 'prebuilds', 'cuda', 'manifest.json')
   const image = existsSync(manifest) ? JSON.parse(readFileSync(manifest, 'utf8')) : undefined
   if (!image?.machineCode?.length) lacks.push('the kernels with machine code: npm run build:image')
@@ -57,7 +57,8 @@ function files(folder: string): string[] {
 }
 
 interface Bill {
-  metadata: { component: { 'bom-ref': string } }
+  serialNumber?: string
+  metadata: { timestamp?: string; component: { 'bom-ref': string } }
   components: { 'bom-ref': string }[]
   dependencies: { ref: string; dependsOn: string[] }[]
 }
@@ -85,7 +86,10 @@ function bill(): Bill {
     .filter(({ ref }) => shipped.has(ref))
     .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((to) => shipped.has(to)) }))
   const components = whole.components.filter((part) => shipped.has(part['bom-ref']))
-  return { ...whole, components, dependencies }
+  // Neither a random number nor the hour: what is packed twice has the same bytes.
+  const { serialNumber, metadata, ...rest } = whole
+  const { timestamp, ...about } = metadata
+  return { ...rest, metadata: about, components, dependencies }
 }
 
 function pack(): void {

@@ -2,7 +2,7 @@
 // timeout: 1500
 // The addons that are shipped: what they ask of the system, what they show of themselves, and that those for
 // musl and arm64 compute what the one for x64 and glibc does.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -78,6 +78,33 @@ test('the same sources give the same bytes', () => {
   run('npm', ['run', '--silent', 'prebuilds', '--', 'linux-x64', '--to', to])
   assert.ok(readFileSync(path.join(to, 'prebuilds', name)).equals(readFileSync(binary(name))))
 })
+
+// Another compiler that knows the headers of other systems: what only Linux has would not compile there.
+for (const target of ['x86_64-windows-gnu', 'aarch64-macos', 'x86_64-macos']) {
+  test(`the sources compile for ${target}`, () => {
+    if (skip()) return
+    prebuilds()
+    const all = readdirSync(path.join(root, 'native'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.cc') && !name.includes('simd'))
+      .map((name) => path.join(root, 'native', name))
+    // macOS has what POSIX has: only what tells systems apart.
+    const apart = (file: string) => /__linux__|__APPLE__/.test(readFileSync(file, 'utf8'))
+    const files = target.includes('windows') ? all : all.filter(apart)
+    assert.ok(files.length > 2)
+    const headers = [
+      'native',
+      'node_modules/node-addon-api',
+      'node_modules/node-api-headers/include',
+    ]
+    const compiler = path.join(root, 'build', 'musl', 'bin', `${target}-g++`)
+    const flags = ['-c', '-O0', '-std=c++17', '-Wall', '-Wextra', '-Werror']
+    const includes = headers.map((name) => `-I${path.join(root, name)}`)
+    const to = project(target, { files: files.join('\n') })
+    run('xargs', ['-a', 'files', '-n', '1', '-P', '2', compiler, ...flags, ...includes], to)
+    const objects = readdirSync(to).filter((name) => name.endsWith('.o'))
+    assert.is(objects.length, new Set(files.map((file) => path.basename(file))).size)
+  })
+}
 
 // The package's JavaScript over the shipped binaries, without the addon that was built here.
 const code = `import { train } from '${path.join(root, 'dist', 'index.js')}'\n${trial}`

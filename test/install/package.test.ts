@@ -10,6 +10,7 @@ import {
   bare,
   folder,
   install,
+  pack,
   project,
   root,
   run,
@@ -47,6 +48,7 @@ test('the tarball holds what is needed, and nothing of the checkout', () => {
     'cuda/layernorm.cu',
     'assets/gpt2.tiktoken',
     'prebuilds/linux-x64/gptloom.glibc.node',
+    'prebuilds/linux-x64/gptloom.musl.node',
     'prebuilds/linux-arm64/gptloom.glibc.node',
     'prebuilds/cuda/manifest.json',
   ]) {
@@ -75,6 +77,16 @@ test('the tarball holds what is needed, and nothing of the checkout', () => {
     part['bom-ref'].replace(/@[^@]*$/, ''),
   )
   assert.equal(parts.sort(), Object.keys(manifest.dependencies).sort())
+})
+
+test('packed again it has the same bytes', () => {
+  if (skip()) return
+  const to = path.dirname(tarball())
+  const names = [path.basename(tarball()), 'SHA256SUMS', 'sbom.cdx.json']
+  const bytes = () => names.map((name) => readFileSync(path.join(to, name)))
+  const before = bytes()
+  pack()
+  bytes().forEach((again, i) => assert.ok(again.equals(before[i]!), names[i]))
 })
 
 test('nothing of this machine is in it', () => {
@@ -253,7 +265,7 @@ test('where no binary fits, the error says what was looked for and what to do', 
     assert.match(stderr, /cannot be loaded for linux-x64, Node \d+/)
     assert.match(
       stderr,
-      /The package holds binaries for linux-arm64 \(glibc\), sunos-x64 \(glibc\)/,
+      /The package holds binaries for linux-arm64 \(glibc\), sunos-x64 \(glibc, musl\)/,
     )
     assert.match(stderr, /npm rebuild gptloom/)
   } finally {

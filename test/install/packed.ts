@@ -80,11 +80,13 @@ export function unpack(spec: string): string {
 
 let packed = ''
 
+export const pack = () => run('npm', ['run', '--silent', 'package', '--', '--dev'])
+
 /** The package as it is published, but for kernels without machine code. */
 export function tarball(): string {
   if (packed) return packed
   prebuilds()
-  run('npm', ['run', '--silent', 'package', '--', '--dev'])
+  pack()
   const to = path.join(root, 'build', 'package')
   const name = readdirSync(to).find((file) => file.endsWith('.tgz'))
   assert.ok(name, `a tarball in ${to}`)
