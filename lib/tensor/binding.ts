@@ -8,6 +8,7 @@ import { GptloomError } from '../errors.js'
 /** A tensor's native half: an opaque share in a block of device memory. */
 export interface NativeTensor {
   view(shape: readonly number[], offset: number): NativeTensor
+  share(): ArrayBuffer
   dispose(): void
 }
 

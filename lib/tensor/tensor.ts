@@ -24,6 +24,7 @@ export class Tensor {
   /** @internal The tape that made this tensor, while gradients may flow through it. */
   tape: Tape | null = null
   #native: NativeTensor | null
+  #shared: Values | null = null
 
   /** @internal Tensors come from a Device or from an op. */
   constructor(
@@ -55,7 +56,8 @@ export class Tensor {
   }
 
   /**
-   * A copy of the values, row-major: a Float32Array, also for bfloat16, or an Int32Array.
+   * A copy of the values, row-major: a Float32Array, also for bfloat16, or an Int32Array. The queue fills
+   * it directly. See share() for none at all.
    * @throws GptloomError when an op enqueued before this has failed
    */
   async data(): Promise<Values> {
@@ -79,6 +81,24 @@ export class Tensor {
     }
     this.device.native.upload(this.native, values)
     return this
+  }
+
+  /**
+   * The values themselves and no copy, of a tensor in the CPU's memory: ops see what is written to the array,
+   * and the array shows what ops compute. Since ops run later than they are called, await `device.idle()`
+   * before reading what they compute, and before writing over what they still read. The array keeps
+   * the memory when the tensor is disposed.
+   * @throws RangeError for a tensor on a GPU or in bfloat16
+   * @throws GptloomError ERR_DEVICE in a runtime that forbids it, as Electron does
+   */
+  share(): Values {
+    if (this.device.kind !== 'cpu' || this.dtype === 'bfloat16') {
+      const received = `${this.dtype} on ${this.device.kind}`
+      throw outOfRange('float32 or int32 on the CPU', 'share()', received)
+    }
+    const { native } = this
+    const Kind = this.dtype === 'int32' ? Int32Array : Float32Array
+    return this.size === 0 ? new Kind(0) : (this.#shared ??= new Kind(native.share()))
   }
 
   /**
@@ -112,6 +132,7 @@ export class Tensor {
   dispose(): void {
     this.#native?.dispose()
     this.#native = null
+    this.#shared = null
     this.grad?.dispose()
     this.grad = null
     this.tape = null

@@ -8,7 +8,8 @@ namespace gptloom::glue {
 Napi::Function Tensor::define(Napi::Env env) {
   return DefineClass(
       env, "NativeTensor",
-      {InstanceMethod<&Tensor::view>("view"), InstanceMethod<&Tensor::dispose>("dispose")});
+      {InstanceMethod<&Tensor::view>("view"), InstanceMethod<&Tensor::share>("share"),
+       InstanceMethod<&Tensor::dispose>("dispose")});
 }
 
 Napi::Object Tensor::create(Napi::Env env, std::shared_ptr<Storage> storage, const Array& array) {
@@ -40,6 +41,25 @@ Napi::Value Tensor::view(const Napi::CallbackInfo& info) {
     array.data =
         static_cast<char*>(array.data) + offset * static_cast<int64_t>(dtype_size(array.dtype));
     return create(info.Env(), storage_, array);
+  });
+}
+
+// share(): an ArrayBuffer over the tensor's own memory, which must be the process's and not empty. The
+// buffer holds a share of the storage, so that nothing else is put there while somebody can see it.
+Napi::Value Tensor::share(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Array& array = Tensor::array(info.This(), nullptr);
+    auto held = std::make_unique<std::shared_ptr<Storage>>(storage_);
+    const auto finalize = [](napi_env, void*, void* hint) {
+      delete static_cast<std::shared_ptr<Storage>*>(hint);
+    };
+    napi_value buffer;
+    if (napi_create_external_arraybuffer(env, array.data, array.bytes(), finalize, held.get(),
+                                         &buffer) != napi_ok)
+      throw Error("ERR_DEVICE", "This runtime has no arrays over memory of others: use data()");
+    held.release();
+    return Napi::Value(env, buffer);
   });
 }
 

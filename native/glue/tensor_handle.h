@@ -32,6 +32,7 @@ class Tensor : public Napi::ObjectWrap<Tensor> {
 
  private:
   Napi::Value view(const Napi::CallbackInfo& info);
+  Napi::Value share(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Storage> storage_;

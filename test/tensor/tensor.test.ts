@@ -83,6 +83,57 @@ test('write() wants the type and count of the tensor', async () => {
   assert.instance(await failure(() => device.tensor(new Float64Array(2) as never)), TypeError)
 })
 
+test('share() is the memory of the tensor: no copy in, none out', async () => {
+  const x = floats(3, 4)
+  await device.idle()
+  const values = x.share()
+  assert.instance(values, Float32Array)
+  assert.is(values.length, 12)
+  assert.is(x.share(), values)
+  values.set([...values.keys()])
+  assert.equal(await add(x, x).data(), new Float32Array([...values.keys()].map((i) => 2 * i)))
+  x.write(new Float32Array(12).fill(7))
+  await device.idle()
+  assert.equal(values, new Float32Array(12).fill(7))
+  // A part of the same memory.
+  const row = x.rows(1, 2).share()
+  row.fill(1)
+  assert.equal([...values], [7, 7, 7, 7, 1, 1, 1, 1, 7, 7, 7, 7])
+  const whole = integers(2).share()
+  assert.instance(whole, Int32Array)
+  assert.is(floats(0, 3).share().length, 0)
+})
+
+test('what share() gave keeps its memory, whatever becomes of the tensor', async () => {
+  const own = cpu({ threads: 1 })
+  const kept = (() => {
+    const x = own.full([1000], 3)
+    const values = x.share()
+    x.dispose()
+    return values
+  })()
+  assert.ok(own.memory().used >= 4000)
+  for (let i = 0; i < 10; i++) own.full([1000], NaN).dispose()
+  await own.idle()
+  own.close()
+  assert.ok(kept.every((value) => value === 3))
+  const other = cpu({ threads: 1 })
+  void (() => other.zeros([1000]).share())()
+  for (let i = 0; i < 5; i++) {
+    ;(globalThis as unknown as { gc: () => void }).gc()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  assert.is(other.memory().used, 0)
+})
+
+test('share() says of what it cannot be had', () => {
+  const message = /^Expected float32 or int32 on the CPU for share\(\), received "bfloat16 on cpu"/
+  assert.throws(() => device.empty([2], 'bfloat16').share(), message)
+  const x = floats(2)
+  x.dispose()
+  assert.throws(() => x.share(), /after dispose/)
+})
+
 test('view() and rows() share the values', async () => {
   const x = device.tensor([1, 2, 3, 4, 5, 6], [3, 2])
   const view = x.view([6])
