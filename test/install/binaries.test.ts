@@ -101,7 +101,7 @@ for (const target of ['x86_64-windows-gnu', 'aarch64-macos', 'x86_64-macos']) {
     const includes = headers.map((name) => `-I${path.join(root, name)}`)
     const to = project(target, { files: files.join('\n') })
     run('xargs', ['-a', 'files', '-n', '1', '-P', '2', compiler, ...flags, ...includes], to)
-    const objects = readdirSync(to).filter((name) => name.endsWith('.o'))
+    const objects = readdirSync(to).filter((name) => /\.o(bj)?$/.test(name))
     assert.is(objects.length, new Set(files.map((file) => path.basename(file))).size)
   })
 }

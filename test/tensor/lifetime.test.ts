@@ -8,6 +8,8 @@ import { add, cpu, matmul } from '../../lib/tensor/index.js'
 import { failure } from './devices.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+// Fewer under a sanitizer, which takes its time.
+const rounds = Number(process.env.GPTLOOM_TEST_ROUNDS ?? 30)
 const library = new URL('../../lib/tensor/index.ts', import.meta.url).href
 
 /** Runs a program that has `device`, and matmul, add ... in scope, to its end. */
@@ -21,7 +23,7 @@ function run(body: string): {
 const { cpu, matmul, add, embedding, Tape } = tensor
 const device = cpu()
 const x = device.normal([1000, 1000], { seed: 1 })
-const busy = () => { for (let i = 0; i < 30; i++) matmul(x, x) }
+const busy = () => { for (let i = 0; i < ${rounds}; i++) matmul(x, x) }
 ${body}`
   const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', program]
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
