@@ -1,13 +1,13 @@
 // Makes the addons that the package ships: prebuilds/<platform>-<arch>/, by prebuildify.
 //
-//   npm run prebuilds                   on Linux x64: linux-x64 and linux-arm64, for glibc 2.28 and newer, and
-//                                       linux-x64-musl; elsewhere: this machine's own
+//   npm run prebuilds                   on Linux x64: linux-x64 and linux-arm64, for glibc 2.28 and newer,
+//                                       and linux-x64-musl; elsewhere: this machine's own
 //   npm run prebuilds -- linux-arm64    only what is named
 //   npm run prebuilds -- --to FOLDER    into another folder than the checkout
 //
-// One that is newer than what it is made of is kept. Each is built in a folder of its own, from a copy of what
-// the package ships: prebuildify wipes `build`, and what does not depend on the checkout can be built twice with
-// the same bytes.
+// One that is newer than what it is made of is kept. Each is built in a folder of its own, from a copy of
+// what the package ships: prebuildify wipes `build`, and what does not depend on the checkout can be built
+// twice with the same bytes.
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,

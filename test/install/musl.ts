@@ -1,6 +1,7 @@
-// A JavaScript runtime on musl, to try the addon in. npm has no Node for it, but Bun, which loads the same addons. It
-// wants musl's loader, which scripts/sysroot.sh unpacks, and a C++ library for musl, of which nobody has one: the few
-// functions that Bun takes from it are linked from GCC's, since they ask little of the C library.
+// A JavaScript runtime on musl, to try the addon in. npm has no Node for it, but Bun, which loads the same
+// addons. It wants musl's loader, which scripts/sysroot.sh unpacks, and a C++ library for musl, of which
+// nobody has one: the few functions that Bun takes from it are linked from GCC's, since they ask little of
+// the C library.
 import { symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { project, run, sysroot, unpack } from './packed.js'
