@@ -1,8 +1,20 @@
-// The examples of docs/data.md are read as it says.
+// The examples of docs/data.md are read as it says, and what the assistant says in them is learned.
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Example } from '../../../lib/data/record.js'
+import { renderExample } from '../../../lib/data/render.js'
+import { chatTemplate, chatml, gpt2Tokenizer, plainTemplate } from '../../../lib/tokenizer/index.js'
 import { collect, pieces } from './collect.js'
+
+const tokenizer = (await gpt2Tokenizer()).withSpecial(chatml.special)
+// In the manner of models' own: titles in brackets, the end of text behind answers.
+const own = chatTemplate(
+  "{% for m in messages %}{{ '[' + m['role'] + '] ' + m['content'] }}" +
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}" +
+    "{% if add_generation_prompt %}{{ '[assistant] ' }}{% endif %}",
+  { special: [...tokenizer.special.keys()], endOfText: '<|endoftext|>' },
+)
 
 const text = readFileSync(new URL('../../../docs/data.md', import.meta.url), 'utf8')
 
@@ -34,6 +46,15 @@ const examples: [heading: string, format: string, messages: number][] = [
   ['WhatsApp', 'whatsapp', 2],
   ['Mail: mbox', 'mbox', 2],
 ]
+/** What must be learned of an example, to the token that ends it. */
+function answers(example: Example, end: string): string {
+  if (example.kind === 'text') return `${example.text}<|endoftext|>`
+  if (example.kind === 'completion') return `${example.completion}<|endoftext|>`
+  if (example.kind === 'preference') return `${example.chosen}${end}`
+  const learned = example.messages.filter(({ role, learn = true }) => role === 'assistant' && learn)
+  return learned.map(({ content }) => content + end).join('')
+}
+
 for (const [heading, format, count] of examples) {
   test(heading, async () => {
     let detected = ''
@@ -47,6 +68,19 @@ for (const [heading, format, count] of examples) {
     assert.is(rows.length, 1)
     if (!row || 'problem' in row) throw new Error(JSON.stringify(row))
     assert.is('messages' in row.example ? row.example.messages.length : 0, count)
+    for (const template of [chatml, plainTemplate, own]) {
+      const settings = {
+        tokenizer,
+        template,
+        context: 1024,
+        long: 'fail',
+        learn: 'answers',
+      } as const
+      const { parts } = renderExample(row.example, settings)
+      const { tokens, learn } = parts[0]!
+      const learned = tokenizer.decode(tokens.filter((_, i) => learn[i]))
+      assert.is(learned, answers(row.example, template.endOfTurn), `${heading}, ${template.name}`)
+    }
   })
 }
 
