@@ -21,13 +21,18 @@ const Evaluator = Interpreter as unknown as new (environment: unknown) => {
 const STEPS = 1e6
 // Elements of a list, with those of the lists in it; steps of a range.
 const SIZE = 1e6
+// Characters of a template. The lexer takes the square of a run of spaces, so that these are bounded too.
+const LENGTH = 1e5
+const LONG_RUN = /\s{1001}/
 
 /** A template whose rendering is bounded. */
 export class BoundedTemplate {
   readonly #template: Template
 
-  /** @throws what the parser throws */
+  /** @throws Error for a template that is too long, and what the parser throws */
   constructor(source: string) {
+    if (source.length > LENGTH) throw new Error(`it has more than ${LENGTH} characters`)
+    if (LONG_RUN.test(source)) throw new Error('it has more than 1000 spaces in a row')
     this.#template = new Template(source)
   }
 

@@ -245,6 +245,10 @@ test('templates that cannot be used say so', async () => {
       return pattern.test(error.message)
     })
   fails(() => chatTemplate('{% for %}', vocabulary), /cannot be read/)
+  fails(() => chatTemplate('{{ x }}'.repeat(2e4), vocabulary), /more than 100000 characters/)
+  const spaces = ' '.repeat(9e4) + '{{ x }}'
+  fails(() => chatTemplate(spaces, vocabulary), /more than 1000 spaces in a row/)
+  fails(() => chatTemplate(`{{ ${'('.repeat(9e4)}`, vocabulary), /cannot be read/)
   const picky = chatTemplate(`{{ raise_exception('roles must alternate') }}`, vocabulary)
   fails(() => picky.render(conversation), /refuses these messages: .*roles must alternate/)
   // It drops what was said before the last turn.
