@@ -14,7 +14,9 @@ export class Peer {
   version = ''
 
   private constructor(command: string, args: string[], env: NodeJS.ProcessEnv) {
-    this.#child = spawn(command, args, { env: { ...process.env, ...env }, stdio: 'pipe' })
+    // Threads that wait by spinning would take the time of whoever's turn it is.
+    const quiet = { OMP_WAIT_POLICY: 'passive' }
+    this.#child = spawn(command, args, { env: { ...process.env, ...quiet, ...env }, stdio: 'pipe' })
     this.#child.on('error', (error) => (this.#errors += error.message))
     this.#child.stdin!.on('error', () => {}) // its end is seen where an answer is awaited
     this.#child.stderr!.on('data', (text: Buffer) => (this.#errors += text.toString()))
