@@ -36,14 +36,14 @@ export function plot(history: string, folder: string): string[] {
 
 /** Tokens a second of each case that has them, the newest run of each commit. */
 function throughput(entries: Entry[], where: string): Chart {
-  const commits = [...new Set(entries.map(({ commit }) => commit))]
+  const measured = entries.flatMap(({ commit, results }) =>
+    results.flatMap((result) => (result.tokens && !result.sizes ? { commit, ...result } : [])),
+  )
+  const commits = [...new Set(measured.map(({ commit }) => commit))]
   const found = new Map<string, Map<number, number>>()
-  for (const { commit, results } of entries) {
-    for (const { name, tokens, sizes } of results) {
-      if (tokens === 0 || sizes) continue
-      const points = found.get(name) ?? new Map<number, number>()
-      found.set(name, points.set(commits.indexOf(commit), tokens))
-    }
+  for (const { commit, name, tokens } of measured) {
+    const points = found.get(name) ?? new Map<number, number>()
+    found.set(name, points.set(commits.indexOf(commit), tokens))
   }
   if (found.size === 0)
     throw new Error('The history holds no throughput to draw: npm run bench -- train')
