@@ -9,6 +9,7 @@ import { bench, groups } from './measure/bench.js'
 import { append, compareWith, entryOf, hashOf, historyFile } from './measure/history.js'
 import { benchText, movesText } from './measure/text.js'
 import { comparisonEntry, comparisonText, keepComparison } from './peers/alternate.js'
+import { compareLlama } from './peers/llama.js'
 import { compareProducts } from './peers/products.js'
 import { compareTorch } from './peers/torch.js'
 import type { Settings } from './peers/alternate.js'
@@ -17,6 +18,7 @@ import { runTargets, targetFolder, targetGroups } from './targets/targets.js'
 
 const peers = {
   torch: compareTorch,
+  llama: compareLlama,
   openblas: (settings: Settings) => compareProducts('openblas', settings),
   onednn: (settings: Settings) => compareProducts('onednn', settings),
 }

@@ -1,7 +1,6 @@
 // timeout: 300
 //
-// npm run bench -- --peer at tiny sizes. Peers are no dependency: where one is missing its test says so and
-// is left out, in CI as well.
+// npm run bench -- --peer at tiny sizes. Peers are no dependency: where one is missing its test is skipped.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -37,22 +36,21 @@ test('a program that ends says why', async () => {
   assert.match((none as Error).message, /ENOENT/)
 })
 
-for (const [name, packages, columns] of [
-  ['torch', 'python3-torch', 2],
-  ['openblas', 'libopenblas-dev', 1],
-  ['onednn', 'libdnnl-dev', 1],
+for (const [name, packages, only, cases, columns] of [
+  ['torch', 'python3-torch', '', 1, 2],
+  ['llama', 'npm install node-llama-cpp', '', 6, 1],
+  ['openblas', 'libopenblas-dev', 'M 16, 64 to 16', 3, 1],
+  ['onednn', 'libdnnl-dev', 'M 16, 64 to 16', 3, 1],
 ] as const) {
   test(`beside ${name}`, () => {
     const history = path.join(folder, 'history.jsonl')
     const place = `<!-- peer ${name} -->\n`
     writeFileSync(path.join(folder, 'README.md'), `${place}\n<!-- end -->\n`)
-    const only = name === 'torch' ? '' : 'M 16, 64 to 16'
     const args = ['--peer', name, '--only', only, '--folder', folder, '--history', history]
     const { status, out, error } = run(...args)
     if (status === 2 && error.includes(`for --peer ${name}`) && error.includes(packages))
       return console.log(`\nSKIP bench beside ${name}: ${error.trim().split('\n').at(-1)}`)
     assert.is(status, 0, error)
-    const cases = name === 'torch' ? 1 : 3
     assert.is(out.trim().split('\n').length, 3 + cases, out)
     const line = JSON.parse(readFileSync(history, 'utf8').trim().split('\n').at(-1)!) as {
       peer: string
@@ -76,7 +74,7 @@ for (const [name, packages, columns] of [
 test('mistakes are named', () => {
   const unknown = run('--peer', 'blas')
   assert.is(unknown.status, 2)
-  assert.match(unknown.error, "Expected torch, openblas, onednn for --peer, received 'blas'")
+  assert.match(unknown.error, "Expected torch, llama, openblas, onednn for --peer, received 'blas'")
 })
 
 test.run()
