@@ -1,4 +1,4 @@
-// Matrix products.
+// Matrix products of many rows.
 //
 // Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; op is the identity or
 //   the transpose, act the identity or GELU. In the backward pass out (+)= (op(a) op(b)) gelu'(z),
@@ -10,23 +10,20 @@
 //   Between K blocks the sums wait in the output. What follows the sums (bias, GELU or its slope,
 //   residual) is done to each register tile after the last block, while it is in L1; the columns of
 //   b are summed where they have just been packed for the first rows of the output. Few rows
-//   (generation) skip packing: the weights are read once, as they lie. Compact
-//   weights (compact.cc) become floats where b is packed or read, and all else is the same: so are
-//   the bits, with the same weights as floats.
+//   (generation) are matmul_narrow.cc's. Compact weights (compact.cc) become floats where b is
+//   packed or read, and all else is the same: so are the bits, with the same weights as floats.
 // Numbers: float32 chains over a K block, blocks added in order: the error of an element is about
 //   sqrt(block) 6e-8 |a| |b|. Tiles never change the order, so neither do threads. Bound by flops
 //   from some tens of rows on, below by the bytes of the weights.
 #include <algorithm>
 
+#include "cpu/matmul.h"
 #include "cpu/ops.h"
 
 namespace gptloom::cpu {
 
 namespace {
 
-// The longest K block: a panel of a, 8 x 768 floats, is half of L1, and sums that wait in the
-// output are read and written seldom.
-constexpr int64_t kDepth = 768;
 // Most columns of b packed at once, in vectors: 768 x 112 floats with AVX2 fit 512 KB of L2, 768 x
 // 240 with AVX-512 the larger L2 of the processors that have it.
 constexpr int64_t kPackedVectors = 15;
@@ -34,17 +31,6 @@ constexpr int64_t kPackedA = 4 << 20;     // most floats of a packed at once: 16
 constexpr int64_t kPackedRows = 2048;     // and most rows, so that several K blocks share a region
 constexpr int64_t kPackGrain = 16 << 10;  // floats of a packed by one call: a few microseconds
 constexpr int64_t kPackAlone = 64 << 10;  // so few floats are packed sooner than other threads wake
-constexpr int64_t kAlone = 256 << 10;     // and so few multiply-adds done
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
-// The size of equal parts, none above `most`, in whole multiples of `unit`.
-int64_t even_part(int64_t n, int64_t most, int64_t unit) {
-  return round_up(divide_up(n, divide_up(n, most)), unit);
-}
-
-// The length of the K blocks, which follows from K alone: sums do not depend on the other sizes.
-int64_t block_of(int64_t K) { return even_part(std::max<int64_t>(K, 1), kDepth, 8); }
 
 struct Tiles {
   int64_t rows, columns;  // of the output, handed to one thread
@@ -189,45 +175,6 @@ class Blocked {
   int64_t depth_ = 0;
   Tiles tiles_{};
 };
-
-void matmul_narrow(Context& context, float* out, const float* a, const float* b,
-                   const Matmul& spec) {
-  const MatmulKernels& kernels = context.kernels.matmul;
-  const int64_t M = spec.M, N = spec.N, K = spec.K;
-  const bool gather = spec.transpose_a && M > 1;
-  Scratch<float> rows(context, gather ? M * K : 0);
-  if (gather) {
-    for (int64_t k = 0; k < K; k++) {
-      for (int64_t i = 0; i < M; i++) rows[i * K + k] = a[k * M + i];
-    }
-    a = rows;
-  }
-  const int64_t threads = M * N * K <= kAlone ? 1 : context.pool.threads();
-  // Long enough streams for memory, some for each thread.
-  const int64_t grain =
-      std::min<int64_t>(std::max<int64_t>(round_up(divide_up(N, 4 * threads), 64), 64), 512);
-  context.pool.run_ranges(N, threads > 1 ? grain : N, [&](int64_t begin, int64_t end, int) {
-    MatmulNarrow part{a,
-                      spec.compact ? nullptr : b + (spec.transpose_b ? begin * K : begin),
-                      spec.transpose_b ? K : N,
-                      M,
-                      end - begin,
-                      K,
-                      block_of(K),
-                      out + begin,
-                      N};
-    part.accumulate = spec.accumulate;
-    part.gelu = spec.gelu;
-    if (spec.bias) part.bias = spec.bias + begin;
-    if (spec.pre) part.pre = spec.pre + begin;
-    if (spec.slope) part.slope = spec.slope + begin;
-    if (spec.residual) part.residual = spec.residual + begin;
-    if (spec.compact)
-      context.kernels.compact.narrow(part, spec.compact, begin);
-    else
-      (spec.transpose_b ? kernels.narrow_transposed : kernels.narrow)(part);
-  });
-}
 
 }  // namespace
 
