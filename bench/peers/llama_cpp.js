@@ -2,9 +2,9 @@
 //
 //   node llama_cpp.js model.gguf THREADS PROMPT
 //
-// prints its version when it is ready. Each line of its input is JSON: { "prompt": tokens }, PROMPT of them, are
-// read into an empty cache; { "next": N } goes on after the prompt by N tokens, one by one. It answers the seconds
-// that took, and the token that was found the likeliest last.
+// prints its version when it is ready. Each line of its input is JSON: { "prompt": tokens }, PROMPT of
+// them, are read into an empty cache; { "next": N } goes on after the prompt by N tokens, one by one. It
+// answers the seconds that took, and the token that was found the likeliest last.
 import { createInterface } from 'node:readline'
 import { LlamaLogLevel, getLlama, getModuleVersion } from 'node-llama-cpp'
 
