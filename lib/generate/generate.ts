@@ -177,6 +177,7 @@ export function writeTokens(
 /**
  * Tokens of texts that continue a prompt each, with the tokens that it would have alone; all draw from
  * the same seed.
+ * @param ended tells of a text that nobody wants more of: it is not computed on
  * @throws as writeTokens()
  */
 export async function* writeEach(
@@ -184,6 +185,7 @@ export async function* writeEach(
   { endOfText, size }: Pick<Tokenizer, 'endOfText' | 'size'>,
   prompts: readonly ArrayLike<number>[],
   options: Omit<TokenOptions, 'n'> = {},
+  ended: (index: number) => boolean = () => false,
 ): AsyncGenerator<WrittenToken, void, void> {
   const { seed, overflow, maxTokens } = checkGenerateOptions(options, ['logprobs', 'ends'])
   const { context } = model.config
@@ -193,6 +195,7 @@ export async function* writeEach(
     return new Reader(model, size, Math.min(context, length + maxTokens))
   })
   const read = async () => {
+    for (const [i, writer] of writers.entries()) writer.done ||= ended(i)
     const going = [...writers.keys()].filter((i) => !writers[i]!.done)
     const logits = await Reader.each(
       going.map((i) => readers[i]!),

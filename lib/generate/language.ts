@@ -187,10 +187,9 @@ export class LanguageModel {
   ): Promise<string[]> {
     const texts = prompts.map(() => new Writing(this.tokenizer, options))
     const all = { ...options, ends: this.#ends() }
-    for await (const written of writeEach(this.network, this.tokenizer, prompts, all)) {
+    const stopped = (index: number) => texts[index]!.stopped
+    for await (const written of writeEach(this.network, this.tokenizer, prompts, all, stopped))
       texts[written.index]!.push(written)
-      if (texts.every((text) => text.stopped)) break
-    }
     return texts.map((text) => text.end(0).text)
   }
 

@@ -86,11 +86,30 @@ for (const format of ['bfloat16', 'int8'] as const)
 
 test('as texts: stop strings end each where it would end alone', async () => {
   const model = new LanguageModel(await build(), tokenizer)
-  const all: GenerateOptions = { temperature: 0, maxTokens: 30, stop: ['e', 'm!'] }
+  const all: GenerateOptions = { temperature: 0, maxTokens: 30, stop: ['hC', 'SS', 'sh'] }
   const texts = ['Call me', 'Some years', 'n', '']
   const encoded = texts.map((text) => tokenizer.encode(text))
   const expected = await Promise.all(texts.map((text) => model.complete(text, all)))
+  const rows: number[] = []
+  const { network } = model
+  const one = network.continueEach.bind(network)
+  network.continueEach = (tokens, caches) => {
+    rows.push(caches.length)
+    return one(tokens, caches)
+  }
   assert.equal(await model.completeEach(encoded, all), expected)
+  assert.equal(
+    expected.map((text) => text.length),
+    [2, 6, 8, 30],
+  )
+  // What has ended is computed no further: a character is a token, and each stop string has two.
+  const going = (i: number) =>
+    expected.filter(({ length }) => length === 30 || length + 2 > i).length
+  assert.ok(rows.length > 25, `${rows.length}`)
+  assert.equal(
+    rows.filter((count, i) => count > going(i)),
+    [],
+  )
   assert.equal(await model.completeEach([], all), [])
 })
 
