@@ -34,9 +34,12 @@ export const met = ({ target: { least = -Infinity, most = Infinity }, value }: R
 
 export function amount(value: number, unit: Unit): string {
   if (unit === '%') return `${(100 * value).toFixed(1)} %`
-  const text = value < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString('en-US')
-  return `${text} ${unit}`
+  return `${digits(value)} ${unit}`
 }
+
+/** Three digits, or all of those before the point. */
+export const digits = (value: number) =>
+  value < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString('en-US')
 
 export function targetText({ target: { least, most, unit, of } }: Row): string {
   const bound = amount((least ?? most)!, unit).replace('.0 %', ' %')

@@ -25,7 +25,11 @@ const measures = {
 export type TargetGroup = keyof typeof measures
 export const targetGroups = Object.keys(measures) as TargetGroup[]
 
-export type Targets = Partial<Record<TargetGroup, Measured>>
+/** By machine and device, as settingOf() names them. */
+export type Targets = Record<string, Partial<Record<TargetGroup, Measured>>>
+
+const settingOf = ({ machine, device }: Pick<Measured, 'machine' | 'device'>) =>
+  `${machine}, ${device}`
 
 /** Where the figures and the table are kept. */
 export const targetFolder = fileURLToPath(new URL('..', import.meta.url))
@@ -55,7 +59,8 @@ export async function runTargets(
         ...{ device: cores.name, ...found },
       }
       const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Targets) : {}
-      const all = { ...kept, [group]: measured }
+      const setting = settingOf(measured)
+      const all = { ...kept, [setting]: { ...kept[setting], [group]: measured } }
       writeFileSync(file, `${JSON.stringify(all, round, 1)}\n`)
       writeTable(all, `${folder}/README.md`)
       const seconds = (performance.now() - start) / 1000
@@ -76,38 +81,52 @@ const line = (row: Row) =>
 /** Rewrites the tables of README.md; what was written by hand into the last column stays. */
 function writeTable(targets: Targets, readme: string): void {
   const text = readFileSync(readme, 'utf8')
-  const reasons = reasonsOf(text)
-  const measured = targetGroups.flatMap((group) => targets[group] ?? [])
-  const rows = measured.flatMap((group) =>
-    group.rows.map((row) => [
-      row.name,
-      targetText(row),
-      `${met(row) ? '' : '**'}${amount(row.value, row.target.unit)}${met(row) ? '' : '**'}`,
-      row.detail,
-      group.commit,
-      group.machine,
-      met(row) ? '' : (reasons.get(row.name) ?? ''),
-    ]),
-  )
-  const head = ['', 'target', 'measured', '', 'commit', 'machine', 'why it is missed']
-  const tables = [
-    markdown(head, rows),
-    ...targetGroups.map((group) => ceilingsLine(group, targets[group])).filter(Boolean),
-    ...measured
-      .flatMap((group) => group.tables ?? [])
-      .map(({ head, rows }) => markdown(head, rows)),
-  ]
+  const settings = Object.keys(targets)
+  const head = ['', 'target', ...settings, 'why it is missed']
+  const tables = [markdown(head, rowsOf(targets, reasonsOf(text)))]
+  for (const setting of settings) {
+    const groups = targetGroups.flatMap((group) => targets[setting]![group] ?? [])
+    const lines = targetGroups.map((group) => ceilingsLine(group, targets[setting]![group]))
+    tables.push(`${setting}:`, lines.filter(Boolean).join('\n'))
+    for (const { head, rows } of groups.flatMap((group) => group.tables ?? []))
+      tables.push(markdown(head, rows))
+  }
   writeFileSync(readme, insert(text, { targets: tables.join('\n\n') }))
 }
 
-/** The last cells of the table's rows, by the first ones. */
+/** The table's rows: what each setting reached, and why one misses it. */
+function rowsOf(targets: Targets, reasons: Map<string, string>): string[][] {
+  const settings = Object.values(targets)
+  return targetGroups.flatMap((group) => {
+    const found = settings.map((setting) => setting[group])
+    const rows = found.flatMap((measured) => measured?.rows ?? [])
+    return [...new Set(rows.map(({ name }) => name))].map((name) => {
+      const each = found.map((measured) => measured?.rows.find((row) => row.name === name))
+      const missed = each.some((row) => row && !met(row))
+      return [
+        name,
+        targetText(rows.find((row) => row.name === name)!),
+        ...each.map((row, i) => (row ? cell(row, found[i]!.commit) : '')),
+        missed ? (reasons.get(name) ?? '') : '',
+      ]
+    })
+  })
+}
+
+/** What was measured, and at which commit; bold where it misses the target. */
+function cell(row: Row, commit: string): string {
+  const value = amount(row.value, row.target.unit)
+  return `${met(row) ? value : `**${value}**`} (${row.detail}; ${commit})`
+}
+
+/** The last cells of the first table's rows, by the first ones. */
 export function reasonsOf(readme: string): Map<string, string> {
   const section = readme.split('<!-- targets -->')[1]?.split('<!-- end -->')[0] ?? ''
-  const cells = section.split('\n').map((line) => line.split(' | ').map((cell) => cell.trim()))
+  const [table = ''] = section.trimStart().split('\n\n')
+  const rows = table.split('\n').map((line) => line.slice(2, -2).split(' | '))
+  const columns = rows[0]!.length
   return new Map(
-    cells
-      .filter((row) => row.length === 7)
-      .map((row) => [row[0]!.replace(/^\| /, ''), row[6]!.replace(/ ?\|$/, '')]),
+    rows.filter((row) => row.length === columns).map((row) => [row[0]!.trim(), row.at(-1)!.trim()]),
   )
 }
 
@@ -122,5 +141,5 @@ function ceilingsLine(group: TargetGroup, measured: Measured | undefined): strin
     ]
     return `${threads} thread${threads === '1' ? '' : 's'}: ${rates.filter(Boolean).join(', ')}`
   })
-  return parts.length ? `${group}, ${measured!.device}: ${parts.join('; ')}.` : ''
+  return parts.length ? `- ${group}: ${parts.join('; ')}` : ''
 }

@@ -3,6 +3,7 @@ import { paces, time } from '../measure/clock.js'
 import { generating } from '../measure/models.js'
 import type { Weights } from '../measure/models.js'
 import type { Cores } from './cores.js'
+import { digits } from './row.js'
 import type { Found, Row } from './row.js'
 
 const least: Record<Weights, number> = { float32: 0.9, bfloat16: 0.9, int8: 0.75 }
@@ -28,7 +29,7 @@ export async function measureWriting(cores: Cores): Promise<Found> {
       value: reading
         ? flops / seconds / cores.ceiling('fma')
         : bytes / seconds / cores.ceiling('read'),
-      detail: `${(tokens / seconds).toPrecision(3)} tokens/s`,
+      detail: `${digits(tokens / seconds)} tokens/s`,
     }
   })
   for (const each of cases) each.dispose()

@@ -16,7 +16,9 @@ const folder = mkdtempSync(path.join(os.tmpdir(), 'gptloom-targets-'))
 test.after(() => rmSync(folder, { recursive: true }))
 const readme = path.join(folder, 'README.md')
 const table = () => readFileSync(readme, 'utf8')
-const kept = () => JSON.parse(readFileSync(path.join(folder, 'targets.json'), 'utf8')) as Targets
+const all = () => JSON.parse(readFileSync(path.join(folder, 'targets.json'), 'utf8')) as Targets
+/** What stands of this machine. */
+const kept = () => Object.values(all())[0]!
 
 test('a target is met from its bound on', () => {
   const row = (target: Row['target'], value: number) => ({ name: '', target, value, detail: '' })
@@ -61,6 +63,25 @@ test('a group alone replaces its own figures; reasons written by hand stay with 
   assert.match(table(), /^\| matrix products, dx, 1 thread .*\| caches are too small \|$/m)
   assert.is(kept().products!.date, before.products!.date)
   assert.is.not(kept().generate!.date, before.generate!.date)
+})
+
+test('every machine and instruction set has a column, and a missed target one reason', () => {
+  const [[setting, groups]] = Object.entries(all()) as [[string, Targets['']]]
+  const generate = structuredClone(groups.generate!)
+  generate.device += ', another'
+  generate.rows[0]!.value = 1e-9
+  const file = path.join(folder, 'targets.json')
+  writeFileSync(file, JSON.stringify({ other: { generate }, [setting]: groups }))
+  const { status, error } = run('targets', 'generate', '--folder', folder)
+  assert.is(status, 0, error)
+  const head = `|  | target | other | ${setting} | why it is missed |`
+  assert.ok(table().includes(`\n${head}\n`), table())
+  const name = generate.rows[0]!.name
+  assert.match(table(), `\n| ${name} | ${targetText(generate.rows[0]!)} | **0.0 %** (`)
+  assert.match(
+    table(),
+    /^\| matrix products, dx, 1 thread \| [^|]* \|  \| .*\| caches are too small \|$/m,
+  )
 })
 
 test('mistakes are named', () => {
