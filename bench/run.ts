@@ -1,12 +1,13 @@
 // npm run bench [-- kernels|train|generate|scale ...] [--only PATTERN] [--device NAME] [--json]
-// [--compare REV] [--tiny] [--history FILE], npm run bench -- targets [GROUP ...], --peer NAME, --plot: see
-// bench/README.md.
+// [--compare REV] [--tiny] [--history FILE], npm run bench -- targets [GROUP ...], profile, --peer NAME,
+// --plot: see bench/README.md.
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { addon } from '../lib/tensor/binding.js'
 import { cpu, openDevice } from '../lib/tensor/index.js'
 import { bench, groups } from './measure/bench.js'
 import { append, compareWith, entryOf, hashOf, historyFile } from './measure/history.js'
+import { profileSteps } from './measure/profile.js'
 import { benchText, movesText } from './measure/text.js'
 import { comparisonEntry, comparisonText, keepComparison } from './peers/alternate.js'
 import { compareLlama } from './peers/llama.js'
@@ -73,6 +74,12 @@ async function comparePeer({ peer, only, tiny, json, history, folder }: Options)
     keepComparison(path.join(folder ?? targetFolder, 'README.md'), comparison, settings)
 }
 
+async function printProfiles({ only, tiny }: Options): Promise<void> {
+  const texts = await profileSteps(only, tiny)
+  if (texts.length === 0) throw new Error(`No case matches ${only}`)
+  console.log(texts.join('\n\n'))
+}
+
 async function measure(options: Options): Promise<void> {
   const { only, device: name, json, compare, tiny, history, positionals } = options
   const wanted = chosen(positionals, groups)
@@ -100,6 +107,7 @@ async function main(): Promise<void> {
   if (options.plot) console.log(plot(history, path.join(folder, 'plots')).join('\n'))
   else if (options.peer !== undefined) await comparePeer(options)
   else if (positionals[0] === 'targets') await runTargetGroups(options)
+  else if (positionals[0] === 'profile') await printProfiles(options)
   else await measure(options)
 }
 

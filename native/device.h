@@ -22,6 +22,7 @@
 #include "error.h"
 #include "gelu.h"
 #include "gptloom.h"
+#include "queue.h"
 
 namespace gptloom {
 
@@ -46,6 +47,9 @@ class Device {
   // Bytes that it can hold: what it holds and what is free; 0 where only the system knows.
   virtual size_t capacity() { return 0; }
   virtual Counts counts() const { return {}; }
+  // Notes ops as they run, from here on or no more, for the bench; on the CPU alone, where an op has
+  // run when the queue is done with it. Returns what was noted before.
+  virtual std::vector<Ran> watch(bool /*on*/) { return {}; }
 
   // Throws Error("ERR_OUT_OF_MEMORY"). Contents start undefined.
   virtual void* allocate(size_t bytes) = 0;

@@ -1,5 +1,6 @@
 #include "queue.h"
 
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -11,6 +12,10 @@ namespace {
 
 std::exception_ptr closed_failure() {
   return std::make_exception_ptr(Error("ERR_DEVICE", "The device was closed"));
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -42,6 +47,12 @@ void Queue::drain() {
   drained_.wait(lock, [this] { return closed_ || (tasks_.empty() && !busy_); });
 }
 
+std::vector<Ran> Queue::watch(bool on) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  watched_ = on;
+  return std::exchange(ran_, {});
+}
+
 void Queue::close() {
   std::deque<Task> dropped;  // destroyed outside the lock
   {
@@ -65,10 +76,15 @@ void Queue::work() {
     Task task = std::move(tasks_.front());
     tasks_.pop_front();
     busy_ = true;
+    const bool watched = watched_ && task.describe;
     lock.unlock();
+    Ran ran{};
+    if (watched) ran.start = now();
     run(task);
+    if (watched) ran.end = now(), ran.what = task.describe();
     task = {};
     lock.lock();
+    if (watched) ran_.push_back(std::move(ran));
     busy_ = false;
     if (tasks_.empty()) drained_.notify_all();
   }

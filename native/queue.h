@@ -7,8 +7,15 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace gptloom {
+
+// Work that has run, and when: seconds of a steady clock.
+struct Ran {
+  std::string what;
+  double start, end;
+};
 
 class Queue {
  public:
@@ -28,6 +35,8 @@ class Queue {
   void push_report(std::function<void(std::exception_ptr)> work);
   // Returns when all that was pushed has run. The failure, if any, stays for the next report.
   void drain();
+  // Notes described work as it runs, from here on or no more. Returns what was noted before.
+  std::vector<Ran> watch(bool on);
   // Drops what has not started, waits for what has. Work pushed afterwards is dropped.
   void close();
 
@@ -45,6 +54,8 @@ class Queue {
   std::condition_variable drained_;
   std::deque<Task> tasks_;
   bool busy_ = false;
+  bool watched_ = false;
+  std::vector<Ran> ran_;
   bool closed_ = false;
   std::exception_ptr failure_;  // touched by the queue's thread only
   std::thread thread_;

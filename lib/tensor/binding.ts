@@ -30,6 +30,14 @@ export interface Counts {
   graphs: number
 }
 
+/** An op that has run, and when: seconds of a clock of the device's own. */
+export interface Ran {
+  /** `matmul of [2, 8, 4], [2, 8, 4], [4, 4] on CPU (avx2, 2 threads)` */
+  what: string
+  start: number
+  end: number
+}
+
 type T = NativeTensor
 type Optional = NativeTensor | null
 
@@ -40,6 +48,8 @@ export interface NativeDevice {
   /** Bytes that it can hold: what it holds and what is free; 0 on the CPU. */
   capacity(): number
   counts(): Counts
+  /** On the CPU notes ops as they run, from here on or no more. Returns what was noted before. */
+  watch(on: boolean): Ran[]
   tensor(dtype: number, shape: readonly number[]): T
   upload(out: T, source: ArrayBufferView): void
   download(x: T, target: ArrayBufferView): Promise<void>

@@ -35,6 +35,8 @@ class CpuDevice final : public Device {
     return use;
   }
 
+  std::vector<Ran> watch(bool on) override { return queue_.watch(on); }
+
   void* allocate(size_t bytes) override {
     void* data = tensors_.allocate(bytes);
     if (!data) {

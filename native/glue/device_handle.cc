@@ -42,6 +42,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
                          InstanceMethod<&DeviceHandle::memory>("memory"),
                          InstanceMethod<&DeviceHandle::capacity>("capacity"),
                          InstanceMethod<&DeviceHandle::counts>("counts"),
+                         InstanceMethod<&DeviceHandle::watch>("watch"),
                          InstanceMethod<&DeviceHandle::tensor>("tensor"),
                          InstanceMethod<&DeviceHandle::upload>("upload"),
                          InstanceMethod<&DeviceHandle::download>("download"),
@@ -99,6 +100,20 @@ Napi::Value DeviceHandle::counts(const Napi::CallbackInfo& info) {
   auto out = Napi::Object::New(info.Env());
   out.Set("kernels", static_cast<double>(counts.kernels));
   out.Set("graphs", static_cast<double>(counts.graphs));
+  return out;
+}
+
+// watch(on): what was noted before, in order.
+Napi::Value DeviceHandle::watch(const Napi::CallbackInfo& info) {
+  const std::vector<Ran> noted = device_->watch(info[0].ToBoolean());
+  auto out = Napi::Array::New(info.Env(), noted.size());
+  for (size_t i = 0; i < noted.size(); i++) {
+    auto op = Napi::Object::New(info.Env());
+    op.Set("what", noted[i].what);
+    op.Set("start", noted[i].start);
+    op.Set("end", noted[i].end);
+    out.Set(static_cast<uint32_t>(i), op);
+  }
   return out;
 }
 

@@ -23,6 +23,7 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value capacity(const Napi::CallbackInfo& info);
   Napi::Value counts(const Napi::CallbackInfo& info);
+  Napi::Value watch(const Napi::CallbackInfo& info);
   Napi::Value tensor(const Napi::CallbackInfo& info);
   void upload(const Napi::CallbackInfo& info);
   Napi::Value download(const Napi::CallbackInfo& info);

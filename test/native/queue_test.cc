@@ -244,6 +244,25 @@ TEST(queue_close_answers_every_report) {
   }
 }
 
+TEST(queue_notes_what_runs_while_it_is_watched) {
+  Queue queue;
+  const auto nap = [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
+  queue.push(nap, [] { return "before"; });
+  queue.drain();
+  CHECK(queue.watch(true).empty());
+  queue.push(nap, [] { return "first"; });
+  queue.push(nap, nullptr);  // has no name
+  queue.push(nap, [] { return "second"; });
+  CHECK(report(queue).empty());
+  const std::vector<Ran> ran = queue.watch(false);
+  CHECK(ran.size() == 2 && ran[0].what == "first" && ran[1].what == "second");
+  for (const Ran& each : ran) CHECK(each.end - each.start >= 0.002);
+  CHECK(ran[1].start - ran[0].end >= 0.002);
+  queue.push(nap, [] { return "after"; });
+  queue.drain();
+  CHECK(queue.watch(false).empty());
+}
+
 TEST(queue_frees_what_work_holds_before_the_report) {
   Queue queue;
   auto held = std::make_shared<int>(0);
