@@ -13,16 +13,14 @@ const START = `
 
 /**
  * Starts a thread that calls `serve(data)` of a module.
- * @param from import.meta.url of the caller
- * @param name the module, beside the caller: './serve'
+ * @param name the module, from this folder and without its extension: 'data/preparer'
  */
 export function startThread(
-  from: string,
   name: string,
   data: unknown,
   resourceLimits: ResourceLimits = {},
 ): Worker {
-  const module = new URL(`${name}${extname(from)}`, from).href
+  const module = new URL(`${name}${extname(import.meta.url)}`, import.meta.url).href
   // What Node was started with (--input-type, --eval, --import) is for the main thread.
   return new Worker(START, {
     eval: true,

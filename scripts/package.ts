@@ -19,6 +19,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from './bundle.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const to = path.join(root, 'build', 'package')
@@ -92,7 +93,7 @@ function bill(): Bill {
   return { ...rest, metadata: about, components, dependencies }
 }
 
-function pack(): void {
+async function pack(): Promise<void> {
   rmSync(to, { recursive: true, force: true })
   mkdirSync(stage, { recursive: true })
   const text = readFileSync(path.join(root, 'package.json'), 'utf8')
@@ -101,10 +102,11 @@ function pack(): void {
     if (name === 'dist' || !existsSync(path.join(root, name))) continue
     cpSync(path.join(root, name), path.join(stage, name), { recursive: true })
   }
-  // Compiled here: what an older build has left in dist stays out, and so do maps to sources.
+  // Built here: what an older build has left in dist stays out, and so do maps to sources.
   const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  const options = ['--outDir', path.join(stage, 'dist'), '--sourceMap', 'false']
-  execFileSync(process.execPath, [tsc, '-p', root, ...options], { stdio: 'inherit' })
+  const dist = path.join(stage, 'dist')
+  execFileSync(process.execPath, [tsc, '-p', root, '--outDir', dist], { stdio: 'inherit' })
+  await bundle(dist)
   npm(['pack', '--ignore-scripts', '--silent', '--pack-destination', to], stage)
   const tarball = `${manifest.name}-${manifest.version}.tgz`
   const { size } = statSync(path.join(to, tarball))
@@ -127,7 +129,7 @@ try {
   const lacks = dev ? [] : missing()
   if (lacks.length)
     throw new Error(`A release needs\n${lacks.map((lack) => `  ${lack}`).join('\n')}`)
-  pack()
+  await pack()
 } catch (error) {
   console.error((error as Error).message)
   process.exitCode = 1

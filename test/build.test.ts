@@ -10,6 +10,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -18,6 +19,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bundle } from '../scripts/bundle.js'
 import { compile } from './cmake.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -113,6 +115,8 @@ test('CMake builds the same addon from the same sources, beside the one of node-
   assert.equal({ ...cmake, binary: '' }, { ...gypBuilt, binary: '' }, 'the same bits')
 })
 
+const parquet = join(root, 'test', 'data', 'formats', 'fixtures', 'pairs.parquet')
+
 // The package as npm would install it, with fresh JavaScript, in an application of its own.
 const app = join(folder, 'app')
 const installed = join(app, 'node_modules', 'gptloom')
@@ -123,6 +127,7 @@ for (const name of ['node_modules', 'build', 'assets']) {
 }
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
 node([tsc, '-p', 'tsconfig.json', '--outDir', join(installed, 'dist')])
+await bundle(join(installed, 'dist'))
 
 test('the package trains and generates by plain node, from another folder', () => {
   writeFileSync(join(app, 'book.txt'), 'It was the whale that the captain saw. '.repeat(100))
@@ -154,6 +159,53 @@ test('the package trains and generates by plain node, from another folder', () =
   assert.is(result.version, version)
   assert.is((result.text as string).length, 8)
   assert.is(result.one, 6)
+})
+
+test('its entries share their classes', () => {
+  writeFileSync(
+    join(app, 'shared.mjs'),
+    `
+    import { GptloomError } from 'gptloom'
+    import { Linear } from 'gptloom/nn'
+    import { AdamW } from 'gptloom/optim'
+    import { Tape, Tensor, cpu } from 'gptloom/tensor'
+    const device = cpu()
+    const layer = new Linear(2, 1, { device, seed: 1, stream: 1 })
+    const tape = new Tape()
+    const loss = tape.run(() => layer.forward(device.tensor([1, 2], [1, 2])))
+    tape.backward(loss)
+    new AdamW(layer.namedParameters()).step()
+    const error = await import('gptloom/tensor').then(({ cuda }) => cuda(99)).catch((error) => error)
+    console.log(JSON.stringify([layer.weight instanceof Tensor, error instanceof GptloomError]))
+  `,
+  )
+  assert.is(node(['shared.mjs'], { cwd: app }).trim(), '[true,true]')
+})
+
+test('its threads find their modules', async () => {
+  const rows = `
+    import { readRows } from 'gptloom'
+    let count = 0
+    for await (const row of readRows(${JSON.stringify(parquet)})) count += 'example' in row
+    console.log(count)
+  `
+  writeFileSync(join(app, 'rows.mjs'), rows)
+  assert.is(node(['rows.mjs'], { cwd: app }).trim(), '100')
+  const sources = (readdirSync(join(root, 'lib'), { recursive: true }) as string[]).filter((name) =>
+    name.endsWith('.ts'),
+  )
+  const names = sources.flatMap((name) =>
+    [
+      ...readFileSync(join(root, 'lib', name), 'utf8').matchAll(
+        /(?:startThread\(|\bmodule: )'(.*?)'/g,
+      ),
+    ].map(([, module]) => module!),
+  )
+  assert.ok(names.length >= 3, names.join())
+  for (const name of names) {
+    const { serve } = (await import(join(installed, 'dist', `${name}.js`))) as { serve: unknown }
+    assert.type(serve, 'function', name)
+  }
 })
 
 test('both export paths have types that a strict consumer can use', () => {

@@ -6,7 +6,7 @@ import os from 'node:os'
 import { join } from 'node:path'
 import { addon } from '../tensor/binding.js'
 import type { CpuInfo } from '../tensor/binding.js'
-import { version } from '../version.js'
+import { manifest, version } from '../package.js'
 import type { Parsed, Verb } from './arguments.js'
 import { bytes, plural, table } from './format.js'
 import { describeGpu, findGpu } from './gpu.js'
@@ -122,14 +122,12 @@ function contents(path: string): string {
 
 function dependencies(): Record<string, string> {
   const require = createRequire(import.meta.url)
-  const names = Object.keys(
-    (require('../../package.json') as { dependencies: object }).dependencies,
-  )
   // Not by require(): what a package does not export cannot be required.
   const installed = (name: string) =>
     (require.resolve.paths(name) ?? [])
       .map((folder) => contents(join(folder, name, 'package.json')))
       .flatMap((text) => (text ? [(JSON.parse(text) as { version: string }).version] : []))[0]
+  const names = Object.keys(manifest.dependencies)
   return Object.fromEntries(names.map((name) => [name, installed(name) ?? 'missing']))
 }
 

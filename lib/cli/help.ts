@@ -1,4 +1,4 @@
-import { version } from '../version.js'
+import { version } from '../package.js'
 import { flagsOf, helpFlag } from './arguments.js'
 import type { Flag, Verb } from './arguments.js'
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { nearest, show } from '../errors.js'
-import { version } from '../version.js'
+import { version } from '../package.js'
 import { UsageError, flagsOf, inFlags, parse } from './arguments.js'
 import type { Verb } from './arguments.js'
 import { chat } from './chat.js'

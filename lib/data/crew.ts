@@ -27,10 +27,8 @@ export function helpersFor(bytes: number, threads: number): number {
 
 /** Where the work of a crew's other threads is. */
 export interface Task {
-  /** import.meta.url of the caller */
-  from: string
-  /** The module beside it whose `serve(setup)` calls answer(). */
-  name: string
+  /** The module whose `serve(setup)` calls answer(), as startThread() takes it. */
+  module: string
   setup: unknown
 }
 
@@ -41,10 +39,10 @@ export class Crew<Batch extends object, Result extends object> {
   /** @param work the task, for the calling thread: it does what finds all helpers busy */
   constructor(
     private readonly work: Work<Batch, Result>,
-    { from, name, setup }: Task,
+    { module, setup }: Task,
     helpers: number,
   ) {
-    const start = () => new Helper<Result>(startThread(from, name, setup, LIMITS))
+    const start = () => new Helper<Result>(startThread(module, setup, LIMITS))
     this.#helpers = Array.from({ length: helpers }, start)
   }
 

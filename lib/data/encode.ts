@@ -128,7 +128,7 @@ function tokenizeAll(options: EncodeOptions): AsyncGenerator<Tokenized> {
   const { spool, helpers = 0 } = options
   const tokenizer = new RowTokenizer(options)
   const setup = packSettings(options)
-  const task = { from: import.meta.url, name: './tokenize', setup }
+  const task = { module: 'data/tokenize', setup }
   const work = (piece: Uint8Array) => tokenizer.tokenize(piece)
   return new Crew(work, task, setup ? helpers : 0).map(spool.pieces())
 }

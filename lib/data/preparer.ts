@@ -34,7 +34,7 @@ export function prepareWith(
   const isAlone = scrub !== undefined && !canCross(scrub.privacy)
   return async function* (batches, here, common) {
     const setup: Setup = { scrub, common }
-    const task = { from: import.meta.url, name: './preparer', setup }
+    const task = { module: 'data/preparer', setup }
     const crew = new Crew<readonly Row[], Prepared>(here, task, isAlone ? 0 : helpers)
     for await (const prepared of crew.map(batches)) {
       left.count(prepared.left ?? [])

@@ -2,8 +2,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { GptloomError } from '../errors.js'
+import { root } from '../package.js'
 
 /** A tensor's native half: an opaque share in a block of device memory. */
 export interface NativeTensor {
@@ -273,9 +273,6 @@ interface Addon {
   probe(kind: number, threads: number, size: number, passes: number): number
   cuda(): CudaInfo
 }
-
-/** The package's own folder. */
-export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 let loaded: Addon | undefined
 

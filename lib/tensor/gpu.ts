@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { GptloomError } from '../errors.js'
-import { addon, root } from './binding.js'
+import { root } from '../package.js'
+import { addon } from './binding.js'
 import type { CudaOptions, NativeDevice } from './binding.js'
 
 /** The image of the kernels: one file a family, and manifest.json, which the build writes last. */

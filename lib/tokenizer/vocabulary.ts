@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { GptloomError, show } from '../errors.js'
+import { root } from '../package.js'
 import { BpeTokenizer } from './bpe.js'
 import { byteOrder } from './bytes.js'
 import { Merges } from './merges.js'
@@ -16,7 +17,7 @@ let gpt2: Promise<BpeTokenizer> | undefined
  * @throws {GptloomError} ERR_FILE when the asset is missing, ERR_FORMAT when it is damaged
  */
 export function gpt2Tokenizer(): Promise<BpeTokenizer> {
-  gpt2 ??= readGpt2(fileURLToPath(new URL('../../assets/gpt2.tiktoken', import.meta.url)))
+  gpt2 ??= readGpt2(join(root, 'assets', 'gpt2.tiktoken'))
   gpt2.catch(() => {
     gpt2 = undefined
   })

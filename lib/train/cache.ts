@@ -14,7 +14,7 @@ import {
 import { join, resolve } from 'node:path'
 import { RECORD, findSources } from '../data/index.js'
 import { PIECE, guarded, makeFolder } from '../files.js'
-import { version } from '../version.js'
+import { version } from '../package.js'
 import { pathsOf } from './check.js'
 import type { Settings } from './options.js'
 import { shapeOf } from './output.js'

@@ -20,7 +20,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 const gpt2 = (await gpt2Tokenizer()).withSpecial(chatml.special)
 let counter = 0
 
-const task = { from: import.meta.url, name: './echo', setup: { name: 'echo' } }
+const task = { module: '../test/data/echo', setup: { name: 'echo' } }
 const crewOf = (helpers: number) => new Crew<Batch, Answer>(echo('here'), task, helpers)
 const threadsAlive = () =>
   process.getActiveResourcesInfo().filter((name) => name === 'MessagePort').length

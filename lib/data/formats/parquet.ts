@@ -63,7 +63,7 @@ async function* ask(
   await checkLibrary(path)
   const request: ScanRequest = { path, what, ...(columns && { columns }) }
   const limits = { maxOldGenerationSizeMb: MEMORY }
-  const worker = startThread(import.meta.url, './serve', request, limits)
+  const worker = startThread('data/formats/serve', request, limits)
   try {
     for (;;) {
       const answer = await nextAnswer(worker, patience)
