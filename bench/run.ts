@@ -1,6 +1,7 @@
 // npm run bench [-- kernels|train|generate|scale ...] [--only PATTERN] [--device NAME] [--json]
 // [--compare REV] [--tiny] [--history FILE], npm run bench -- targets [GROUP ...], profile, --peer NAME,
 // --plot: see bench/README.md.
+import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { addon } from '../lib/tensor/binding.js'
@@ -63,6 +64,7 @@ async function comparePeer({ peer, only, tiny, json, history, folder }: Options)
   const compare = Object.entries(peers).find(([name]) => name === peer)?.[1]
   if (!compare)
     throw new Error(`Expected ${Object.keys(peers).join(', ')} for --peer, received '${peer}'`)
+  if (folder !== undefined) mkdirSync(folder, { recursive: true }) // before minutes of measuring
   const { threads } = addon().cpu()
   const settings = { threads, rounds: tiny ? 2 : 5, only, tiny, progress }
   const comparison = await compare(settings)

@@ -1,4 +1,5 @@
 // The tables of bench/README.md, from what was counted.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Counted, Report } from './count.js'
 import { missed } from './count.js'
 import { shipped } from './ladder.js'
@@ -24,6 +25,14 @@ export function insert(text: string, tables: Record<string, string>): string {
     if (from < begin.length) throw new Error(`README.md has no place for ${name}`)
     return `${text.slice(0, from)}\n${table}\n\n${text.slice(text.indexOf(end, from))}`
   }, text)
+}
+
+/** Writes a table into a README, at its place; at the end of one that has none, or is not there yet. */
+export function keepTable(readme: string, name: string, table: string): void {
+  const text = existsSync(readme) ? readFileSync(readme, 'utf8') : ''
+  const place = `<!-- ${name} -->\n`
+  const placed = text.includes(place) ? text : `${text}${text && '\n'}${place}<!-- end -->\n`
+  writeFileSync(readme, insert(placed, { [name]: table }))
 }
 
 export function markdown(head: string[], rows: string[][]): string {

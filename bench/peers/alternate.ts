@@ -1,6 +1,5 @@
 // Our figures beside a peer's: both take turns, so that a machine that slows down slows both.
-import { readFileSync, writeFileSync } from 'node:fs'
-import { insert, markdown } from '../count/tables.js'
+import { keepTable, markdown } from '../count/tables.js'
 import { middle } from '../measure/clock.js'
 import { commit, machine } from '../measure/history.js'
 import { columns } from '../measure/text.js'
@@ -90,6 +89,5 @@ export function keepComparison(readme: string, comparison: Comparison, settings:
     `${comparison.version}; ${threads} thread${threads > 1 ? 's' : ''}, medians of ${rounds} turns, ` +
     `at ${commit()} on ${machine()}.`
   const text = `${markdown(head!, rows)}\n\n${note}`
-  const place = `peer ${comparison.peer}`
-  writeFileSync(readme, insert(readFileSync(readme, 'utf8'), { [place]: text }))
+  keepTable(readme, `peer ${comparison.peer}`, text)
 }

@@ -1,7 +1,7 @@
 // The targets of the CPU engine, group by group: measured, kept in targets.json, and written into README.md.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { insert, markdown } from '../count/tables.js'
+import { keepTable, markdown } from '../count/tables.js'
 import { commit, machine } from '../measure/history.js'
 import { measureAttention } from './attention.js'
 import { Cores } from './cores.js'
@@ -47,6 +47,7 @@ export async function runTargets(
   groups: readonly TargetGroup[],
   { tiny = false, folder = targetFolder, progress = () => {} }: TargetOptions = {},
 ): Promise<void> {
+  mkdirSync(folder, { recursive: true })
   const file = `${folder}/targets.json`
   for (const group of groups) {
     const cores = new Cores(tiny)
@@ -80,7 +81,7 @@ const line = (row: Row) =>
 
 /** Rewrites the tables of README.md; what was written by hand into the last column stays. */
 function writeTable(targets: Targets, readme: string): void {
-  const text = readFileSync(readme, 'utf8')
+  const text = existsSync(readme) ? readFileSync(readme, 'utf8') : ''
   const settings = Object.keys(targets)
   const head = ['', 'target', ...settings, 'why it is missed']
   const tables = [markdown(head, rowsOf(targets, reasonsOf(text)))]
@@ -91,7 +92,7 @@ function writeTable(targets: Targets, readme: string): void {
     for (const { head, rows } of groups.flatMap((group) => group.tables ?? []))
       tables.push(markdown(head, rows))
   }
-  writeFileSync(readme, insert(text, { targets: tables.join('\n\n') }))
+  keepTable(readme, 'targets', tables.join('\n\n'))
 }
 
 /** The table's rows: what each setting reached, and why one misses it. */

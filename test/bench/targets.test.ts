@@ -6,6 +6,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { keepTable } from '../../bench/count/tables.js'
 import { met, targetText } from '../../bench/targets/row.js'
 import type { Row } from '../../bench/targets/row.js'
 import { reasonsOf, runTargets, targetGroups } from '../../bench/targets/targets.js'
@@ -91,10 +92,22 @@ test('mistakes are named', () => {
     unknown.error,
     `Expected ${targetGroups.join(', ')} for the group, received 'product'`,
   )
-  writeFileSync(readme, 'no table')
-  const nowhere = run('targets', 'generate', '--folder', folder)
-  assert.is(nowhere.status, 2)
-  assert.match(nowhere.error, 'README.md has no place for targets')
+  const file = run('targets', '--folder', readme)
+  assert.is(file.status, 2)
+  assert.match(file.error, 'EEXIST')
+  assert.is(file.out, '', 'before anything is measured')
+})
+
+test('a folder is made, and a README without the table gets one', () => {
+  const to = path.join(folder, 'new', 'bench')
+  assert.is(run('targets', 'generate', '--folder', to).status, 0)
+  const made = readFileSync(path.join(to, 'README.md'), 'utf8')
+  assert.match(made, /^<!-- targets -->\n\n\|[^]*\|\n[^]*\n<!-- end -->\n$/)
+  keepTable(path.join(to, 'README.md'), 'peer none', 'a table')
+  assert.is(
+    readFileSync(path.join(to, 'README.md'), 'utf8'),
+    `${made}\n<!-- peer none -->\n\na table\n\n<!-- end -->\n`,
+  )
 })
 
 test.run()
