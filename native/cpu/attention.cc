@@ -30,12 +30,12 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 int64_t forward_scratch(int64_t D, int64_t keys) {
   const int64_t width = round_up(D, most_lanes);
-  return round_up(keys, block) * (D + width) + 2 * block * width + block * attention_pitch;
+  return round_up(keys, block) * (D + width) + attention_queries * (2 * width + attention_pitch);
 }
 int64_t backward_scratch(int64_t D, int64_t keys) {
   const int64_t width = round_up(D, most_lanes);
-  return round_up(keys, block) * (2 * D + 3 * width) + 3 * block * width +
-         2 * block * attention_pitch;
+  return round_up(keys, block) * (2 * D + 3 * width) +
+         attention_queries * (3 * width + 2 * attention_pitch);
 }
 
 // f(index, thread) over [0, count), on the caller alone where waking the threads would cost more

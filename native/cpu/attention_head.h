@@ -4,9 +4,10 @@
 
 namespace gptloom::cpu {
 
-// Queries and keys are walked in blocks of this many. Divisible by every instruction set's register
-// tile.
+// Keys are walked in blocks of attention_block, queries in blocks of half as many, whose scores stay
+// in L1. Both are divisible by every instruction set's register tile.
 constexpr int attention_block = 96;
+constexpr int attention_queries = attention_block / 2;
 // Floats from one row of a block's scores to the next.
 constexpr int attention_pitch = attention_block + 16;
 

@@ -11,6 +11,7 @@
 #include "cpu/simd/random.h"
 
 #include "cpu/simd/attention_rows.h"
+#include "cpu/simd/attention_ahead.h"
 #include "cpu/simd/attention_tile.h"
 #include "cpu/simd/attention_visible.h"
 

@@ -4,25 +4,25 @@
 //   delta); dv = p^T dout, dk = ds^T q / sqrt(D), dq = ds k / sqrt(D) (Dao et al. 2022, algorithm
 //   4). With dropout z (0 or 1 / (1 - dropout)): dp takes z before delta is subtracted, and dv is
 //   made of p z.
-// Plan: the range's keys and values are packed once; dk and dv for the range stay in scratch while
-//   the blocks of queries that can see it pass by. dq of a block of queries is complete after the
-//   range when the range is all keys, and a part of it, to be summed by the caller, otherwise. Five
-//   products for each pair of blocks.
-// Numbers: float; sums over queries and keys in blocks of 96, in order.
+// Plan: the range's keys and values are packed once, when the first query comes to see them; dk and
+//   dv for the range stay in scratch while the blocks of queries that can see it pass by. dq of a
+//   block of queries is complete after the range when the range is all keys, and a part of it, to
+//   be summed by the caller, otherwise. Five products for each pair of blocks.
+// Numbers: float; sums over queries in blocks of 48, over keys in blocks of 96, in order.
 #pragma once
 
 namespace gptloom::cpu {
 namespace {
 namespace attention {
 
-// s becomes p (times z), dp becomes ds: all of visible.columns in the first `rows` rows are
-// written.
+// s becomes p (times z), dp becomes ds: all of visible.columns in visible.rows are written. lse
+// is in units of ln 2.
 template <bool all>
 void gradient_block(float* s, float* dp, const float* lse, const float* delta,
-                    const Visible& visible, int rows, const AttentionHead& head, int64_t t,
+                    const Visible& visible, const AttentionHead& head, int64_t t,
                     int64_t key) {
   const bool dropout = head.drop_threshold > 0;
-  for (int r = 0; r < rows; r++) {
+  for (int r = 0; r < visible.rows; r++) {
     float* p_row = s + r * pitch;
     float* ds_row = dp + r * pitch;
     const int begin = all ? 0 : visible.begin[r], end = all ? block : visible.end[r];
@@ -35,7 +35,7 @@ void gradient_block(float* s, float* dp, const float* lse, const float* delta,
       if (end == 0) continue;
     }
     if (dropout) drop_weights(ds_row + first, head, t + r, key + first, last - first);
-    const Vec shift = Vec::set(lse[r] * log2_e), mean = Vec::set(delta[r]);
+    const Vec shift = Vec::set(lse[r]), mean = Vec::set(delta[r]);
     for (int c = first; c < last; c += Vec::width) {
       Vec p = power_of_2(Vec::load(p_row + c) - shift);
       if (!all) p = within(p, c, begin, end, Vec::zero());
@@ -44,6 +44,20 @@ void gradient_block(float* s, float* dp, const float* lse, const float* delta,
     }
     if (dropout) drop_weights(p_row + first, head, t + r, key + first, last - first);
   }
+}
+
+// What the rows from t on write, and what those after them read, up to the key `end`.
+inline void ask_backward(Ahead& ahead, const AttentionHead& head, const AttentionGradient& gradient,
+                         int64_t t, int64_t rows, int64_t end) {
+  const int64_t next = t + queries, count = std::min<int64_t>(queries, head.T - next);
+  const int64_t key = t + block, keys = std::min<int64_t>(queries, end - key);
+  ahead.clear();
+  if (!gradient.dq_part) ahead.add(gradient.dq + t * gradient.dstride, gradient.dstride, rows);
+  ahead.add(head.q + next * head.q_stride, head.q_stride, count);
+  ahead.add(gradient.dout + next * gradient.stride, gradient.stride, count);
+  ahead.add(gradient.out + next * gradient.stride, gradient.stride, count);
+  ahead.add(head.k + key * head.kv_stride, head.kv_stride, keys);
+  ahead.add(head.v + key * head.kv_stride, head.kv_stride, keys);
 }
 
 // Keys [begin, end), begin being a multiple of block. Scratch: attention.cc's backward_scratch.
@@ -56,33 +70,34 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
   float* dk = k_rows + keys * width;
   float* dv = dk + keys * width;
   float* q = dv + keys * width;
-  float* dout = q + block * width;
-  float* dq = dout + block * width;
-  float* s = dq + block * width;
-  float* dp = s + block * pitch;
-  float delta[block];
+  float* dout = q + queries * width;
+  float* dq = dout + queries * width;
+  float* s = dq + queries * width;
+  float* dp = s + queries * pitch;
+  float lse[queries], delta[queries];
   Visible visible;
-  for (int64_t key = begin; key < end; key += block) {
-    const int64_t count = std::min<int64_t>(block, end - key), stride = head.kv_stride;
-    const int64_t next = key + block, ahead = std::min<int64_t>(block, end - next);
-    prefetch_rows(head.k + next * stride, stride, ahead, D);
-    prefetch_rows(head.v + next * stride, stride, ahead, D);
-    pack_panels(k_panels + (key - begin) * D, head.k + key * stride, stride, count, D);
-    pack_panels(v_panels + (key - begin) * D, head.v + key * stride, stride, count, D);
-    pack_rows(k_rows + (key - begin) * width, width, head.k + key * stride, stride, count, D, 1);
-  }
+  Ahead ahead(D);
   std::fill(dk, dk + 2 * keys * width, 0.0f);
   const float scale = 1 / std::sqrt(static_cast<float>(D));
-  for (int64_t t = begin; t < head.T; t += block) {
-    const int64_t rows = std::min<int64_t>(block, head.T - t), stride = gradient.stride;
+  int64_t packed = begin;
+  for (int64_t t = begin; t < head.T; t += queries) {
+    const int64_t rows = std::min<int64_t>(queries, head.T - t), stride = gradient.stride;
     pack_rows(q, width, head.q + t * head.q_stride, head.q_stride, rows, D, scale * log2_e);
     pack_rows(dout, width, gradient.dout + t * stride, stride, rows, D, 1);
-    const int64_t next = t + block, ahead = std::min<int64_t>(block, head.T - next);
-    prefetch_rows(head.q + next * head.q_stride, head.q_stride, ahead, D);
-    prefetch_rows(gradient.dout + next * stride, stride, ahead, D);
-    prefetch_rows(gradient.out + next * stride, stride, ahead, D);
+    for (; packed < std::min(end, t + rows); packed += block) {
+      const int64_t count = std::min<int64_t>(block, end - packed), at = packed - begin;
+      const int64_t row = packed * head.kv_stride;
+      pack_panels(k_panels + at * D, head.k + row, head.kv_stride, count, D);
+      pack_panels(v_panels + at * D, head.v + row, head.kv_stride, count, D);
+      pack_rows(k_rows + at * width, width, head.k + row, head.kv_stride, count, D, 1);
+    }
+    ask_backward(ahead, head, gradient, t, rows, end);
     std::fill(dq, dq + tiled(rows) * width, 0.0f);
+    // Rows past the last have q and dout 0, and with p = 1 no part in any sum.
+    std::fill(lse, lse + queries, 0.0f);
+    std::fill(delta, delta + queries, 0.0f);
     for (int64_t r = 0; r < rows; r++) {
+      lse[r] = gradient.lse[t + r] * log2_e;
       delta[r] = dot(gradient.dout + (t + r) * stride, gradient.out + (t + r) * stride, D);
     }
     const int64_t first = std::max(begin, first_key_block(head, t, t + rows));
@@ -91,12 +106,11 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
       see_keys(visible, static_cast<int>(key));
       if (!visible.any) continue;
       const int64_t at = key - begin;
-      scores(s, q, width, k_panels + at * D, D, visible.spans);
-      scores(dp, dout, width, v_panels + at * D, D, visible.spans);
-      (visible.all ? gradient_block<true> : gradient_block<false>)(s, dp, gradient.lse + t, delta,
-                                                                   visible, tiled(rows), head, t,
-                                                                   key);
-      product<Into::sum>(dq, dp, k_rows + at * width, width, visible.spans, nullptr);
+      scores(s, q, width, k_panels + at * D, D, visible.spans, ahead);
+      scores(dp, dout, width, v_panels + at * D, D, visible.spans, ahead);
+      (visible.all ? gradient_block<true> : gradient_block<false>)(s, dp, lse, delta, visible,
+                                                                   head, t, key);
+      product<Into::sum>(dq, dp, k_rows + at * width, width, visible.spans, nullptr, ahead);
       product_by_key(dv + at * width, s, dout, width, visible.spans);
       product_by_key(dk + at * width, dp, q, width, visible.spans);
     }
@@ -107,7 +121,9 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
     }
   }
   for (int64_t i = 0; i < end - begin; i++) {
-    const int64_t to = (begin + i) * gradient.dstride;
+    const int64_t to = (begin + i) * gradient.dstride, later = to + 16 * gradient.dstride;
+    ask_row(gradient.dk + later, D);
+    ask_row(gradient.dv + later, D);
     put_row(gradient.dk + to, dk + i * width, D, ln_2, gradient.accumulate);
     put_row(gradient.dv + to, dv + i * width, D, 1, gradient.accumulate);
   }

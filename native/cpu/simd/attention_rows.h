@@ -21,15 +21,15 @@ inline float dot(const float* a, const float* b, int64_t n) {
 // Scores of blocks are in units of ln 2, so that softmax takes powers of 2: fewer steps than exp.
 constexpr float log2_e = 1.44269504f, ln_2 = 0.693147181f;
 
-// 2^x = 2^n 2^r, n = round(x), 2^r by the polynomial of least relative error on [-1/2, 1/2] with
-// 2^0 = 1, which is 9e-8. For x up to 128; NaN stays.
+// 2^x = 2^n 2^r, n = floor(x), 2^r by the polynomial of least relative error on [0, 1] with
+// 2^0 = 1, which is 8e-8. For x up to 128; NaN stays.
 GPTLOOM_INLINE Vec power_of_2(Vec x) {
-  x = min(Vec::set(128.0f), max(Vec::set(-151.0f), x));
-  const Vec n = round(x), r = x - n;
-  Vec p = fma(r, Vec::set(0.001326472731f), Vec::set(0.00967151299f));
-  p = fma(p, r, Vec::set(0.05550733581f));
-  p = fma(p, r, Vec::set(0.24022242427f));
-  p = fma(p, r, Vec::set(0.69314700365f));
+  Vec n;
+  const Vec r = fraction(x, n);
+  Vec p = fma(r, Vec::set(0.00186713036f), Vec::set(0.00901702970f));
+  p = fma(p, r, Vec::set(0.0557999135f));
+  p = fma(p, r, Vec::set(0.240164450f));
+  p = fma(p, r, Vec::set(0.693151312f));
   p = fma(p, r, Vec::set(1));
   return scale_by_power(p, n);
 }

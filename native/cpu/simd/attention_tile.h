@@ -1,4 +1,4 @@
-// The small matrix products that attention is made of, on blocks of at most 96 queries by 96 keys.
+// The small matrix products that attention is made of, on blocks of at most 48 queries by 96 keys.
 //
 // Maths: three products:
 //   scores          s[rows, keys] = a[rows, D] b[keys, D]^T                (q k^T and dout v^T)
@@ -25,8 +25,9 @@ constexpr int tile_rows = 12;  // 32 registers, as with AVX-512
 constexpr int tile_rows = Vec::width == 16 ? 12 : 6;
 #endif
 constexpr int tile_columns = 2 * Vec::width;
-constexpr int tiles = block / tile_rows;
-static_assert(block % tile_rows == 0 && block % tile_columns == 0);
+constexpr int queries = attention_queries;
+constexpr int tiles = queries / tile_rows;
+static_assert(queries % tile_rows == 0 && block % tile_columns == 0);
 // Floats between rows of scores: a whole vector may be stored past a row's end.
 constexpr int pitch = attention_pitch;
 static_assert(pitch >= block + Vec::width);
@@ -72,12 +73,13 @@ void tile(float* out, int64_t ldo, const float* a, int64_t lda, const float* b, 
   }
 }
 
-// s[block, pitch] from a[rows, lda] and the panels of one block of keys, where the spans ask for
+// s[queries, pitch] from a[rows, lda] and the panels of one block of keys, where the spans ask for
 // it.
 inline void scores(float* s, const float* a, int64_t lda, const float* panels, int64_t D,
-                   const Span* spans) {
+                   const Span* spans, Ahead& ahead) {
   for (int c = 0; c < block; c += tile_columns, panels += D * tile_columns) {
     for (int i = 0; i < tiles; i++) {
+      ahead.ask();
       const int begin = spans[i].begin - c, end = spans[i].end - c;
       const bool left = begin < Vec::width && end > 0 && begin < end;
       const bool right = begin < tile_columns && end > Vec::width && begin < end;
@@ -94,13 +96,14 @@ inline void scores(float* s, const float* a, int64_t lda, const float* panels, i
   }
 }
 
-// out[block, width] += p[block, pitch] b[block, width], with out rescaled first by factor[block] if
-// Into says so.
+// out[queries, width] += p[queries, pitch] b[block, width], with out rescaled first by
+// factor[queries] if Into says so.
 template <Into into>
 inline void product(float* out, const float* p, const float* b, int64_t width, const Span* spans,
-                    const float* factor) {
+                    const float* factor, Ahead& ahead) {
   for (int64_t d = 0; d < width; d += tile_columns) {
     for (int i = 0; i < tiles; i++) {
+      ahead.ask();
       const int begin = spans[i].begin, depth = spans[i].end - begin;
       if (depth <= 0) continue;
       const int row = i * tile_rows;
@@ -113,13 +116,13 @@ inline void product(float* out, const float* p, const float* b, int64_t width, c
   }
 }
 
-// out[block keys, width] += p[block, pitch]^T b[block, width]. p must be whole: 0 where a row does
+// out[block, width] += p[queries, pitch]^T b[queries, width]. p must be whole: 0 where a row does
 // not see a key.
 inline void product_by_key(float* out, const float* p, const float* b, int64_t width,
                            const Span* spans) {
   for (int64_t d = 0; d < width; d += tile_columns) {
     for (int key = 0; key < block; key += tile_rows) {
-      int begin = block, end = 0;
+      int begin = queries, end = 0;
       for (int i = 0; i < tiles; i++) {
         const int last = std::min(spans[i].end, key + tile_rows);
         if (spans[i].begin >= last || spans[i].end <= key) continue;
@@ -133,19 +136,6 @@ inline void product_by_key(float* out, const float* p, const float* b, int64_t w
                                        b + begin * width + d, width, end - begin, nullptr);
     }
   }
-}
-
-// Asks for rows[count, D] ahead of their use: a head's rows lie too far apart for the processor to
-// guess.
-inline void prefetch_rows(const float* rows, int64_t stride, int64_t count, int64_t D) {
-#if defined(__GNUC__)
-  for (int64_t r = 0; r < count; r++, rows += stride) {
-    for (int64_t d = 0; d < D; d += 16) __builtin_prefetch(rows + d, 0, 2);
-    __builtin_prefetch(rows + D - 1, 0, 2);
-  }
-#else
-  (void)rows, (void)stride, (void)count, (void)D;
-#endif
 }
 
 // Rows rounded up to whole tiles.

@@ -51,6 +51,12 @@ GPTLOOM_INLINE Vec if_less(Vec a, Vec b, Vec yes, Vec no) {
   return {_mm256_blendv_ps(no.v, yes.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
 }
 
+GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
+  a = max(Vec::set(-252), a);
+  n = {_mm256_floor_ps(a.v)};
+  return a - n;
+}
+
 // a * 2^n in two steps, since 2^n itself may be out of range where the product is not.
 GPTLOOM_INLINE Vec scale_by_power(Vec a, Vec n) {
   const __m256i whole = _mm256_cvtps_epi32(n.v), half = _mm256_srai_epi32(whole, 1);

@@ -53,6 +53,11 @@ GPTLOOM_INLINE Vec round(Vec a) {
 GPTLOOM_INLINE Vec if_less(Vec a, Vec b, Vec yes, Vec no) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
 }
+// scalef floors n itself and takes any.
+GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
+  n = a;
+  return {_mm512_maskz_reduce_ps(0xffff, a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
+}
 GPTLOOM_INLINE Vec scale_by_power(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
 GPTLOOM_INLINE __m256 upper_half(Vec a) {

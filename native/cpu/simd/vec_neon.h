@@ -56,6 +56,12 @@ GPTLOOM_INLINE Vec copy_sign(Vec a, Vec sign) {
 }
 GPTLOOM_INLINE Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
 
+GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
+  a = max(Vec::set(-252), a);
+  n = {vrndmq_f32(a.v)};
+  return a - n;
+}
+
 // a * 2^n in two steps, since 2^n itself may be out of range where the product is not.
 GPTLOOM_INLINE Vec scale_by_power(Vec a, Vec n) {
   const int32x4_t whole = vcvtnq_s32_f32(n.v), half = vshrq_n_s32(whole, 1);

@@ -15,6 +15,8 @@
 //   if_less(a, b, yes, no)         a < b ? yes : no
 //   copy_sign(a, sign)             |a| with the sign of `sign`
 //   round(a)                       to the nearest integer, ties to even (|a| < 2^22)
+//   fraction(a, n)                 a - floor(a), and for scale_by_power the n that scales by
+//                                  2^floor(a), or down to 0 (a <= 254)
 //   scale_by_power(a, n)           a * 2^n, n whole and in [-252, 254]; underflow is gradual,
 //                                  overflow gives infinity
 //   reduce_add(a), reduce_max(a)   over lanes, as a fixed tree
@@ -109,6 +111,13 @@ GPTLOOM_INLINE Vec round(Vec a) {
   Vec r;
   for (int i = 0; i < 4; i++) r.v[i] = (a.v[i] + 12582912.0f) - 12582912.0f;
   return r;
+}
+
+GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
+  a = max(Vec::set(-252), a);
+  n = round(a);
+  n = if_less(a, n, n - Vec::set(1), n);
+  return a - n;
 }
 
 // a * 2^n in two steps, since 2^n itself may be out of range where the product is not.
