@@ -130,23 +130,25 @@ export class Loader implements BatchSource {
 
   /**
    * The whole range as windows one after another, the same every time, for measuring the loss. The
-   * last window and the last batch are filled up with IGNORED targets.
+   * last window and the last batch are filled up with IGNORED targets; a batch that is the only one has
+   * no more windows than there are.
    *
    * @param limitTokens when the range is longer, this many tokens in windows spaced evenly over it
    */
   async *windows(limitTokens = Infinity): AsyncGenerator<Batch, void, void> {
     const total = Math.ceil(this.#targets / this.#context)
     const count = Math.min(total, Math.max(1, Math.floor(limitTokens / this.#context)))
+    const rows = Math.min(this.#batch, count)
     const load = (first: number) =>
-      this.#load((row) => {
+      this.#load(rows, (row) => {
         if (first + row >= count) return null
         return Math.floor(((first + row) * total) / count) * this.#context
       })
     let next = load(0)
-    for (let first = 0; first < count; first += this.#batch) {
+    for (let first = 0; first < count; first += rows) {
       const batch = await next
-      if (first + this.#batch < count) {
-        next = load(first + this.#batch)
+      if (first + rows < count) {
+        next = load(first + rows)
         next.catch(() => {})
       }
       yield batch
@@ -154,7 +156,7 @@ export class Loader implements BatchSource {
   }
 
   #training(index: number): Promise<Batch> {
-    return this.#load((row) => {
+    return this.#load(this.#batch, (row) => {
       const place = index * this.#batch + row
       const epoch = Math.floor(place / this.windowsPerEpoch)
       if (this.#epoch?.number !== epoch) {
@@ -168,9 +170,9 @@ export class Loader implements BatchSource {
     })
   }
 
-  /** Reads one batch; `first` gives the first token of each row within the range, null for none. */
-  async #load(first: (row: number) => number | null): Promise<Batch> {
-    const [B, T] = [this.#batch, this.#context]
+  /** Reads a batch of B rows; `first` gives the first token of each row within the range, null for none. */
+  async #load(B: number, first: (row: number) => number | null): Promise<Batch> {
+    const T = this.#context
     const tokens = new Int32Array(B * T)
     const targets = new Int32Array(B * T).fill(IGNORED)
     const starts = new Int32Array(B * T)

@@ -103,15 +103,16 @@ export class PackedLoader implements BatchSource {
 
   /**
    * Every window once, in the order of the file, for measuring the loss. The last batch is filled up
-   * with IGNORED targets.
+   * with IGNORED targets; one that is the only one has no more windows than there are.
    * @param limitTokens when there are more, this many places in windows spaced evenly
    */
   async *windows(limitTokens = Infinity): AsyncGenerator<Batch, void, void> {
     const all = this.#sources.reduce((sum, source) => sum + source.count, 0)
     const most = Math.max(1, Math.floor(limitTokens / this.#context))
     const count = Math.min(all, most)
-    for (let first = 0; first < count; first += this.#batch) {
-      yield await this.#load((row) => {
+    const rows = Math.min(this.#batch, count)
+    for (let first = 0; first < count; first += rows) {
+      yield await this.#load(rows, (row) => {
         const i = first + row
         return i < count ? this.#window(Math.floor((i * all) / count)) : null
       })
@@ -127,7 +128,7 @@ export class PackedLoader implements BatchSource {
   }
 
   #training(index: number): Promise<Batch> {
-    return this.#load((row) => {
+    return this.#load(this.#batch, (row) => {
       const place = index * this.#batch + row
       const epoch = Math.floor(place / this.windowsPerEpoch)
       let slot = this.#shuffled(place % this.windowsPerEpoch, this.windowsPerEpoch, 0, epoch)
@@ -186,9 +187,12 @@ export class PackedLoader implements BatchSource {
     throw new GptloomError('ERR_DATA', `${what}, expected 2 to ${this.#context + 1}`)
   }
 
-  /** Reads one batch; `choose` gives the window of each row, null for none. */
-  async #load(choose: (row: number) => { source: Source; window: number } | null): Promise<Batch> {
-    const [B, T] = [this.#batch, this.#context]
+  /** Reads a batch of B rows; `choose` gives the window of each, null for none. */
+  async #load(
+    B: number,
+    choose: (row: number) => { source: Source; window: number } | null,
+  ): Promise<Batch> {
+    const T = this.#context
     const tokens = new Int32Array(B * T).fill(this.#filler)
     const targets = new Int32Array(B * T).fill(IGNORED)
     const starts = new Int32Array(B * T)

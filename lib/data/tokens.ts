@@ -19,6 +19,8 @@ const MAGIC = 'GPTLOOMT'
 const VERSION = 1
 const HEADER = 64
 const BUFFER = 1 << 20
+/** Bytes of tokens that are held in memory: the batches of a short text read all over it. */
+const HELD = 1 << 20
 
 /** Writes a token file as the tokens come; the file appears when finish() succeeds. */
 export class TokenWriter {
@@ -102,6 +104,8 @@ export class TokenFile {
     readonly size: number,
     private readonly width: number,
     private readonly file: FileHandle,
+    /** All of it, where that is little. */
+    private readonly held: Uint8Array | undefined,
   ) {}
 
   /**
@@ -128,7 +132,9 @@ export class TokenFile {
       if (found !== expected || !Number.isSafeInteger(bytes)) {
         throw damaged(path, `it is ${found} bytes long, expected ${expected} for ${count} tokens`)
       }
-      return new TokenFile(path, count!, bytes!, size!, width, file)
+      const held = count! * width <= HELD ? new Uint8Array(count! * width) : undefined
+      if (held) await readAll(path, file, held, HEADER)
+      return new TokenFile(path, count!, bytes!, size!, width, file, held)
     } catch (error) {
       await file.close()
       throw error
@@ -148,9 +154,9 @@ export class TokenFile {
     const target = into.subarray(0, length)
     const stored = this.width === 4 ? target : new Uint16Array(length)
     const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)
-    const position = HEADER + offset * this.width
-    const count = await guarded(this.path, 'read', readFully(this.file, bytes, position))
-    if (count < bytes.length) throw damaged(this.path, 'it became shorter since it was opened')
+    const start = offset * this.width
+    if (this.held) bytes.set(this.held.subarray(start, start + bytes.length))
+    else await readAll(this.path, this.file, bytes, HEADER + start)
     if (stored !== target) target.set(stored)
     for (let i = 0; i < length; i++) {
       const token = target[i]!
@@ -164,6 +170,16 @@ export class TokenFile {
   async close(): Promise<void> {
     await this.file.close()
   }
+}
+
+async function readAll(
+  path: string,
+  file: FileHandle,
+  into: Uint8Array,
+  position: number,
+): Promise<void> {
+  const count = await guarded(path, 'read', readFully(file, into, position))
+  if (count < into.length) throw damaged(path, 'it became shorter since it was opened')
 }
 
 function damaged(path: string, what: string): GptloomError {

@@ -25,8 +25,6 @@ function classify(codePoint: number): number {
   return (classes[codePoint] = found)
 }
 
-for (let code = 0; code < 128; code++) classify(code)
-
 function classOf(codePoint: number): number {
   return classes[codePoint]! || classify(codePoint)
 }

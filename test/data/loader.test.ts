@@ -160,7 +160,8 @@ test('windows cover every target of a range once', async () => {
     const seen: number[] = []
     let count = 0
     for await (const { tokens, targets, targetCount } of loader.windows()) {
-      assert.is(tokens.length, batch * context)
+      const rows = Math.min(batch, Math.ceil((end - start - 1) / context))
+      assert.is(tokens.length, rows * context)
       assert.is(targets.filter((target) => target !== IGNORED).length, targetCount)
       targets.forEach((target, i) => {
         if (target !== IGNORED) assert.is(target, tokens[i]! + 1)
@@ -224,7 +225,14 @@ test('mistakes', async () => {
     const thrown = await loader.batch(step, micro).catch((reason: unknown) => reason)
     assert.instance(thrown, RangeError)
   }
-  await loader.batch(0)
+  await file.close()
+})
+
+test('a file that is too long to be held is read as it goes, until it is closed', async () => {
+  const file = await fileOf(Array.from({ length: 300_000 }, (_, i) => i % 70_000))
+  const loader = new Loader(file, { start: 0, end: 300_000 }, { batch: 3, context: 19, seed: 0 })
+  const { tokens, targets } = await loader.batch(0)
+  assert.equal([...targets], [...tokens.map((token) => (token + 1) % 70_000)])
   await file.close()
   await loader.batch(1).catch(() => {}) // read ahead before the file was closed
   const closed = await loader.batch(5).catch((reason: unknown) => reason)
