@@ -1,4 +1,4 @@
-import { extname } from 'node:path'
+import { basename } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { ResourceLimits } from 'node:worker_threads'
 
@@ -20,7 +20,9 @@ export function startThread(
   data: unknown,
   resourceLimits: ResourceLimits = {},
 ): Worker {
-  const module = new URL(`${name}${extname(import.meta.url)}`, import.meta.url).href
+  // The bundle has the modules of threads in its own folder.
+  const file = import.meta.url.endsWith('.ts') ? `${name}.ts` : `${basename(name)}.js`
+  const module = new URL(file, import.meta.url).href
   // What Node was started with (--input-type, --eval, --import) is for the main thread.
   return new Worker(START, {
     eval: true,

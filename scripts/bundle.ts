@@ -4,6 +4,7 @@
 //
 //   npm run build:js
 import { build } from 'esbuild'
+import type { BuildOptions } from 'esbuild'
 import { readFileSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -16,38 +17,34 @@ interface Manifest {
   bin: Record<string, string>
 }
 
-/** What is loaded from outside: the exports, the commands, and the modules that threads serve by. */
+/** The exports and the commands. */
 function entries(): string[] {
   const { exports, bin } = JSON.parse(
     readFileSync(path.join(root, 'package.json'), 'utf8'),
   ) as Manifest
-  const built = [
-    ...Object.values(exports).flatMap((target) =>
-      typeof target === 'string' ? [] : [target.default],
-    ),
-    ...Object.values(bin),
-  ]
-  const threads = (readdirSync(lib, { recursive: true }) as string[]).filter(
-    (name) =>
-      name.endsWith('.ts') &&
-      /^export function serve\(/m.test(readFileSync(path.join(lib, name), 'utf8')),
+  const targets = Object.values(exports).flatMap((target) =>
+    typeof target === 'string' ? [] : [target.default],
   )
-  return [
-    ...built.map((file) => path.relative('dist', file).replace(/\.js$/, '.ts')),
-    ...threads,
-  ].map((name) => path.join(lib, name))
+  return [...targets, ...Object.values(bin)].map((file) =>
+    path.join(lib, path.relative('dist', file).replace(/\.js$/, '.ts')),
+  )
+}
+
+/** The modules that threads serve by. */
+function threads(): string[] {
+  const sources = (readdirSync(lib, { recursive: true }) as string[])
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => path.join(lib, name))
+  return sources.filter((file) => /^export function serve\(/m.test(readFileSync(file, 'utf8')))
 }
 
 /** @param sourcemap whether maps to the sources are written too */
 export async function bundle(folder: string, { sourcemap = false } = {}): Promise<void> {
   for (const name of readdirSync(folder, { recursive: true }) as string[])
     if (/\.js(\.map)?$/.test(name)) rmSync(path.join(folder, name))
-  await build({
-    entryPoints: entries(),
-    outbase: lib,
+  const options: BuildOptions = {
     outdir: folder,
     bundle: true,
-    splitting: true,
     format: 'esm',
     platform: 'node',
     target: 'node20.19',
@@ -55,7 +52,10 @@ export async function bundle(folder: string, { sourcemap = false } = {}): Promis
     sourcemap,
     sourcesContent: false,
     logLevel: 'warning',
-  })
+  }
+  await build({ ...options, entryPoints: entries(), outbase: lib, splitting: true })
+  // Each in one file of its own: shared with them, the chunks of the others would be twice as many.
+  await build({ ...options, entryPoints: threads(), entryNames: '[name]' })
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)

@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundle } from '../scripts/bundle.js'
 import { compile } from './cmake.js'
@@ -182,6 +182,29 @@ test('its entries share their classes', () => {
   assert.is(node(['shared.mjs'], { cwd: app }).trim(), '[true,true]')
 })
 
+test('import loads a handful of files, and no dependency', () => {
+  // Node takes half a millisecond for each: a module that is not bundled, or a chunk for every pair of
+  // entries, would be felt at every start.
+  const hook = `export async function load(url, context, next) {
+    process._rawDebug(url)
+    return next(url, context)
+  }`
+  const data = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`
+  const hooked = `import { register } from 'node:module'\nregister(${JSON.stringify(data(hook))})`
+  writeFileSync(join(app, 'import.mjs'), "await import('gptloom')")
+  const { stderr } = spawnSync(process.execPath, ['--import', data(hooked), 'import.mjs'], {
+    cwd: app,
+    encoding: 'utf8',
+  })
+  const loaded = [...stderr.matchAll(/^file:.*$/gm)].map(([url]) => fileURLToPath(url))
+  const ours = loaded.filter((file) => file.startsWith(join(installed, 'dist')))
+  assert.ok(ours.length >= 1 && ours.length <= 6, ours.join('\n'))
+  assert.equal(
+    loaded.filter((file) => !ours.includes(file)),
+    [join(app, 'import.mjs')],
+  )
+})
+
 test('its threads find their modules', async () => {
   const rows = `
     import { readRows } from 'gptloom'
@@ -203,7 +226,9 @@ test('its threads find their modules', async () => {
   )
   assert.ok(names.length >= 3, names.join())
   for (const name of names) {
-    const { serve } = (await import(join(installed, 'dist', `${name}.js`))) as { serve: unknown }
+    const { serve } = (await import(join(installed, 'dist', `${basename(name)}.js`))) as {
+      serve: unknown
+    }
     assert.type(serve, 'function', name)
   }
 })

@@ -1,17 +1,18 @@
 // Names of persons without a model for them: by lists of frequent names, and by what stands before a
 // name: a title, a greeting, "my name is", the end of a letter.
+import { lazily } from './lazily.js'
 import type { Scan } from './scan.js'
 import { Word } from './vocabulary.js'
 
 // One more word of a name, with what may stand before it: " Keller", "-Marie", " van der Berg", " J."
 const PARTICLE =
   'van|von|der|den|de|del|della|di|da|dos|das|do|du|la|le|ten|ter|te|bin|ibn|al|el|zu|zum|af|st\\.?'
-const MORE = new RegExp(
+const MORE = lazily(
   `(?:[ \\u00a0](?:(?:${PARTICLE}) ){0,3}|-)(?:\\p{Lu}\\.(?= \\p{Lu})|` +
     `(?:[dDlLO]['’])?\\p{Lu}[\\p{L}]{1,24}(?:['’]\\p{Lu}?\\p{L}{2,24})?)`,
   'uy',
 )
-const FIRST = new RegExp("(?:[dDlLO]['’])?\\p{Lu}\\p{L}{1,24}|\\p{Lu}\\.(?= \\p{Lu})", 'uy')
+const FIRST = lazily("(?:[dDlLO]['’])?\\p{Lu}\\p{L}{1,24}|\\p{Lu}\\.(?= \\p{Lu})", 'uy')
 const MOST_WORDS = 4
 const SHOUTED = /\p{Lu}\p{Lu}$/u
 
@@ -38,8 +39,8 @@ function extend(scan: Scan, end: number): { end: number; words: number; family: 
   let words = 1
   let family = false
   while (words < MOST_WORDS) {
-    MORE.lastIndex = end
-    const match = MORE.exec(text)
+    MORE().lastIndex = end
+    const match = MORE().exec(text)
     if (!match) break
     const last = /[\p{L}'’.]+$/u.exec(match[0])![0].toLowerCase()
     if (NOT_NAMES.has(last)) break
@@ -54,8 +55,8 @@ function extend(scan: Scan, end: number): { end: number; words: number; family: 
 
 /** A name that begins at `start`, wherever that is; 0 words when no capital stands there. */
 function nameAt(scan: Scan, start: number): { end: number; words: number; known: boolean } {
-  FIRST.lastIndex = start
-  const match = FIRST.exec(scan.text)
+  FIRST().lastIndex = start
+  const match = FIRST().exec(scan.text)
   if (!match || NOT_NAMES.has(match[0].toLowerCase())) return { end: start, words: 0, known: false }
   const flags = scan.setup.vocabulary.flags(match[0])
   const { end, words, family } = extend(scan, start + match[0].length)
@@ -83,7 +84,7 @@ function add(scan: Scan, start: number, end: number, score: number): void {
 }
 
 const SAINT = /(?<!\p{L})(?:San|Santa|Santo|St\.?|Saint|São|Fort|Port|Lake|Mount|Mt\.?) $/u
-const PLACE_TYPE = new RegExp(
+const PLACE_TYPE = lazily(
   String.raw` (?:County|City|Airport|Street|Road|Avenue|Park|Island|Beach|River|Lake|University` +
     String.raw`|College|Hospital|Hotel|Bridge|Station|Inc|Ltd|GmbH)(?!\p{L})`,
   'uy',
@@ -99,8 +100,8 @@ function given(scan: Scan, start: number, end: number, flags: number): void {
   // MIA may be an airport; San Francisco and Wayne County are places.
   else if (SHOUTED.test(scan.text.slice(start, end)) && end - start < 4) score -= 0.2
   if (SAINT.test(scan.text.slice(Math.max(0, start - 6), start))) score -= 0.3
-  PLACE_TYPE.lastIndex = name.end
-  if (PLACE_TYPE.test(scan.text)) score -= 0.3
+  PLACE_TYPE().lastIndex = name.end
+  if (PLACE_TYPE().test(scan.text)) score -= 0.3
   add(scan, start, name.end, score)
   if (name.words > 1) scan.done = Math.max(scan.done, start + 1)
 }
@@ -150,7 +151,7 @@ function greeted(scan: Scan, start: number, end: number): void {
 const BE =
   /(?: {0,2}[:=] {0,2}|['’]m | am | is | ist | est | es | è | to |e )(?=\p{Lu}|[dDl]['’])/uy
 const SAYS = /(?: {1,2}| {0,2}[:=] {1,2})(?=\p{Lu}|[dDl]['’])/uy
-const WHOSE = new RegExp(
+const WHOSE = lazily(
   String.raw`(?:\b(?:my|full|first|last|his|her|mein|meine|votre|son|mon|mi|su|il mio|mijn|meu` +
     String.raw`|nazwisko|user|customer|contact|family|given|author|is) |[\n\r] {0,4}|^)$`,
   'i',
@@ -173,7 +174,7 @@ function introduced(scan: Scan, start: number, end: number): void {
     const before = text.slice(Math.max(0, start - 12), start)
     // A field called "name" may be that of a product.
     const isField = link[0] === '=' && before === ''
-    const owned = /^[ck]|^att/i.test(word) || (!isField && WHOSE.test(before))
+    const owned = /^[ck]|^att/i.test(word) || (!isField && WHOSE().test(before))
     if (owned || name.known)
       add(
         scan,

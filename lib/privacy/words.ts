@@ -1,5 +1,6 @@
 // What a known word begins: a date of birth, a secret, a key, a name.
 import { pem, secret } from './credentials.js'
+import { lazily } from './lazily.js'
 import { namesAt } from './names.js'
 import { writtenOut } from './network.js'
 import { isDigit } from './scan.js'
@@ -56,7 +57,7 @@ const DATES = [
   `(?:${MONTH})\\.? ${DAY}(?:st|nd|rd|th)?,? ${YEAR}`,
 ]
 // The words between "born" and the date: ": ", "on the ", "am ", "date is ", "le ".
-const BIRTH = new RegExp(
+const BIRTH = lazily(
   `[^\\p{L}\\d\\n]{0,4}(?:(?:on|the|am|le|the|el|il|em|op|w|den|of|de|du|dnia|date` +
     `|datum|is|ist|est|es|was|day|dato) ?:? ?){0,4}` +
     `[^\\p{L}\\d]{0,4}(?<date>${DATES.join('|')})(?![\\p{L}\\d])`,
@@ -64,19 +65,19 @@ const BIRTH = new RegExp(
 )
 
 // "am 3.5.1980 geboren": the date may stand before the word too.
-const BEFORE_BIRTH = new RegExp(`(?<![\\p{L}\\d./-])(?<date>${DATES.join('|')}) $`, 'iu')
+const BEFORE_BIRTH = lazily(`(?<![\\p{L}\\d./-])(?<date>${DATES.join('|')}) $`, 'iu')
 const LONGEST_DATE = 28
 const LONGEST_LINK = 48
 
 function birthDate(scan: Scan, start: number, end: number): void {
   const before =
     scan.code(start - 1) === 32
-      ? BEFORE_BIRTH.exec(scan.text.slice(Math.max(0, start - LONGEST_DATE), start))
+      ? BEFORE_BIRTH().exec(scan.text.slice(Math.max(0, start - LONGEST_DATE), start))
       : null
   if (before) scan.add('birth-date', start - before[0].length, start - 1, 0.75)
   if (!hasDigit(scan, end)) return
-  BIRTH.lastIndex = end
-  const match = BIRTH.exec(scan.text)
+  BIRTH().lastIndex = end
+  const match = BIRTH().exec(scan.text)
   if (!match) return
   const stop = end + match[0].length
   scan.add('birth-date', stop - match.groups!.date!.length, stop, 0.85)
