@@ -53,6 +53,7 @@ void tile(float* out, int64_t ldo, const float* a, int64_t lda, const float* b, 
       if (into == Into::rescaled) sum[r][n] = sum[r][n] * Vec::set(factor[r]);
     }
   }
+  GPTLOOM_UNROLL_TWICE
   for (int64_t k = 0; k < depth; k++) {
     Vec row[N];
     GPTLOOM_UNROLL

@@ -40,15 +40,18 @@
   GPTLOOM_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define GPTLOOM_TARGET_END _Pragma("clang attribute pop")
 #define GPTLOOM_UNROLL _Pragma("unroll")
+#define GPTLOOM_UNROLL_TWICE _Pragma("unroll 2")
 #elif defined(__GNUC__)
 #define GPTLOOM_TARGET_BEGIN(features) \
   _Pragma("GCC push_options") GPTLOOM_PRAGMA(GCC target(features))
 #define GPTLOOM_TARGET_END _Pragma("GCC pop_options")
 #define GPTLOOM_UNROLL _Pragma("GCC unroll 32")
+#define GPTLOOM_UNROLL_TWICE _Pragma("GCC unroll 2")
 #else
 #define GPTLOOM_TARGET_BEGIN(features)
 #define GPTLOOM_TARGET_END
 #define GPTLOOM_UNROLL
+#define GPTLOOM_UNROLL_TWICE
 #endif
 
 #if defined(__GNUC__)
