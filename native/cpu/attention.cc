@@ -42,7 +42,7 @@ int64_t backward_scratch(int64_t D, int64_t keys) {
 // than it brings.
 template <class F>
 void spread(Context& context, int64_t count, double flops, F&& f) {
-  if (flops > 5e5) return context.pool.run(count, f);
+  if (flops > 5e5) return context.pool.run_near(count, f);
   for (int64_t i = 0; i < count; i++) f(i, 0);
 }
 double forward_flops(const Attention& spec, int64_t past) {

@@ -1,6 +1,9 @@
-// Plan: a region publishes {function, count}, moves the generation on and takes part itself;
-// threads draw indices from one atomic counter. A waiting thread first spins, since regions follow
-// each other within microseconds during a step, then sleeps, so that an idle process costs nothing.
+// Plan: a caller publishes a function and its indices, opens the region and takes part itself;
+// threads draw indices from an atomic counter, or from one each and then from those of others. When
+// there are none left the caller closes the region and waits for the threads that have joined, not
+// for those that are asleep or in whose place the system runs something else, JavaScript above all.
+// A waiting thread first spins, since regions follow each other within microseconds during a step,
+// then sleeps, so that an idle process costs nothing.
 // Bound: about 1 us a region while threads are spinning.
 #include "cpu/pool.h"
 
@@ -20,9 +23,9 @@ namespace gptloom::cpu {
 
 namespace {
 
-// How long a thread spins before it sleeps: longer than the gap between two ops of a step, shorter
-// than anything that a person or a battery would notice.
-constexpr auto kSpin = std::chrono::microseconds(60);
+// How long a thread spins before it sleeps: longer than an op that runs on one thread and than most
+// gaps between two steps, shorter than anything that a person or a battery would notice.
+constexpr auto kSpin = std::chrono::milliseconds(1);
 
 void relax() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -32,7 +35,8 @@ void relax() {
 #endif
 }
 
-// Spins until ready() or the time is up; the clock is read once in a while only.
+// Spins until ready() or the time is up. Once in a while the clock is read, and the core offered to
+// whoever has something to do: the thread waited for, or JavaScript.
 template <class Ready>
 bool spin_until(Ready ready) {
   const auto end = std::chrono::steady_clock::now() + kSpin;
@@ -41,27 +45,27 @@ bool spin_until(Ready ready) {
       if (ready()) return true;
       relax();
     }
+    std::this_thread::yield();
   } while (std::chrono::steady_clock::now() < end);
   return ready();
 }
 
 }  // namespace
 
-Pool::Pool(int threads) {
+Pool::Pool(int threads) : parts_(static_cast<size_t>(threads)) {
   for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
 }
 
 Pool::~Pool() {
   {
     std::lock_guard<std::mutex> lock(sleep_);
-    stop_.store(true, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    stop_.store(true, std::memory_order_release);
   }
   wake_.notify_all();
   for (auto& worker : workers_) worker.join();
 }
 
-void Pool::run_erased(int64_t count, Function function, void* context) {
+void Pool::run_erased(int64_t count, int parts, Function function, void* context) {
   if (count <= 0) return;
   if (count == 1 || workers_.empty()) {
     for (int64_t i = 0; i < count; i++) function(context, i, 0);
@@ -70,18 +74,22 @@ void Pool::run_erased(int64_t count, Function function, void* context) {
   std::lock_guard<std::mutex> region(region_);
   function_ = function;
   context_ = context;
-  count_ = count;
+  parts_used_ = parts;
+  for (int i = 0; i < parts; i++) {
+    Part& part = parts_[static_cast<size_t>(i)];
+    part.next.store(count * i / parts, std::memory_order_relaxed);
+    part.end = count * (i + 1) / parts;
+  }
   error_ = nullptr;
   failed_.store(false, std::memory_order_relaxed);
-  next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_seq_cst);
+  state_.fetch_add(kRegion | kOpen, std::memory_order_seq_cst);
   {
     std::lock_guard<std::mutex> lock(sleep_);
     if (sleeping_ > 0) wake_.notify_all();
   }
   take_part(0);
-  const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
+  state_.fetch_sub(kOpen, std::memory_order_relaxed);
+  const auto finished = [this] { return state_.load(std::memory_order_acquire) % kOpen == 0; };
   if (!spin_until(finished)) {
     std::unique_lock<std::mutex> lock(sleep_);
     done_.wait(lock, finished);
@@ -91,10 +99,13 @@ void Pool::run_erased(int64_t count, Function function, void* context) {
 
 void Pool::take_part(int thread) {
   try {
-    while (!failed_.load(std::memory_order_relaxed)) {
-      const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
-      if (index >= count_) break;
-      function_(context_, index, thread);
+    for (int i = 0; i < parts_used_; i++) {
+      Part& part = parts_[static_cast<size_t>((thread + i) % parts_used_)];
+      while (!failed_.load(std::memory_order_relaxed) &&
+             part.next.load(std::memory_order_relaxed) < part.end) {
+        const int64_t index = part.next.fetch_add(1, std::memory_order_relaxed);
+        if (index < part.end) function_(context_, index, thread);
+      }
     }
   } catch (...) {
     std::lock_guard<std::mutex> lock(sleep_);
@@ -103,21 +114,35 @@ void Pool::take_part(int thread) {
   }
 }
 
+// Joins the region in progress, if it is open and another one than `seen`.
+bool Pool::join(uint64_t* seen) {
+  uint64_t state = state_.load(std::memory_order_relaxed);
+  while ((state & kOpen) && state / kRegion != *seen) {
+    if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) {
+      *seen = state / kRegion;
+      return true;
+    }
+  }
+  return false;
+}
+
 void Pool::work(int thread) {
   uint64_t seen = 0;
   while (true) {
-    const auto moved = [&] { return generation_.load(std::memory_order_acquire) != seen; };
-    if (!spin_until(moved)) {
+    bool joined = false;
+    const auto ready = [&] {
+      return stop_.load(std::memory_order_acquire) || (joined = join(&seen));
+    };
+    if (!spin_until(ready)) {
       std::unique_lock<std::mutex> lock(sleep_);
       sleeping_++;
-      wake_.wait(lock, moved);
+      wake_.wait(lock, ready);
       sleeping_--;
     }
-    seen++;  // a region waits for every thread, so none is ever missed
-    if (stop_.load(std::memory_order_relaxed)) return;
+    if (!joined) return;
     take_part(thread);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      std::lock_guard<std::mutex> lock(sleep_);
+    if (state_.fetch_sub(1, std::memory_order_acq_rel) % kRegion == 1) {
+      std::lock_guard<std::mutex> lock(sleep_);  // the last to leave what is closed
       done_.notify_one();
     }
   }

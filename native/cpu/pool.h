@@ -2,7 +2,9 @@
 // (one for each JavaScript thread) share the cores instead of fighting over them: parallel regions
 // run one at a time.
 //
-// Work is handed out in index order to whichever thread is free. Bits must not depend on the number
+// Work is handed out in index order to whichever thread is free; with run_near() each thread first
+// takes what lies in its own part of the indices, so that it finds in its cache the rows that it
+// wrote in the op before. Bits must not depend on the number
 // of threads, so a region's indices must name independent outputs or chunks of a fixed size, never
 // "one share per thread".
 #pragma once
@@ -34,12 +36,12 @@ class Pool {
   // nested.
   template <class F>
   void run(int64_t count, F&& f) {
-    struct Call {
-      static void one(void* context, int64_t index, int thread) {
-        (*static_cast<std::remove_reference_t<F>*>(context))(index, thread);
-      }
-    };
-    run_erased(count, &Call::one, const_cast<void*>(static_cast<const void*>(std::addressof(f))));
+    run_erased(count, 1, &call<F>, address(f));
+  }
+  // The same, where neighbours lie side by side in memory.
+  template <class F>
+  void run_near(int64_t count, F&& f) {
+    run_erased(count, threads(), &call<F>, address(f));
   }
 
   // Calls f(begin, end, thread) over [0, count) in pieces of `grain` indices (the last may be
@@ -54,23 +56,39 @@ class Pool {
 
  private:
   using Function = void (*)(void* context, int64_t index, int thread);
-  void run_erased(int64_t count, Function function, void* context);
+  template <class F>
+  static void call(void* context, int64_t index, int thread) {
+    (*static_cast<std::remove_reference_t<F>*>(context))(index, thread);
+  }
+  template <class F>
+  static void* address(F&& f) {
+    return const_cast<void*>(static_cast<const void*>(std::addressof(f)));
+  }
+  void run_erased(int64_t count, int parts, Function function, void* context);
   void work(int thread);
+  bool join(uint64_t* seen);
   void take_part(int thread);
 
+  // Indices that are drawn one by one, on a cache line of its own.
+  struct alignas(64) Part {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
+  std::vector<Part> parts_;  // one for each thread
   std::vector<std::thread> workers_;
   std::mutex region_;  // held for the length of a region
 
-  // The region in progress: written by the caller before `generation_` moves on.
+  // The region in progress: written by the caller before it opens the region.
   Function function_ = nullptr;
   void* context_ = nullptr;
-  int64_t count_ = 0;
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> running_{0};
+  int parts_used_ = 0;
   std::exception_ptr error_;
   std::atomic<bool> failed_{false};
 
-  std::atomic<uint64_t> generation_{0};
+  // kRegion for each region so far, kOpen while threads may join it, and how many others are in it.
+  static constexpr uint64_t kOpen = uint64_t{1} << 16, kRegion = kOpen << 1;
+  std::atomic<uint64_t> state_{0};
   std::mutex sleep_;
   std::condition_variable wake_;
   std::condition_variable done_;

@@ -17,7 +17,9 @@ template <class F>
 void split(Context& context, int64_t count, F&& f, int64_t grain = piece_elements) {
   if (count <= 0) return;
   if (count <= 2 * grain || context.pool.threads() == 1) return f(int64_t{0}, count);
-  context.pool.run_ranges(count, grain, [&](int64_t begin, int64_t end, int) { f(begin, end); });
+  context.pool.run_near((count + grain - 1) / grain, [&](int64_t piece, int) {
+    f(piece * grain, std::min(count, (piece + 1) * grain));
+  });
 }
 
 // f(begin, end) over [0, rows) rows of C elements.
@@ -33,7 +35,7 @@ void split_pieces(Context& context, int64_t count, int64_t elements, F&& f) {
   if (elements <= 2 * piece_elements) {
     for (int64_t i = 0; i < count; i++) f(i);
   } else {
-    context.pool.run(count, [&](int64_t i, int) { f(i); });
+    context.pool.run_near(count, [&](int64_t i, int) { f(i); });
   }
 }
 
