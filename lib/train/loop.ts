@@ -103,8 +103,9 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   let gradientNorm = NaN
   if (!spike) {
     using norm = optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip })
-    await settle()
-    gradientNorm = (await norm.item()) / targets
+    // Both are asked for at once: the device is not kept waiting between them.
+    const [length] = await Promise.all([norm.item(), settle()])
+    gradientNorm = length / targets
   }
   learner.kept.zeroGrad()
   const loss = sum / targets
