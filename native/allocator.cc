@@ -2,33 +2,25 @@
 
 #include <cstdlib>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "error.h"
+#include "huge_pages.h"
 
 namespace gptloom {
 
 namespace {
 
-constexpr size_t kAlignment = 64;          // a cache line, and the widest vector
-constexpr size_t kHuge = size_t{2} << 20;  // a huge page
+constexpr size_t kAlignment = 64;  // a cache line, and the widest vector
 
 struct SystemMemory final : BlockSource {
   void* obtain(size_t bytes) override {
-    const size_t alignment = bytes >= 2 * kHuge ? kHuge : kAlignment;
 #if defined(_WIN32)
-    return _aligned_malloc(bytes, alignment);
+    return _aligned_malloc(bytes, kAlignment);
 #else
-    void* data = nullptr;
-    if (posix_memalign(&data, alignment, bytes) != 0) return nullptr;
-#if defined(__linux__)
-    // Weights and activations are walked end to end: huge pages save most of the address
-    // translation.
-    if (alignment == kHuge) madvise(data, bytes, MADV_HUGEPAGE);
+#if defined(GPTLOOM_HUGE_PAGES)
+    if (bytes >= HugePages::least) return huge_pages_.obtain(bytes);
 #endif
-    return data;
+    void* data = nullptr;
+    return posix_memalign(&data, kAlignment, bytes) == 0 ? data : nullptr;
 #endif
   }
 
@@ -36,16 +28,25 @@ struct SystemMemory final : BlockSource {
 #if defined(_WIN32)
     _aligned_free(block);
 #else
+#if defined(GPTLOOM_HUGE_PAGES)
+    if (huge_pages_.restore(block)) return;
+#endif
     std::free(block);
 #endif
   }
+
+#if defined(GPTLOOM_HUGE_PAGES)
+ private:
+  HugePages huge_pages_;
+#endif
 };
 
 }  // namespace
 
 BlockSource& system_memory() {
-  static SystemMemory memory;
-  return memory;
+  // Never destroyed: devices may outlive it while the process exits.
+  static auto* memory = new SystemMemory;
+  return *memory;
 }
 
 // Rounds up so that nearly equal requests share blocks: to an eighth of the power of two below.
