@@ -22,9 +22,9 @@ void matmul_narrow(Context& context, float* out, const float* a, const float* b,
     a = rows;
   }
   const int64_t threads = M * N * K <= kAlone ? 1 : context.pool.threads();
-  // Long enough streams for memory, some for each thread.
-  const int64_t grain =
-      std::min<int64_t>(std::max<int64_t>(round_up(divide_up(N, 4 * threads), 64), 64), 512);
+  // Long enough streams for memory, and as many for each thread.
+  const int64_t parts = round_up(std::max<int64_t>(divide_up(N, 512), 2 * threads), threads);
+  const int64_t grain = round_up(divide_up(N, parts), CompactWeight::lanes);
   context.pool.run_ranges(N, threads > 1 ? grain : N, [&](int64_t begin, int64_t end, int) {
     MatmulNarrow part{a,
                       spec.compact ? nullptr : b + (spec.transpose_b ? begin * K : begin),

@@ -17,8 +17,14 @@ using matmul_detail::NR;
 using matmul_detail::NV;
 using matmul_detail::W;
 constexpr int lanes = static_cast<int>(CompactWeight::lanes);
-// Bytes ahead: the processor's own prefetching stops at the end of a page.
-constexpr int64_t ahead = 2048;
+
+// The processor's own prefetching stops at the end of a page, and a loop of some arithmetic is late in
+// asking for the next one: lines come into L2 long before their use, and from there into L1.
+constexpr int64_t into_l2 = 8192, into_l1 = 1024;
+GPTLOOM_INLINE void ask_ahead(const void* row) {
+  GPTLOOM_PREFETCH_FAR(static_cast<const char*>(row) + into_l2);
+  GPTLOOM_PREFETCH(static_cast<const char*>(row) + into_l1);
+}
 
 // What stands for V vectors of columns over a run of k.
 template <int V>
@@ -31,7 +37,7 @@ struct Bfloat16Rows {
   static int64_t run(int64_t k, int64_t end) { return end - k; }
   GPTLOOM_INLINE void load(Vec (&x)[V], int64_t k, int first) const {
     const uint16_t* row = at + k * lanes + first;
-    GPTLOOM_PREFETCH(reinterpret_cast<const char*>(row) + ahead);
+    ask_ahead(row);
     GPTLOOM_UNROLL
     for (int v = 0; v < V; v++) x[v] = Vec::load_bfloat16(row + v * W);
   }
@@ -55,7 +61,7 @@ struct Int8Rows {
   }
   GPTLOOM_INLINE void load(Vec (&x)[V], int64_t k, int first) const {
     const int8_t* row = at + k * lanes + first;
-    GPTLOOM_PREFETCH(reinterpret_cast<const char*>(row) + ahead);
+    if (k % 2 == 0) ask_ahead(row);  // a line holds two rows
     GPTLOOM_UNROLL
     for (int v = 0; v < V; v++) x[v] = Vec::load_int8(row + v * W) * scale[v];
   }

@@ -11,8 +11,6 @@ namespace gptloom::cpu {
 namespace {
 namespace matmul_detail {
 
-// As many streams as b's rows are more than a processor follows by itself, past the ends of pages: what
-// is read next has to be asked for.
 constexpr int narrow_rows = 8;
 
 template <Gelu form>
@@ -45,16 +43,21 @@ void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t 
   }
 }
 
-// sums[R, columns] += a[R, D] b[D, columns]: D rows of b are read side by side, each as one stream.
+// sums[R, columns] += a[R, D] b[D, columns]: D rows of b are read side by side. Meanwhile as much of
+// what lies at `ahead`, rows that follow, is asked for, in order of addresses, which is what memory
+// is fastest at.
 template <int R, int D>
 void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth, const float* b,
-                 int64_t b_stride, int64_t columns) {
+                 int64_t b_stride, int64_t columns, const float* ahead) {
+  int64_t asked = 0;
   for (int64_t c = 0; c < columns; c += W) {
     const int n = static_cast<int>(std::min<int64_t>(columns - c, W));
     Vec x[D], acc[R];
     GPTLOOM_UNROLL
     for (int d = 0; d < D; d++) {
-      GPTLOOM_PREFETCH_FAR(b + (D + d) * b_stride + c);
+      GPTLOOM_PREFETCH_FAR(ahead + asked);
+      asked += W;
+      if (asked >= columns) asked = 0, ahead += b_stride;
       x[d] = load_some(b + d * b_stride + c, n);
     }
     GPTLOOM_UNROLL
@@ -81,7 +84,8 @@ void narrow_add(float* total, const float* sums, int64_t stride, int64_t rows, i
 
 template <int R>
 void narrow_rows_of(const MatmulNarrow& s) {
-  constexpr int D = 8, most = 512;
+  constexpr int D = 4, most = 512;
+  const int64_t ahead = 2 * D * s.b_stride;
   float total[R * most], sums[R * most];
   for (int64_t j = 0; j < s.columns; j += most) {
     const int64_t columns = std::min<int64_t>(s.columns - j, most);
@@ -92,10 +96,12 @@ void narrow_rows_of(const MatmulNarrow& s) {
       float* const into = k == 0 ? total : sums;
       if (k > 0) std::fill_n(sums, R * most, 0.0f);
       for (; k + D <= end; k += D) {
-        narrow_step<R, D>(into, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+        const float* rows = b + k * s.b_stride;
+        narrow_step<R, D>(into, most, s.a + k, s.depth, rows, s.b_stride, columns, rows + ahead);
       }
       for (; k < end; k++) {
-        narrow_step<R, 1>(into, most, s.a + k, s.depth, b + k * s.b_stride, s.b_stride, columns);
+        const float* row = b + k * s.b_stride;
+        narrow_step<R, 1>(into, most, s.a + k, s.depth, row, s.b_stride, columns, row + ahead);
       }
       if (into == sums) narrow_add(total, sums, most, R, columns);
     }
@@ -105,7 +111,7 @@ void narrow_rows_of(const MatmulNarrow& s) {
 
 // sums[R, W] = a[R, length] b[columns, length]^T, columns being at most W. Squares of b are
 // transposed in registers, so that each sum is one chain along k. Meanwhile as much of what lies at
-// `ahead`, the next columns, is asked for, in order of addresses, which is what memory is fastest at.
+// `ahead`, the next columns, is asked for in order of addresses, to wait in L2 until a square is near.
 template <int R>
 void chain_step(float* sums, int64_t sums_stride, const float* a, int64_t depth, const float* b,
                 int64_t b_stride, int columns, int64_t length, const float* ahead) {
@@ -116,6 +122,8 @@ void chain_step(float* sums, int64_t sums_stride, const float* a, int64_t depth,
   for (; columns == W && k + W <= length; k += W) {
     GPTLOOM_UNROLL
     for (int j = 0; j < W * W; j += line) GPTLOOM_PREFETCH_FAR(ahead + k * W + j);
+    GPTLOOM_UNROLL
+    for (int j = 0; j < W; j++) GPTLOOM_PREFETCH(b + j * b_stride + k + 2 * line);
     GPTLOOM_UNROLL
     for (int j = 0; j < W; j++) x[j] = Vec::load(b + j * b_stride + k);
     transpose(x);
