@@ -76,6 +76,13 @@ struct LayernormKernels {
                    int64_t C, bool accumulate_dx);
 };
 
+// What pack_b is asked to do.
+struct MatmulPack {
+  float* to = nullptr;
+  const float* from = nullptr;
+  int64_t stride = 0, columns = 0, depth = 0;
+  bool transpose = false;
+};
 // One block of a blocked product: sum[rows, columns] (+)= a b over `depth`, and on the last block
 // over K what follows.
 struct MatmulBlock {
@@ -91,6 +98,7 @@ struct MatmulBlock {
   const float* slope = nullptr;
   const float* residual = nullptr;
   float* out = nullptr;
+  MatmulPack next{};  // b of the block that follows, to be packed meanwhile
 };
 // A product of few rows, over a range of columns: out = act((out) + a b + bias) + residual, or
 // (out) + a b gelu'(slope).

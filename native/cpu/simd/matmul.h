@@ -5,6 +5,8 @@
 //   block of K: V loads of b and R broadcasts of a feed R V multiply-adds. 8 x 3 vectors on 32
 //   registers and 6 x 2 on 16 leave just room for the operands, at less than one load each.
 // Plan: a's panel (R x depth) stays in L1 and is swept over the panels of b, which stream from L2.
+//   Between two turns of the loop over k the tile moves some of the next block of b into its panels
+//   and asks for what is wanted soon: the packing hides under the arithmetic.
 //   Edges run the same loop with fewer rows or vectors; the last vector of a row is loaded and
 //   stored in part.
 // Numbers: every element is one chain of multiply-adds in order of k within a block of K, whatever
@@ -125,6 +127,20 @@ void pack_a_rows(float* out, const float* a, int64_t stride, int64_t depth) {
   static_assert(MR <= 2 * W, "two vectors hold a column of the tile");
   for (int64_t k = 0; k < depth; k += W) {
     const int left = static_cast<int>(std::min<int64_t>(depth - k, W));
+    if constexpr (R == MR && 2 * MR == W) {
+      if (left == W) {
+        Vec r[R];
+        GPTLOOM_UNROLL
+        for (int i = 0; i < R; i++) {
+          GPTLOOM_PREFETCH(a + (R + i) * stride + k);
+          r[i] = Vec::load(a + i * stride + k);
+        }
+        transpose_pairs(r);
+        GPTLOOM_UNROLL
+        for (int i = 0; i < R; i++) r[i].store(out + k * R + i * W);
+        continue;
+      }
+    }
     for (int first = 0; first < R; first += W) {
       constexpr int all = R;
       const int n = std::min(all - first, W);
@@ -148,14 +164,22 @@ constexpr PackPanel pack_panel(int rows, std::integer_sequence<int, I...>) {
 
 // The same from a stored [depth, rows]: a row of it holds a column of each panel as it is.
 void pack_a_columns(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth) {
-  const int64_t whole = rows / MR * MR, last = rows - whole;
-  float* const last_panel = out + whole * depth;
-  for (int64_t k = 0; k < depth; k++, a += stride) {
-    for (int64_t i = 0; i < whole; i += MR) {
-      float* const to = out + i * depth + k * MR;
-      for (int c = 0; c < MR; c++) to[c] = a[i + c];
+  // A few panels at a time: as they lie, they contend for the same places of L1.
+  for (int64_t first = 0; first < rows; first += 4 * MR) {
+    const int64_t end = std::min<int64_t>(first + 4 * MR, rows);
+    for (int64_t k = 0; k < depth; k++) {
+      const float* const from = a + k * stride;
+      for (int64_t i = first; i < end; i += line) GPTLOOM_PREFETCH(from + 12 * stride + i);
+      for (int64_t i = first; i < end; i += MR) {
+        if (i + MR <= end) {
+          float* const to = out + i * depth + k * MR;
+          for (int c = 0; c < MR; c++) to[c] = from[i + c];
+        } else {
+          float* const to = out + i * depth + k * (end - i);
+          for (int c = 0; c < end - i; c++) to[c] = from[i + c];
+        }
+      }
     }
-    for (int64_t i = 0; i < last; i++) last_panel[k * last + i] = a[whole + i];
   }
 }
 
@@ -197,33 +221,184 @@ void finish(const MatmulBlock& s, int64_t offset, int rows, int columns) {
   }
 }
 
-// sum[R, V vectors] (+)= a b; `tail` of the last vector's lanes exist.
+// Packs b a little at a time while tiles run, by loads and stores that arithmetic leaves room for.
+// A step packs what a panel has of a row of b, or of a column as many k as are in a line. Few
+// instructions count: those that are neither load nor store take the multiply-adds' ports.
+class Packer {
+ public:
+  // The steps, of which there are at most as many as slots, are spread over the calls of tick().
+  Packer(const MatmulPack& s, int64_t slots) : s_(s) {
+    begin(now_);
+    begin(soon_);
+    if (now_.left == 0) return;
+    period_ = slots / steps(s);
+    wait_ = period_;
+    for (int i = 0; i < distance; i++) ask();
+  }
+
+  GPTLOOM_INLINE void tick() {
+    if (--wait_ > 0) return;
+    wait_ = period_;
+    step();
+  }
+
+  GPTLOOM_INLINE void step() {
+    if (now_.left == 0) return;
+    ask();
+    const float* const p = now_.from;
+    if (!s_.transpose) {
+      if (now_.panel + NR <= s_.columns) {
+        GPTLOOM_UNROLL
+        for (int v = 0; v < NV; v++) Vec::load(p + v * W).store(to_ + v * W);
+      } else {
+        for (int64_t j = 0; j < width_; j += W) {
+          const int64_t n = std::min<int64_t>(s_.columns - now_.panel - j, W);
+          load_some(p + j, static_cast<int>(n)).store(to_ + j);
+        }
+      }
+      to_ += width_;
+    } else {
+      if (width_ == NR && now_.k + line <= s_.depth) {
+        GPTLOOM_UNROLL
+        for (int i = 0; i < line; i++) to_[i * NR] = p[i];
+      } else {
+        for (int64_t i = 0; i < depth_of(now_); i++) to_[i * width_] = p[i];
+      }
+      to_++;
+    }
+    advance(now_);
+  }
+
+  // How many steps all of it takes.
+  static int64_t steps(const MatmulPack& s) {
+    return s.transpose ? s.columns * ((s.depth + line - 1) / line)
+                       : s.depth * ((s.columns + NR - 1) / NR);
+  }
+
+  // What is left.
+  void finish() {
+    while (now_.left > 0) step();
+  }
+
+ private:
+  static constexpr int distance = 8;  // steps from asking for memory to its use
+  // Rows of a panel from k on, or a panel's columns for a line of k.
+  struct Run {
+    const float* from = nullptr;
+    int64_t left = 0;  // steps
+    int64_t panel = 0, k = 0;
+  };
+
+  int64_t depth_of(const Run& run) const { return std::min<int64_t>(s_.depth - run.k, line); }
+  GPTLOOM_INLINE void ask() {
+    if (soon_.left == 0) return;
+    GPTLOOM_PREFETCH(soon_.from);
+    if (!s_.transpose) {
+      GPTLOOM_UNROLL
+      for (int j = line; j < NR; j += line) GPTLOOM_PREFETCH(soon_.from + j);
+      GPTLOOM_PREFETCH(soon_.from + NR - 1);
+    } else {
+      GPTLOOM_PREFETCH(soon_.from + line - 1);
+    }
+    advance(soon_);
+  }
+  GPTLOOM_INLINE void advance(Run& run) {
+    run.from += s_.stride;
+    if (--run.left > 0) return;
+    run.k += s_.transpose ? line : s_.depth;
+    if (run.k >= s_.depth) {
+      run.k = 0;
+      run.panel += NR;
+    }
+    begin(run);
+  }
+  GPTLOOM_INLINE void begin(Run& run) {
+    const int64_t columns = std::min<int64_t>(s_.columns - run.panel, NR);
+    run.left = columns <= 0 ? 0 : s_.transpose ? columns : s_.depth;
+    if (run.left == 0) return;
+    run.from = s_.from + (s_.transpose ? run.panel * s_.stride + run.k : run.panel);
+    if (&run != &now_) return;
+    width_ = (columns + W - 1) / W * W;
+    to_ = s_.to + run.panel * s_.depth + run.k * width_;
+    for (int64_t j = columns; s_.transpose && j < width_; j++) {
+      for (int64_t i = 0; i < depth_of(run); i++) to_[i * width_ + j] = 0;
+    }
+  }
+
+  const MatmulPack s_;
+  Run now_, soon_;  // what is packed, and what is asked for
+  float* to_ = nullptr;
+  int64_t width_ = 0;  // of now_'s panel
+  int64_t period_ = 0, wait_ = INT64_MAX;
+};
+
+// Lines of cache that will be written, asked for one at a time.
+struct Lines {
+  float* at;
+  int64_t stride, rows;
+  int columns;  // floats of a row
+  int column = 0;
+
+  GPTLOOM_INLINE void ask() {
+    if (rows == 0) return;
+    GPTLOOM_PREFETCH_WRITE(at + column);
+    column += line;
+    if (column >= columns) {
+      column = 0;
+      at += stride;
+      rows--;
+    }
+  }
+};
+
+// One k of a tile.
+template <int R, int V>
+GPTLOOM_INLINE void tile_step(Vec (&acc)[R][V], const float*& a, const float*& b) {
+  Vec x[V];
+  GPTLOOM_UNROLL
+  for (int j = 0; j < V; j++) x[j] = Vec::load(b + j * W);
+  GPTLOOM_UNROLL
+  for (int i = 0; i < R; i++) {
+    const Vec y = Vec::set(a[i]);
+    GPTLOOM_UNROLL
+    for (int j = 0; j < V; j++) acc[i][j] = fma(y, x[j], acc[i][j]);
+  }
+  a += R;
+  b += V * W;
+}
+
+// As many k are one turn of the loop, between which memory is asked for.
+constexpr int turn = 8;
+constexpr int lines_a_turn = 4;  // of a: enough for a whole panel while one tile runs
+
+// sum[R, V vectors] (+)= a b; `tail` of the last vector's lanes exist. `after`: a's panels that will
+// be wanted next, which another thread may have packed.
 template <int R, int V>
 void tile(float* sum, int64_t stride, const float* a, const float* b, int64_t depth, int tail,
-          bool add, const float* bias) {
-  // The rows of sum lie far apart: their lines come while k runs.
-  float* row = sum;
-  for (int i = 0; i < R; i++, row += stride) {
-    for (int j = 0; j < (V - 1) * W + tail; j += line) GPTLOOM_PREFETCH_WRITE(row + j);
-    GPTLOOM_PREFETCH_WRITE(row + (V - 1) * W + tail - 1);
-  }
+          bool add, const float* bias, const float* after, Packer& packer) {
   Vec acc[R][V];
   GPTLOOM_UNROLL
   for (int i = 0; i < R; i++) {
     GPTLOOM_UNROLL
     for (int j = 0; j < V; j++) acc[i][j] = Vec::zero();
   }
-  for (int64_t k = 0; k < depth; k++, a += R, b += V * W) {
-    Vec x[V];
+  // The rows of sum lie far apart: their lines come while the last k run.
+  constexpr int lines = R * (V * W / line + 1);
+  Lines own{sum, stride, R, (V - 1) * W + tail + line - 1};
+  int64_t k = 0;
+  for (; k + turn <= depth; k += turn) {
+    packer.tick();
+    if (k >= depth - turn / 2 * lines - turn) own.ask(), own.ask();
     GPTLOOM_UNROLL
-    for (int j = 0; j < V; j++) x[j] = Vec::load(b + j * W);
+    for (int i = 0; i < lines_a_turn; i++) GPTLOOM_PREFETCH_FAR(after + i * line);
+    after += lines_a_turn * line;
     GPTLOOM_UNROLL
-    for (int i = 0; i < R; i++) {
-      const Vec y = Vec::set(a[i]);
-      GPTLOOM_UNROLL
-      for (int j = 0; j < V; j++) acc[i][j] = fma(y, x[j], acc[i][j]);
+    for (int d = 0; d < turn; d++) {
+      tile_step<R, V>(acc, a, b);
+      GPTLOOM_IN_ORDER;
     }
   }
+  for (; k < depth; k++) tile_step<R, V>(acc, a, b);
   if (add) {
     GPTLOOM_UNROLL
     for (int i = 0; i < R; i++) {
@@ -251,7 +426,7 @@ void tile(float* sum, int64_t stride, const float* a, const float* b, int64_t de
 }
 
 using Tile = void (*)(float*, int64_t, const float*, const float*, int64_t, int, bool,
-                      const float*);
+                      const float*, const float*, Packer&);
 template <int... I>
 constexpr Tile choose_tile(int rows, int vectors, std::integer_sequence<int, I...>) {
   constexpr Tile tiles[] = {tile<I / NV + 1, I % NV + 1>...};
@@ -261,6 +436,11 @@ constexpr Tile choose_tile(int rows, int vectors, std::integer_sequence<int, I..
 void block(const MatmulBlock& s) {
   const float* a = s.a;
   const bool finishes = s.gelu != Gelu::none || s.residual;
+  const int64_t tiles = (s.rows + MR - 1) / MR * ((s.columns + NR - 1) / NR);
+  const int64_t slots = tiles * (s.depth / turn), steps = Packer::steps(s.next);
+  const bool under = steps > 0 && steps <= slots;  // else there are too few rows
+  Packer packer(under ? s.next : MatmulPack{}, slots);
+  const int64_t after = s.depth / turn * lines_a_turn * line;  // what a tile asks for
   for (int64_t i = 0; i < s.rows; i += MR) {
     const int rows = static_cast<int>(std::min<int64_t>(s.rows - i, MR));
     const float* b = s.b;
@@ -269,11 +449,17 @@ void block(const MatmulBlock& s) {
       const int vectors = (columns + W - 1) / W, tail = columns - (vectors - 1) * W;
       const int64_t offset = i * s.stride + j;
       const Tile f = choose_tile(rows, vectors, std::make_integer_sequence<int, MR * NV>());
-      f(s.sum + offset, s.stride, a, b, s.depth, tail, s.add, s.bias ? s.bias + j : nullptr);
+      f(s.sum + offset, s.stride, a, b, s.depth, tail, s.add, s.bias ? s.bias + j : nullptr,
+        a + rows * s.depth + j / NR * after, packer);
       if (finishes) finish(s, offset, rows, columns);
       b += s.depth * vectors * W;
     }
     a += rows * s.depth;
+  }
+  if (under) {
+    packer.finish();
+  } else if (s.next.columns > 0) {
+    pack_b(s.next.to, s.next.from, s.next.stride, s.next.columns, s.next.depth, s.next.transpose);
   }
 }
 

@@ -60,6 +60,13 @@
 #define GPTLOOM_INLINE __forceinline
 #endif
 
+// Keeps loads after this point from moving before it, where they would need registers.
+#if defined(__GNUC__)
+#define GPTLOOM_IN_ORDER __asm__ volatile("" ::: "memory")
+#else
+#define GPTLOOM_IN_ORDER (void)0
+#endif
+
 // Asks for the line of p, to be read or written soon; FAR: after more than L1 holds, so that it waits
 // in L2. p need not be readable.
 #if defined(__GNUC__)

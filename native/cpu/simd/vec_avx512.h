@@ -103,6 +103,34 @@ GPTLOOM_INLINE void transpose(Vec (&r)[16]) {
     r[j + 12].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
   }
 }
+// Eight rows of sixteen: r[i] becomes columns 2 i and 2 i + 1.
+GPTLOOM_INLINE void transpose_pairs(Vec (&r)[8]) {
+  __m512 a[8], b[8];
+  GPTLOOM_UNROLL
+  for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);
+    a[i + 1] = _mm512_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  // b[2 j + i / 4]: in each 128-bit lane l, column 4 l + j of rows i to i + 3.
+  GPTLOOM_UNROLL
+  for (int i = 0; i < 2; i++) {
+    b[i] = _mm512_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+    b[i + 2] = _mm512_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+    b[i + 4] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+    b[i + 6] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+  }
+  GPTLOOM_UNROLL
+  for (int j = 0; j < 2; j++) {
+    const __m512 first_low = _mm512_shuffle_f32x4(b[4 * j], b[4 * j + 1], 0x44);
+    const __m512 first_high = _mm512_shuffle_f32x4(b[4 * j], b[4 * j + 1], 0xee);
+    const __m512 second_low = _mm512_shuffle_f32x4(b[4 * j + 2], b[4 * j + 3], 0x44);
+    const __m512 second_high = _mm512_shuffle_f32x4(b[4 * j + 2], b[4 * j + 3], 0xee);
+    r[j].v = _mm512_shuffle_f32x4(first_low, second_low, 0x88);
+    r[j + 2].v = _mm512_shuffle_f32x4(first_low, second_low, 0xdd);
+    r[j + 4].v = _mm512_shuffle_f32x4(first_high, second_high, 0x88);
+    r[j + 6].v = _mm512_shuffle_f32x4(first_high, second_high, 0xdd);
+  }
+}
 
 }  // namespace
 }  // namespace gptloom::cpu
