@@ -1,4 +1,3 @@
-// run: alone
 // timeout: 3600
 //
 // The engine's tests without Node: as it ships, under AddressSanitizer with UndefinedBehaviorSanitizer,

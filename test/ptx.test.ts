@@ -1,4 +1,3 @@
-// run: alone
 // timeout: 3600
 //
 // The emulated GPU: its interpreter, its driver, the programs that run on it; then the same under

@@ -184,7 +184,8 @@ async function runAll(files: TestFile[]): Promise<Outcome[]> {
       outcomes.push(outcome)
     }
   }
-  const together = files.filter((file) => !file.alone)
+  // What may take longest goes first, so that the others fill the cores beside it.
+  const together = files.filter((file) => !file.alone).sort((a, b) => b.timeout - a.timeout)
   await Promise.all(
     Array.from({ length: Math.min(4, availableParallelism()) }, () => take(together)),
   )
