@@ -28,8 +28,6 @@ std::shared_ptr<Program> Decoder::run(const Function& entry, KernelInfo& info) {
   return out_;
 }
 
-static size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
-
 // Static shared variables of the kernel and of whatever it calls, in the order of the text.
 void Decoder::place_shared(const Function& function, std::set<const Function*>& seen) {
   if (!seen.insert(&function).second) return;

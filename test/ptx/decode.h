@@ -8,6 +8,8 @@
 
 namespace ptx {
 
+inline size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
 // The modifiers of an opcode, consumed by its handler.
 class Modifiers {
  public:

@@ -13,8 +13,6 @@ bool is_indirect_call(const Statement& statement) {
   return false;
 }
 
-static size_t round_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
-
 // A lane's stack frame begins here in its local memory: 0 in the kernel itself.
 uint32_t Decoder::stack_frame() {
   if (stack_frame_ == no_slot) {

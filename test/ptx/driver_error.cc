@@ -9,12 +9,12 @@ namespace ptx::driver {
 
 namespace {
 
-struct Entry {
+struct ErrorName {
   int code;
   const char* name;  // less "CUDA_ERROR_"
 };
 
-constexpr Entry entries[] = {
+constexpr ErrorName entries[] = {
     {1, "INVALID_VALUE"},
     {2, "OUT_OF_MEMORY"},
     {3, "NOT_INITIALIZED"},
