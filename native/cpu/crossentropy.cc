@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cpu/ops.h"
+#include "cpu/split.h"
 #include "error.h"
 
 namespace gptloom::cpu {
@@ -22,6 +23,7 @@ namespace {
 
 constexpr int64_t chunk_floats = int64_t{16} << 20;
 constexpr int64_t least_rows = 128;
+constexpr int64_t row_floats = 8192;  // of short rows so many are worth waking a thread for
 
 void check_targets(const int32_t* targets, int64_t N, int64_t V) {
   for (int64_t i = 0; i < N; i++) {
@@ -30,14 +32,6 @@ void check_targets(const int32_t* targets, int64_t N, int64_t V) {
                                  " at position " + std::to_string(i) +
                                  " is outside the vocabulary of " + std::to_string(V));
   }
-}
-
-// f(begin, end) over rows of V in ranges worth waking a thread for.
-template <class F>
-void split_rows(Context& context, int64_t rows, int64_t V, F&& f) {
-  const int64_t grain = std::max<int64_t>(1, 8192 / std::max<int64_t>(1, V));
-  if (rows <= 2 * grain) return f(0, rows);
-  context.pool.run_ranges(rows, grain, [&](int64_t begin, int64_t end, int) { f(begin, end); });
 }
 
 // x[M, K], weight[N, K] and logits[M, N] of `shape`; dweight is added to unless this is the first.
@@ -63,7 +57,7 @@ void chunk(Context& context, float* losses, float* dx, float* dweight, float* lo
 void crossentropy(Context& context, float* losses, float* dlogits, const float* logits,
                   const int32_t* targets, int64_t N, int64_t V, float smoothing) {
   check_targets(targets, N, V);
-  split_rows(context, N, V, [&](int64_t begin, int64_t end) {
+  const auto rows = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       float* gradient = dlogits ? dlogits + i * V : nullptr;
       if (targets[i] >= 0) {
@@ -74,7 +68,8 @@ void crossentropy(Context& context, float* losses, float* dlogits, const float* 
         if (gradient) std::fill(gradient, gradient + V, 0.0f);
       }
     }
-  });
+  };
+  split(context, N, rows, std::max<int64_t>(1, row_floats / std::max<int64_t>(1, V)));
 }
 
 void linear_crossentropy(Context& context, float* losses, float* dx, float* dweight, const float* x,

@@ -4,7 +4,9 @@
 //   target]. With label smoothing e (Szegedy et al. 2016) the target keeps 1 - e, and e / V goes to
 //   each: loss = log S + m - (1 - e) x[target] - e mean x, and both are taken off dx.
 // Plan: three passes over a row that stays in L2 (two without a gradient): the maximum, the
-//   exponentials and their sum, the division. Smoothing takes one more, for the mean.
+//   exponentials and their sum, the division. Smoothing takes one more, for the mean. Meanwhile the
+//   next row, and where its gradient goes, are asked for: nothing of memory is waited for but the
+//   first row.
 // Numbers: pieces of 1024 exponentials are summed in float on four vectors, the pieces in double: S
 //   within 1e-7 relative for any V. A NaN among the logits reaches S, whatever the maximum made of
 //   it, and so the loss.
@@ -44,6 +46,7 @@ inline double exp_sum(float* p, const float* x, int64_t n, float top) {
     for (; i + lanes <= end; i += lanes) {
       GPTLOOM_UNROLL
       for (int j = 0; j < 4; j++) {
+        GPTLOOM_PREFETCH_FAR(x + n + i + j * Vec::width);
         const Vec e = exp(Vec::load(x + i + j * Vec::width) - shift);
         if (p) e.store(p + i + j * Vec::width);
         sum[j] = sum[j] + e;
@@ -81,13 +84,14 @@ inline double depth_sum(const float* x, int64_t n, float top) {
   return total;
 }
 
-// x * factor - less
-inline void multiply(float* x, int64_t n, float factor, float less) {
+// x * factor - less; `next` where what lies behind x is written soon and not in the cache.
+inline void multiply(float* x, int64_t n, float factor, float less, bool next) {
   const Vec by = Vec::set(factor), minus = Vec::set(less);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     GPTLOOM_UNROLL
     for (int j = 0; j < 4; j++) {
+      if (next) GPTLOOM_PREFETCH_FAR(x + n + i + j * Vec::width);
       (Vec::load(x + i + j * Vec::width) * by - minus).store(x + i + j * Vec::width);
     }
   }
@@ -100,7 +104,8 @@ inline float row(float* dlogits, const float* logits, int32_t target, int64_t V,
   const double mean = smoothing > 0 ? depth_sum(logits, V, top) / static_cast<double>(V) : 0;
   const double total = exp_sum(dlogits, logits, V, top);
   if (dlogits) {
-    multiply(dlogits, V, static_cast<float>(1 / total), smoothing / static_cast<float>(V));
+    multiply(dlogits, V, static_cast<float>(1 / total), smoothing / static_cast<float>(V),
+             dlogits != logits);
     dlogits[target] -= static_cast<float>(keep);
   }
   return static_cast<float>(std::log(total) +
