@@ -20,8 +20,8 @@ function passes(tiny: boolean): Pass[] {
   return [
     { name: 'layernorm', op: 'layerNorm', instance: { rows, C, bias: true }, against: 'copy' },
     {
-      // The forward's 8 bytes an element, the backward's 12 (dout and x read, dx written), and 8 of the tape's
-      // copy of a gradient that it is given.
+      // The forward's 8 bytes an element, the backward's 12 (dout and x read, dx written), and 8 of the
+      // tape's copy of a gradient that it is given.
       name: 'layernorm, with backward',
       op: 'layerNorm',
       instance: { rows, C, bias: true },
