@@ -16,7 +16,7 @@
 //   copy_sign(a, sign)             |a| with the sign of `sign`
 //   round(a)                       to the nearest integer, ties to even (|a| < 2^22)
 //   fraction(a, n)                 a - floor(a), and for scale_by_power the n that scales by
-//                                  2^floor(a), or down to 0 (a <= 254)
+//                                  2^floor(a), or down to 0; above 254 any value
 //   scale_by_power(a, n)           a * 2^n, n whole and in [-252, 254]; underflow is gradual,
 //                                  overflow gives infinity
 //   reduce_add(a), reduce_max(a)   over lanes, as a fixed tree
@@ -114,7 +114,7 @@ GPTLOOM_INLINE Vec round(Vec a) {
 }
 
 GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
-  a = max(Vec::set(-252), a);
+  a = min(Vec::set(254), max(Vec::set(-252), a));
   n = round(a);
   n = if_less(a, n, n - Vec::set(1), n);
   return a - n;
