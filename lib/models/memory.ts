@@ -67,11 +67,17 @@ function keptActivations(config: GPT2Config, shape: TrainingShape, size: number)
   return kept + size * tokens * around * C
 }
 
-// Logits exist for a chunk of tokens at a time; the products with them take about as much again for
-// packing.
-function cpuScratch({ vocabulary: V, context }: GPT2Config, shape: TrainingShape): number {
+// The most rows, and numbers of each, that native/cpu/matmul.cc packs at a time.
+const PACKED_ROWS = 2048
+const PACKED_DEPTH = 768
+
+// Logits exist for a chunk of tokens at a time. Products pack an operand; what else an op needs for a while
+// is about as much.
+function cpuScratch({ vocabulary: V, context, width }: GPT2Config, shape: TrainingShape): number {
   const tokens = shape.batch * (shape.context ?? context)
-  return 2 * 4 * V * Math.min(tokens, Math.max(128, 2 ** 24 / V))
+  const longest = Math.max(tokens, V, 4 * width)
+  const packed = 4 * Math.min(PACKED_ROWS, longest) * Math.min(PACKED_DEPTH, longest)
+  return 4 * V * Math.min(tokens, Math.max(128, 2 ** 24 / V)) + 2 * packed
 }
 
 // The figures of native/cuda/crossentropy.cc and matmul.cc, for a GPU of about 100 multiprocessors.
