@@ -2,7 +2,7 @@
 // timeout: 1500
 // The addons that are shipped: what they ask of the system, what they show of themselves, and that those for
 // musl and arm64 compute what the one for x64 and glibc does.
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -87,8 +87,11 @@ for (const target of ['x86_64-windows-gnu', 'aarch64-macos', 'x86_64-macos']) {
     const all = readdirSync(path.join(root, 'native'), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.cc') && !name.includes('simd'))
       .map((name) => path.join(root, 'native', name))
-    // macOS has what POSIX has: only what tells systems apart.
-    const apart = (file: string) => /__linux__|__APPLE__/.test(readFileSync(file, 'utf8'))
+    // macOS has what POSIX has: only what tells systems apart, itself or in its header.
+    const apart = (file: string) =>
+      [file, file.replace(/cc$/, 'h')]
+        .filter((name) => existsSync(name))
+        .some((name) => /__linux__|__APPLE__/.test(readFileSync(name, 'utf8')))
     const files = target.includes('windows') ? all : all.filter(apart)
     assert.ok(files.length > 2)
     const headers = [
