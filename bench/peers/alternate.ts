@@ -1,4 +1,5 @@
 // Our figures beside a peer's: both take turns, so that a machine that slows down slows both.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { keepTable, markdown } from '../count/tables.js'
 import { middle } from '../measure/clock.js'
 import { commit, machine } from '../measure/history.js'
@@ -30,6 +31,9 @@ export interface Comparison {
   }[]
 }
 
+// Threads that wait for work by spinning have gone to sleep by then: they take no time of the next turn.
+const PAUSE = 100 // ms
+
 /** @returns for each, seconds turn by turn, after one turn that does not count */
 export async function alternate(
   rounds: number,
@@ -38,6 +42,7 @@ export async function alternate(
   const times: number[][] = runs.map(() => [])
   for (let round = -1; round < rounds; round++) {
     for (const [i, run] of runs.entries()) {
+      await sleep(PAUSE)
       const seconds = await run()
       if (round >= 0) times[i]!.push(seconds)
     }
