@@ -51,6 +51,10 @@ class Device {
   // run when the queue is done with it. Returns what was noted before.
   virtual std::vector<Ran> watch(bool /*on*/) { return {}; }
 
+  // Where ops wait for their turn, for whoever records and replays them: their memory must then
+  // live as long as they do.
+  virtual Queue& queue() = 0;
+
   // Throws Error("ERR_OUT_OF_MEMORY"). Contents start undefined.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* data, size_t bytes) = 0;

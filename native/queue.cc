@@ -22,13 +22,32 @@ double now() {
 
 Queue::Queue() : thread_([this] { work(); }) {}
 
-void Queue::push(std::function<void()> work, Describe describe) {
+void Queue::push(std::function<void()> run, std::function<std::string()> describe) {
+  push({{std::move(run), std::move(describe)}, nullptr, nullptr});
+}
+
+void Queue::replay(std::shared_ptr<const Recording> recording, int64_t moved) {
+  push({{}, std::move(recording), nullptr, moved});
+}
+
+void Queue::push(Task task) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (closed_) return;
-    tasks_.push_back({std::move(work), std::move(describe), nullptr});
+    if (recording_ && task.work.run) recording_->push_back(task.work);
+    tasks_.push_back(std::move(task));
   }
   wake_.notify_one();
+}
+
+void Queue::record() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  recording_ = std::make_shared<Recording>();
+}
+
+std::shared_ptr<const Recording> Queue::recorded() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(recording_, nullptr);
 }
 
 void Queue::push_report(std::function<void(std::exception_ptr)> report) {
@@ -36,7 +55,7 @@ void Queue::push_report(std::function<void(std::exception_ptr)> report) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closed = closed_;
-    if (!closed) tasks_.push_back({nullptr, nullptr, std::move(report)});
+    if (!closed) tasks_.push_back({{}, nullptr, std::move(report)});
   }
   if (closed) return report(closed_failure());
   wake_.notify_one();
@@ -76,33 +95,43 @@ void Queue::work() {
     Task task = std::move(tasks_.front());
     tasks_.pop_front();
     busy_ = true;
-    const bool watched = watched_ && task.describe;
+    const bool watched = watched_;
     lock.unlock();
-    Ran ran{};
-    if (watched) ran.start = now();
-    run(task);
-    if (watched) ran.end = now(), ran.what = task.describe();
+    std::vector<Ran> ran;
+    run(task, watched ? &ran : nullptr);
     task = {};
     lock.lock();
-    if (watched) ran_.push_back(std::move(ran));
+    ran_.insert(ran_.end(), ran.begin(), ran.end());
     busy_ = false;
     if (tasks_.empty()) drained_.notify_all();
   }
 }
 
-void Queue::run(Task& task) {
+void Queue::run(const Task& task, std::vector<Ran>* ran) {
   if (task.report) return task.report(std::exchange(failure_, nullptr));
+  if (!task.recording) return run(task.work, ran);
+  moved_ = task.moved;
+  for (const Work& work : *task.recording) run(work, ran);
+  moved_ = 0;
+}
+
+void Queue::run(const Work& work, std::vector<Ran>* ran) {
   if (failure_) return;
-  const auto where = [&] { return task.describe ? ", in " + task.describe() : std::string(); };
+  const double start = ran ? now() : 0;
+  const auto where = [&] { return work.describe ? ", in " + work.describe() : std::string(); };
   try {
-    task.work();
+    work.run();
   } catch (const Error& error) {
     failure_ = std::make_exception_ptr(Error(error.code, error.what() + where()));
   } catch (const std::bad_alloc&) {
     failure_ = std::make_exception_ptr(
-        Error("ERR_OUT_OF_MEMORY", "No memory for " + (task.describe ? task.describe() : "an op")));
+        Error("ERR_OUT_OF_MEMORY", "No memory for " + (work.describe ? work.describe() : "an op")));
   } catch (const std::exception& error) {
     failure_ = std::make_exception_ptr(Error("ERR_DEVICE", error.what() + where()));
+  }
+  if (ran && work.describe) {
+    const double end = now();
+    ran->push_back({work.describe(), start, end});
   }
 }
 

@@ -1,9 +1,11 @@
 // An in-order queue of work with one thread of its own.
 #pragma once
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -17,11 +19,16 @@ struct Ran {
   double start, end;
 };
 
+struct Work {
+  std::function<void()> run;
+  std::function<std::string()> describe;  // "matmul on [3, 4], [4, 5]": called only for a failure
+};
+
+// Work that was pushed once, to be run again.
+using Recording = std::vector<Work>;
+
 class Queue {
  public:
-  using Describe =
-      std::function<std::string()>;  // "matmul on [3, 4], [4, 5]": called only for a failure
-
   Queue();
   ~Queue() { close(); }
   Queue(const Queue&) = delete;
@@ -29,7 +36,15 @@ class Queue {
 
   // Runs `work` after everything pushed before it, unless something before it has failed. Without
   // `describe` a failure is told as it was thrown.
-  void push(std::function<void()> work, Describe describe);
+  void push(std::function<void()> work, std::function<std::string()> describe);
+  // Keeps a copy of all work that is pushed from here on, until recorded() hands it over.
+  void record();
+  std::shared_ptr<const Recording> recorded();
+  // Pushes recorded work again, at once. Work that belongs to a position in a text adds moved() to
+  // it.
+  void replay(std::shared_ptr<const Recording> recording, int64_t moved);
+  // By how much the work in progress is further on than where it was recorded; for its own use.
+  int64_t moved() const { return moved_; }
   // Always called, once: in its turn with the first failure since the last report was given one, or
   // with ERR_DEVICE by whoever closes the queue first.
   void push_report(std::function<void(std::exception_ptr)> work);
@@ -41,13 +56,16 @@ class Queue {
   void close();
 
  private:
-  struct Task {
-    std::function<void()> work;
-    Describe describe;
+  struct Task {  // one of these
+    Work work;
+    std::shared_ptr<const Recording> recording;
     std::function<void(std::exception_ptr)> report;
+    int64_t moved = 0;  // of a recording
   };
+  void push(Task task);
   void work();
-  void run(Task& task);
+  void run(const Task& task, std::vector<Ran>* ran);
+  void run(const Work& work, std::vector<Ran>* ran);
 
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -57,7 +75,9 @@ class Queue {
   bool watched_ = false;
   std::vector<Ran> ran_;
   bool closed_ = false;
-  std::exception_ptr failure_;  // touched by the queue's thread only
+  std::shared_ptr<Recording> recording_;  // null: none is made
+  std::exception_ptr failure_;            // touched by the queue's thread only, as is:
+  int64_t moved_ = 0;
   std::thread thread_;
 };
 

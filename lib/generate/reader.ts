@@ -1,6 +1,7 @@
 import type { GPT2, KeyValueCache } from '../models/index.js'
 import { keep, scope } from '../tensor/index.js'
 import type { Tensor } from '../tensor/index.js'
+import { TokenStep } from './step.js'
 
 /**
  * Reads sequences into a model and remembers their keys and values: what begins as the time before is
@@ -11,6 +12,7 @@ export class Reader {
   /** What the cache holds, for each of its sequences. */
   #read: number[][] = [[]]
   #changes: number
+  #step: TokenStep | null = null
 
   /**
    * @param size tokens that mean something; a model's vocabulary may be padded beyond the tokenizer's
@@ -27,7 +29,7 @@ export class Reader {
 
   /**
    * Reads sequences of one length, 1 to the model's context.
-   * @returns for each, the logits of the token that follows it
+   * @returns for each, the logits of the token that follows it; the next call may overwrite them
    */
   async read(sequences: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const [B, T] = [sequences.length, sequences[0]!.length]
@@ -45,6 +47,7 @@ export class Reader {
   #rewind(sequences: readonly (readonly number[])[]): number {
     // All is read again where the adapter has changed.
     const same = this.#changes === this.model.changes
+    if (!same) this.#forgetStep()
     let known = same ? Math.min(this.#cache.length, sequences[0]!.length - 1) : 0
     this.#changes = this.model.changes
     for (const [i, tokens] of sequences.entries())
@@ -87,23 +90,42 @@ export class Reader {
 
   dispose(): void {
     this.#cache.dispose()
+    this.#forgetStep()
+  }
+
+  #forgetStep(): void {
+    this.#step?.dispose()
+    this.#step = null
   }
 
   async #continue(input: Int32Array, B: number, T: number): Promise<Float32Array[]> {
     const { model, size } = this
-    const { width, vocabulary } = model.config
-    using logits = scope(() => {
+    const { vocabulary } = model.config
+    let values
+    if (T === 1 && this.#cache.length < this.capacity) {
+      this.#step ??= new TokenStep(model, this.#cache, B)
+      values = await this.#step.run(input)
+    } else {
+      using logits = this.#logits(input, B, T)
+      values = await logits.data()
+    }
+    return Array.from(
+      { length: B },
+      (_, i) => values.subarray(i * vocabulary, i * vocabulary + size) as Float32Array,
+    )
+  }
+
+  /** Logits of the tokens that follow T further ones of each sequence, [B, V]. */
+  #logits(input: Int32Array, B: number, T: number): Tensor {
+    const { model } = this
+    return scope(() => {
       const hidden = model.continue(model.device.tensor(input, [B, T]), this.#cache)
-      const rows = hidden.view([B * T, width])
+      const rows = hidden.view([B * T, model.config.width])
       if (T === 1 || B === 1) return keep(model.logits(rows.rows(T - 1, B * T)))
-      const last = model.device.empty([B, width], hidden.dtype)
+      const last = model.device.empty([B, model.config.width], hidden.dtype)
       for (let i = 0; i < B; i++) copy(last.rows(i, i + 1), rows.rows(i * T + T - 1, (i + 1) * T))
       return keep(model.logits(last))
     })
-    const values = (await logits.data()) as Float32Array
-    return Array.from({ length: B }, (_, i) =>
-      values.subarray(i * vocabulary, i * vocabulary + size),
-    )
   }
 
   /** Goes on with B sequences that all begin as the first one did. */
@@ -118,6 +140,7 @@ export class Reader {
     })
     to.length = from.length
     from.dispose()
+    this.#forgetStep()
     this.#cache = to
     this.#read = Array.from({ length: B }, () => this.#read[0]!)
   }

@@ -328,6 +328,7 @@ export class GPT2 extends Module {
    */
   compact(format: CompactFormat): void {
     this.expectExact('compact()')
+    this.#changes++
     for (const layer of this.linears().values()) layer.compact(format)
     this.wte.compact(format)
     this.lm_head?.compact(format)
@@ -357,6 +358,7 @@ export class GPT2 extends Module {
   }
 
   override dispose(): void {
+    this.#changes++
     super.dispose()
     for (const layer of [...this.linears().values(), this.wte, this.lm_head]) layer?.dispose()
   }
@@ -372,7 +374,7 @@ export class GPT2 extends Module {
     return new Map(layers)
   }
 
-  /** Counts the changes of adapter: what was computed before one is of another model. */
+  /** Counts the changes of adapter and of weights: what was computed before one is of another model. */
   get changes(): number {
     return this.#changes
   }

@@ -38,6 +38,13 @@ export interface Ran {
   end: number
 }
 
+/** Ops to run again; see Device.record(). */
+export interface NativeReplay {
+  /** @param moved by how much what is read now is further on in its text than what was recorded */
+  run(moved: number): void
+  dispose(): void
+}
+
 type T = NativeTensor
 type Optional = NativeTensor | null
 
@@ -54,6 +61,8 @@ export interface NativeDevice {
   upload(out: T, source: ArrayBufferView): void
   download(x: T, target: ArrayBufferView): Promise<void>
   idle(): Promise<void>
+  /** Keeps the ops that `body` enqueues, and the memory that they use. */
+  record(body: () => void): NativeReplay
   /** Starts what has been enqueued, without waiting. */
   flush(): void
   /** Gives back to the system what is kept for reuse. Waits for what has been enqueued. */

@@ -36,6 +36,7 @@ class CpuDevice final : public Device {
   }
 
   std::vector<Ran> watch(bool on) override { return queue_.watch(on); }
+  Queue& queue() override { return queue_; }
 
   void* allocate(size_t bytes) override {
     void* data = tensors_.allocate(bytes);
@@ -216,7 +217,7 @@ class CpuDevice final : public Device {
     push("embedding",
          [=] {
            cpu::embedding_forward(context_, out.f32(), tokens.i32(), starts.i32(), wte.f32(),
-                                  wpe.f32(), spec);
+                                  wpe.f32(), moved(spec));
          },
          {out, tokens, wte});
   }
@@ -257,7 +258,7 @@ class CpuDevice final : public Device {
     push("cached attention",
          [=] {
            cpu::attention_cached(context_, out.f32(), k_cache.f32(), v_cache.f32(), qkv.f32(), spec,
-                                 past, capacity);
+                                 past + queue_.moved(), capacity);
          },
          {out, k_cache, qkv});
   }
@@ -311,7 +312,7 @@ class CpuDevice final : public Device {
     push("compact embedding",
          [=] {
            cpu::embedding_forward(context_, out.f32(), tokens.i32(), starts.i32(), nullptr,
-                                  wpe.f32(), spec);
+                                  wpe.f32(), moved(spec));
          },
          {out, tokens});
   }
@@ -365,6 +366,12 @@ class CpuDevice final : public Device {
     spec.V = wte ? wte.shape[0] : std::numeric_limits<int64_t>::max();
     spec.P = wpe ? wpe.shape[0] : std::numeric_limits<int64_t>::max();
     spec.past = past;
+    return spec;
+  }
+
+  // Where a recorded op runs again.
+  Embedding moved(Embedding spec) const {
+    spec.past += queue_.moved();
     return spec;
   }
 

@@ -53,6 +53,7 @@ class CudaDevice final : public Device {
   size_t capacity() override { return memory().reserved + free_memory().free; }
 
   Counts counts() const override { return stream_->counts(); }
+  Queue& queue() override { return queue_; }
 
   void* allocate(size_t bytes) override;
   void release(void* data, size_t bytes) override;
@@ -162,8 +163,9 @@ class CudaDevice final : public Device {
 
   void embedding_forward(Array out, Array tokens, Array starts, Array wte, Array wpe,
                          int64_t past) override {
-    push("embedding", {out, tokens, wte},
-         [=](Context& c) { cuda::embedding_forward(c, out, tokens, starts, wte, wpe, past); });
+    push("embedding", {out, tokens, wte}, [=](Context& c) {
+      cuda::embedding_forward(c, out, tokens, starts, wte, wpe, past + queue_.moved());
+    });
   }
   void embedding_backward(Array dwte, Array dwpe, Array dout, Array tokens, Array starts) override {
     push("embedding backward", {dout, tokens},
@@ -187,7 +189,7 @@ class CudaDevice final : public Device {
   void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
                         int64_t window, int64_t past) override {
     push("cached attention", {out, k_cache, qkv}, [=](Context& c) {
-      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, past);
+      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, past + queue_.moved());
     });
   }
 

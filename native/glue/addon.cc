@@ -4,6 +4,7 @@
 #include "cpu/probe.h"
 #include "cuda/gpu.h"
 #include "glue/binder.h"
+#include "glue/replay_handle.h"
 #include "glue/device_handle.h"
 
 namespace gptloom::glue {
@@ -148,6 +149,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   State& mine = state(env);
   mine.error = Napi::Persistent(info[0].As<Napi::Function>());
   mine.tensor = Napi::Persistent(Tensor::define(env));
+  mine.replay = Napi::Persistent(Replay::define(env));
   const Napi::Function device = DeviceHandle::define(env);
   define_ops(env, device.Get("prototype").As<Napi::Object>());
   auto out = Napi::Object::New(env);

@@ -3,6 +3,7 @@
 #include "cpu/cpu_device.h"
 #include "cuda/cuda_device.h"
 #include "glue/binder.h"
+#include "glue/replay_handle.h"
 #include "glue/tag.h"
 
 namespace gptloom::glue {
@@ -47,6 +48,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
                          InstanceMethod<&DeviceHandle::upload>("upload"),
                          InstanceMethod<&DeviceHandle::download>("download"),
                          InstanceMethod<&DeviceHandle::idle>("idle"),
+                         InstanceMethod<&DeviceHandle::record>("record"),
                          InstanceMethod<&DeviceHandle::close>("close"),
                      });
 }
@@ -159,6 +161,11 @@ Napi::Value DeviceHandle::download(const Napi::CallbackInfo& info) {
 
 Napi::Value DeviceHandle::idle(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return wait(info.Env(), Array{}, nullptr, info.This()); });
+}
+
+// record(body): a Replay of the ops that body enqueues.
+Napi::Value DeviceHandle::record(const Napi::CallbackInfo& info) {
+  return Replay::record(info.Env(), device_, info[0].As<Napi::Function>());
 }
 
 Napi::Value DeviceHandle::wait(Napi::Env env, const Array& x, void* target, Napi::Value keep) {

@@ -28,6 +28,7 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   void upload(const Napi::CallbackInfo& info);
   Napi::Value download(const Napi::CallbackInfo& info);
   Napi::Value idle(const Napi::CallbackInfo& info);
+  Napi::Value record(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   Napi::Value wait(Napi::Env env, const Array& x, void* target, Napi::Value keep);

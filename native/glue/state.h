@@ -1,14 +1,22 @@
 // What one JavaScript thread's copy of the addon remembers, and how native failures become
 // JavaScript errors.
 #pragma once
+#include <memory>
+#include <unordered_set>
+
 #include "error.h"
 #include "glue/common.h"
 
 namespace gptloom::glue {
 
+struct Storage;
+
 struct State {
   Napi::FunctionReference error;   // GptloomError(code, message)
   Napi::FunctionReference tensor;  // the native Tensor class
+  Napi::FunctionReference replay;  // the native Replay class
+  // What the ops of the recording in progress use; null while there is none.
+  std::unordered_set<std::shared_ptr<Storage>>* recorded = nullptr;
 };
 
 inline State& state(Napi::Env env) { return *env.GetInstanceData<State>(); }

@@ -29,6 +29,7 @@ const Array& Tensor::array(Napi::Value value, const Device* device) {
                                   tensor->array_.shape.text() +
                                   ", was given to an op on another device");
   }
+  if (auto* recorded = state(value.Env()).recorded) recorded->insert(tensor->storage_);
   return tensor->array_;
 }
 

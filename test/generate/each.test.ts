@@ -10,6 +10,7 @@ import { GPT2, resolveModel } from '../../lib/models/index.js'
 import { Lora } from '../../lib/nn/index.js'
 import { cpu } from '../../lib/tensor/index.js'
 import { characterTokenizer } from '../../lib/tokenizer/index.js'
+import { failure } from '../tensor/devices.js'
 
 const tokenizer = await characterTokenizer(['Call me Ishmael. Some years ago, never mind!'])
 
@@ -60,9 +61,8 @@ test('some end before the others', async () => {
   assert.ok(new Set(lengths).size > 2, lengths.join())
 })
 
-test('with local attention, and with an adapter', async () => {
-  const model = await build({ windows: [null, 5] })
-  await agrees(model)
+/** Weights that matter. */
+function adapterFor(model: GPT2): Lora {
   const layers = [...model.linears()].map(([name, { weight }]) => {
     const [inputs, outputs] = weight.shape as [number, number]
     return { name, inputs, outputs }
@@ -71,6 +71,13 @@ test('with local attention, and with an adapter', async () => {
   const lora = Lora.fresh(settings, layers, { device: cpu(), dtype: 'float32', seed: 1 })
   for (const [, tensor] of lora.namedParameters())
     tensor.write(Float32Array.from({ length: tensor.size }, (_, i) => Math.sin(i) / 3))
+  return lora
+}
+
+test('with local attention, and with an adapter', async () => {
+  const model = await build({ windows: [null, 5] })
+  await agrees(model)
+  const lora = adapterFor(model)
   const before = await alone(model, prompts[0]!)
   model.useAdapter(lora)
   assert.is.not(JSON.stringify(await alone(model, prompts[0]!)), JSON.stringify(before))
@@ -111,6 +118,40 @@ test('as texts: stop strings end each where it would end alone', async () => {
     [],
   )
   assert.equal(await model.completeEach([], all), [])
+})
+
+test('a model that changes between two tokens is read anew', async () => {
+  const model = await build()
+  const read = (reader: Reader, tokens: number[]) =>
+    reader.read([tokens]).then(([logits]) => logits!)
+  const agree = async (tokens: number[]) => {
+    const fresh = new Reader(model, tokenizer.size)
+    const expected = await read(fresh, tokens)
+    const logits = await read(reader, tokens)
+    // Many tokens at once are summed in another order.
+    assert.ok(logits.every((x, i) => Math.abs(x - expected[i]!) < 1e-3))
+    fresh.dispose()
+    return [...logits]
+  }
+  const reader = new Reader(model, tokenizer.size)
+  const tokens = [1, 2, 3]
+  const more = async () => {
+    for (let i = 0; i < 3; i++) await agree((tokens.push(i), tokens))
+    return agree(tokens)
+  }
+  await more()
+  for (const adapter of [adapterFor(model), null]) {
+    const before = await agree(tokens)
+    model.useAdapter(adapter)
+    const after = await agree(tokens)
+    assert.ok(before.some((x, i) => Math.abs(x - after[i]!) > 1))
+    await more()
+  }
+  model.compact('int8')
+  await more()
+  model.dispose()
+  assert.is((await failure(() => read(reader, [...tokens, 1])))?.code, 'ERR_DISPOSED')
+  reader.dispose()
 })
 
 test.run()

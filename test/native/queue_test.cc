@@ -266,6 +266,39 @@ TEST(queue_notes_what_runs_while_it_is_watched) {
   CHECK(queue.watch(false).empty());
 }
 
+TEST(queue_runs_recorded_work_again) {
+  Queue queue;
+  std::vector<int64_t> places;
+  bool fails = false;
+  const auto work = [&](int64_t place) {
+    return [&, place] {
+      if (fails) throw Error("ERR_INDEX", "on purpose");
+      places.push_back(place + queue.moved());
+    };
+  };
+  queue.push(work(1), [] { return "before"; });
+  queue.record();
+  queue.push(work(10), [] { return "first"; });
+  queue.push(work(20), [] { return "second"; });
+  const auto recording = queue.recorded();
+  queue.push(work(2), [] { return "after"; });
+  CHECK(report(queue).empty());
+  queue.watch(true);
+  queue.replay(recording, 5);
+  queue.replay(recording, -3);
+  queue.push(work(3), [] { return "last"; });
+  CHECK(report(queue).empty());
+  CHECK(places == (std::vector<int64_t>{1, 10, 20, 2, 15, 25, 7, 17, 3}));
+  const std::vector<Ran> ran = queue.watch(false);
+  CHECK(ran.size() == 5 && ran[0].what == "first" && ran[3].what == "second");
+  fails = true;
+  queue.replay(recording, 0);
+  CHECK(report(queue) == "ERR_INDEX: on purpose, in first");
+  queue.close();
+  queue.replay(recording, 0);
+  CHECK(recording.use_count() == 1);
+}
+
 TEST(queue_frees_what_work_holds_before_the_report) {
   Queue queue;
   auto held = std::make_shared<int>(0);

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { add, cpu, matmul } from '../../lib/tensor/index.js'
+import { add, cpu, embedding, keep, matmul, scope } from '../../lib/tensor/index.js'
+import type { Tensor } from '../../lib/tensor/index.js'
 import { failure } from './devices.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -65,6 +66,37 @@ test('a tensor that a queued op or a read needs is not freed under it', async ()
   for (let i = 0; i < 50; i++) device.full([300, 300], NaN)
   const [a, b] = await Promise.all([first, second])
   assert.ok(a.every((value, i) => value === b[i] && Number.isFinite(value)))
+})
+
+test('recorded ops run again on memory that is theirs, and name themselves when they fail', async () => {
+  const device = cpu({ threads: 1 })
+  const table = device.tensor([1, 2, 3, 4], [4, 1])
+  const tokens = device.tensor(Int32Array.of(0), [1, 1])
+  let out: Tensor
+  const replay = device.native.record(() => {
+    out = scope(() => keep(add(embedding(tokens, table), device.full([1, 1, 1], 10))))
+  })
+  assert.equal(await out!.data(), Float32Array.of(11))
+  for (const values of [[2], [9], [3]]) {
+    tokens.write(Int32Array.from(values))
+    table.dispose()
+    for (let i = 0; i < 9; i++) device.full([4, 1], NaN).dispose()
+    replay.run(0)
+    const error = await failure(() => device.idle())
+    if (values[0] === 9) assert.match(error!.message, /received 9, in embedding of \[1, 1, 1\]/)
+    else assert.equal(await out!.data(), Float32Array.of(values[0]! + 11))
+  }
+  for (const tensor of [out!, tokens]) tensor.dispose()
+  assert.ok(device.memory().used > 0)
+  replay.dispose()
+  assert.is(device.memory().used, 0)
+  assert.is((await failure(() => replay.run(0)))?.code, 'ERR_DISPOSED')
+  const body = () => {
+    device.zeros([1])
+    throw new Error('on purpose')
+  }
+  assert.throws(() => device.native.record(body), 'on purpose')
+  await device.idle()
 })
 
 test('a forgotten device ends its threads', async () => {
