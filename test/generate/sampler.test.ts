@@ -85,6 +85,18 @@ test('large vocabularies are cut as small ones are', () => {
   }
 })
 
+test('of equals the earlier are kept', () => {
+  // -1, -0, 0 and 1, so many that the cut goes through the zeros.
+  const equals = Float32Array.from({ length: 4000 }, (_, i) => [-1, -0, 0, 1][(i * 7) % 4]!)
+  for (const topK of [1500, 1100, 1020]) {
+    const p = expected(equals, { topK })
+    const sampler = new Sampler({ topK, seed: 4, temperature: 100 })
+    const chosen = new Set(Array.from({ length: 400 }, () => sampler.choose(equals)))
+    for (const token of chosen) assert.ok(p[token]! > 0, `token ${token} is not of the top ${topK}`)
+    assert.ok(chosen.size > 200)
+  }
+})
+
 test('extreme logits', () => {
   const far = Float32Array.of(-1e38, 1e38, -Infinity, 0)
   for (const options of [
