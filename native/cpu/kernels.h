@@ -104,6 +104,7 @@ struct MatmulBlock {
 // (out) + a b gelu'(slope).
 struct MatmulNarrow {
   const float* a;  // [rows, depth]
+  int64_t a_stride;
   const float* b;
   int64_t b_stride;
   int64_t rows, columns, depth;

@@ -88,12 +88,14 @@ TEST(matmul_few_rows) {
   for (int64_t M = 1; M <= 9; M++) check_forms({M, 130, 83});
   check_forms({1, 1100, 40});
   check_forms({5, 700, 9});
+  // Threads take blocks of K: 2, 3 and 4 of them.
+  for (const int64_t K : {1500, 1600, 3000}) check_forms({1, 190, K}), check_forms({3, 67, K});
 }
 
 TEST(matmul_rows_do_not_depend_on_the_other_rows) {
   // A generation, which reads row by row, gives the bits of a forward pass over all rows.
   constexpr int64_t M = 40;
-  for (const Shape& shape : {Shape{M, 67, 45}, {M, 130, 769}, {M, 20, 3072}}) {
+  for (const Shape& shape : {Shape{M, 67, 45}, {M, 130, 769}, {M, 20, 3072}, {M, 190, 1500}}) {
     const Floats a(normals(shape.M * shape.K, 11)), b(normals(shape.K * shape.N, 12));
     const Floats bias(normals(shape.N, 13)), residual(normals(shape.M * shape.N, 14));
     for (int form = 0; form < 4; form++) {
@@ -135,7 +137,8 @@ TEST(matmul_many_a_regions) {
 }
 
 TEST(matmul_bias_gelu_and_residual) {
-  for (const Shape& shape : {Shape{1, 65, 30}, {7, 130, 31}, {33, 101, 90}, {40, 260, 800}}) {
+  for (const Shape& shape :
+       {Shape{1, 65, 30}, {7, 130, 31}, {2, 100, 1500}, {33, 101, 90}, {40, 260, 800}}) {
     const int64_t size = shape.M * shape.N;
     const Floats a(normals(shape.M * shape.K, 4)),
         b(normals(shape.K * shape.N, 5, 1 / std::sqrt(shape.K)));

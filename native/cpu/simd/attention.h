@@ -22,6 +22,9 @@ namespace gptloom::cpu {
 namespace {
 namespace attention {
 
+// The processor's own prefetching stops at the end of a page: rows are asked for 8 KB ahead.
+inline int64_t rows_ahead(int64_t D) { return std::max<int64_t>(2048 / D, 1); }
+
 // out[N * width or, in the last vector, less] = factor * the sum over keys of p[s] v[s].
 template <int N>
 void weigh_values(float* out, const float* p, const float* v, int64_t stride, int64_t keys,
@@ -29,7 +32,9 @@ void weigh_values(float* out, const float* p, const float* v, int64_t stride, in
   Vec sum[N];
   GPTLOOM_UNROLL
   for (int n = 0; n < N; n++) sum[n] = Vec::zero();
+  const int64_t ahead = rows_ahead(N * Vec::width);
   for (int64_t s = 0; s < keys; s++, v += stride) {
+    if (s + ahead < keys) ask_row(v + ahead * stride, N * Vec::width);
     const Vec weight = Vec::set(p[s]);
     GPTLOOM_UNROLL
     for (int n = 0; n < N - 1; n++) sum[n] = fma(weight, Vec::load(v + n * Vec::width), sum[n]);
@@ -42,11 +47,15 @@ void weigh_values(float* out, const float* p, const float* v, int64_t stride, in
   (sum[N - 1] * Vec::set(factor)).store_part(out + (N - 1) * Vec::width, last_lanes);
 }
 
-// scores[keys] = scale * k q.
+// scores[keys] = scale * k q. Behind the keys the rows at `then` are asked for.
 inline void score_keys(float* scores, const float* q, const float* k, int64_t stride, int64_t keys,
-                       int64_t D, float scale) {
+                       int64_t D, float scale, const float* then) {
+  const int64_t ahead = rows_ahead(D);
   int64_t s = 0;
   for (; s + 4 <= keys; s += 4, k += 4 * stride) {
+    const int64_t next = s + ahead;
+    const float* rows = next < keys ? k + ahead * stride : then + (next - keys) * stride;
+    for (int i = 0; i < 4; i++) ask_row(rows + i * stride, D);
     Vec sum[4] = {Vec::zero(), Vec::zero(), Vec::zero(), Vec::zero()};
     int64_t d = 0;
     for (; d + Vec::width <= D; d += Vec::width) {
@@ -72,7 +81,7 @@ inline void row(const AttentionHead& head, float* out, int64_t t, float* scratch
   const int64_t n = keys - first, padded = round_up(n, Vec::width);
   const float* v = head.v + first * head.kv_stride;
   score_keys(scratch, head.q + t * head.q_stride, head.k + first * head.kv_stride, head.kv_stride,
-             n, D, 1 / std::sqrt(static_cast<float>(D)));
+             n, D, 1 / std::sqrt(static_cast<float>(D)), v);
   std::fill(scratch + n, scratch + padded, -std::numeric_limits<float>::infinity());
   Vec top = Vec::load(scratch), sum = Vec::zero();
   for (int64_t s = Vec::width; s < padded; s += Vec::width) top = max(top, Vec::load(scratch + s));

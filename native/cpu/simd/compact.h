@@ -122,7 +122,7 @@ void narrow_rows_of(const MatmulNarrow& s, const CompactWeight& weight, int64_t 
       float* const into = k == 0 ? total : sums;
       const int64_t end = std::min(k + s.block, s.depth);
       for (int first = 0; first < lanes; first += V * W)
-        panel_step<R, V, Rows>(into, s.a, s.depth, panel, first, k, end);
+        panel_step<R, V, Rows>(into, s.a, s.a_stride, panel, first, k, end);
       if (into == sums) matmul_detail::narrow_add(total, sums, lanes, R, lanes);
     }
     matmul_detail::narrow_finish(s, j, total, lanes, std::min<int64_t>(s.columns - j, lanes));

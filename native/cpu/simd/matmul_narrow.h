@@ -84,7 +84,7 @@ void narrow_add(float* total, const float* sums, int64_t stride, int64_t rows, i
 
 template <int R>
 void narrow_rows_of(const MatmulNarrow& s) {
-  constexpr int D = 4, most = 512;
+  constexpr int D = 4, most = std::max(2048 / R, 512);
   const int64_t ahead = 2 * D * s.b_stride;
   float total[R * most], sums[R * most];
   for (int64_t j = 0; j < s.columns; j += most) {
@@ -97,11 +97,11 @@ void narrow_rows_of(const MatmulNarrow& s) {
       if (k > 0) std::fill_n(sums, R * most, 0.0f);
       for (; k + D <= end; k += D) {
         const float* rows = b + k * s.b_stride;
-        narrow_step<R, D>(into, most, s.a + k, s.depth, rows, s.b_stride, columns, rows + ahead);
+        narrow_step<R, D>(into, most, s.a + k, s.a_stride, rows, s.b_stride, columns, rows + ahead);
       }
       for (; k < end; k++) {
         const float* row = b + k * s.b_stride;
-        narrow_step<R, 1>(into, most, s.a + k, s.depth, row, s.b_stride, columns, row + ahead);
+        narrow_step<R, 1>(into, most, s.a + k, s.a_stride, row, s.b_stride, columns, row + ahead);
       }
       if (into == sums) narrow_add(total, sums, most, R, columns);
     }
@@ -160,7 +160,7 @@ void narrow_transposed_of(const MatmulNarrow& s) {
       const float *b = s.b + (j + c) * s.b_stride, *ahead = b + W * s.b_stride;
       for (int64_t k = 0; k < s.depth; k += s.block) {
         float* const into = k == 0 ? total : sums;
-        chain_step<R>(into + c, most, s.a + k, s.depth, b + k, s.b_stride, n,
+        chain_step<R>(into + c, most, s.a + k, s.a_stride, b + k, s.b_stride, n,
                       std::min(s.block, s.depth - k), ahead + k * W);
         if (into == sums) narrow_add(total + c, sums + c, most, R, W);
       }
