@@ -21,7 +21,6 @@ namespace gptloom::cpu {
 
 namespace {
 
-constexpr int64_t chunk_floats = int64_t{16} << 20;
 constexpr int64_t least_rows = 128;
 constexpr int64_t row_floats = 8192;  // of short rows so many are worth waking a thread for
 
@@ -74,7 +73,7 @@ void crossentropy(Context& context, float* losses, float* dlogits, const float* 
 
 void linear_crossentropy(Context& context, float* losses, float* dx, float* dweight, const float* x,
                          const float* weight, const int32_t* targets, int64_t N, int64_t C,
-                         int64_t V, float smoothing) {
+                         int64_t V, float smoothing, int64_t chunk_floats) {
   check_targets(targets, N, V);
   std::vector<int64_t> rows;  // those with a target
   for (int64_t i = 0; i < N; i++) {

@@ -137,10 +137,11 @@ void crossentropy(Context&, float* losses, float* dlogits, const float* logits,
                   const int32_t* targets, int64_t N, int64_t V, float smoothing = 0);
 // The same with logits = x[N, C] weight[V, C]^T, formed for some rows at a time and never held
 // whole: forward and backward in one pass. dx[N, C] and dweight[V, C] (either may be null) are
-// gradients of the SUM of losses, overwritten.
+// gradients of the SUM of losses, overwritten. As many rows as have `chunk_floats` logits are formed
+// at a time, but 128 if need be.
 void linear_crossentropy(Context&, float* losses, float* dx, float* dweight, const float* x,
                          const float* weight, const int32_t* targets, int64_t N, int64_t C,
-                         int64_t V, float smoothing = 0);
+                         int64_t V, float smoothing = 0, int64_t chunk_floats = int64_t{16} << 20);
 
 // ---- reduce.cc
 // ----------------------------------------------------------------------------------------------

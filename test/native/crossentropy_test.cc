@@ -65,7 +65,8 @@ std::vector<int32_t> some_ignored(std::vector<int32_t> targets) {
   return targets;
 }
 
-void compare_linear(int64_t N, int64_t C, int64_t V, const std::vector<int32_t>& targets) {
+void compare_linear(int64_t N, int64_t C, int64_t V, const std::vector<int32_t>& targets,
+                    int64_t chunk_floats = int64_t{16} << 20) {
   // Logits of about 1: a float logit's own rounding error is multiplied into dx.
   const Floats x(normals(N * C, 1));
   const Floats weight(normals(V * C, 2, 1 / std::sqrt(static_cast<double>(C))));
@@ -77,7 +78,7 @@ void compare_linear(int64_t N, int64_t C, int64_t V, const std::vector<int32_t>&
       N + N * C + V * C,
       [&](cpu::Context& context, float* out) {
         cpu::linear_crossentropy(context, out, out + N, out + N + N * C, x, weight, targets.data(),
-                                 N, C, V);
+                                 N, C, V, 0, chunk_floats);
       },
       [&](const float* out) {
         close(out, expected.data(), N, 2e-6, 2e-6, "losses " + what);
@@ -201,13 +202,16 @@ TEST(linear_crossentropy_matches_reference) {
   }
 }
 
-// More logits than one chunk holds, so that dweight is made of two.
+// More logits than one chunk holds, so that dweight is made of two or three: of rows as they are, and
+// of rows that are gathered.
 TEST(linear_crossentropy_adds_up_chunks) {
-  const int64_t N = 131, V = 131072;
-  compare_linear(N, 2, V, integers(N, 3, 0, V));
-  std::vector<int32_t> targets = integers(N, 3, 0, V);
-  targets[5] = targets[130] = -1;
-  compare_linear(N, 1, V, targets);
+  const int64_t V = 1031;
+  for (const int64_t N : {131, 300}) {
+    std::vector<int32_t> targets = integers(N, 3, 0, V);
+    compare_linear(N, 2, V, targets, 128 * V);
+    targets[5] = targets[130] = -1;
+    compare_linear(N, 1, V, targets, 128 * V);
+  }
 }
 
 TEST(linear_crossentropy_gradient_matches_central_differences) {
