@@ -49,7 +49,7 @@ function buildSanitized(folder: string, sanitizer: string): string {
   return build(folder, [
     ...[`-DSANITIZE=${sanitizer}`, '-DCMAKE_BUILD_TYPE=Sanitized'],
     ...['-DCMAKE_CXX_FLAGS=-O1 -fno-sanitize-recover=all', '-DCMAKE_JS_VERSION=none'],
-    `-DCMAKE_JS_INC=${headers.join(';')}`,
+    ...[`-DCMAKE_JS_INC=${headers.join(';')}`, '-DCMAKE_UNITY_BUILD=ON'],
     `-DCMAKE_LIBRARY_OUTPUT_DIRECTORY=${path.join(root, 'build', folder, 'build', 'Release')}`,
   ])
 }
@@ -144,7 +144,7 @@ test('on arm64, under emulation: NEON and what is portable', () => {
   const program = build('arm64', [
     ...['-DCMAKE_SYSTEM_NAME=Linux', '-DCMAKE_SYSTEM_PROCESSOR=aarch64'],
     ...['-DCMAKE_BUILD_TYPE=Release', `-DCMAKE_CXX_COMPILER=${compiler}`],
-    '-DCMAKE_EXE_LINKER_FLAGS=-static',
+    ...['-DCMAKE_EXE_LINKER_FLAGS=-static', '-DCMAKE_UNITY_BUILD=ON'],
   ])
   const some = ['crossentropy_matches', 'matmul_small', 'matmul_few', 'matmul_rows']
   const families = ['adamw', 'attention', 'compact', 'elementwise', 'kernels', 'layernorm']
