@@ -1,6 +1,5 @@
-// run: alone
 // timeout: 900
-// What users and developers build: the addon by CMake beside that of node-gyp, and the package's JavaScript.
+// What users get: the package's JavaScript as it is built for them.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { spawnSync } from 'node:child_process'
@@ -12,108 +11,27 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join, relative } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundle } from '../scripts/bundle.js'
-import { compile } from './cmake.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'gptloom-build-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
-function node(
-  args: string[],
-  options: { cwd?: string; env?: Record<string, string> } = {},
-): string {
-  const { cwd = root, env = {} } = options
+function node(args: string[], cwd = root): string {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd,
-    env: { ...process.env, ...env },
     encoding: 'utf8',
     maxBuffer: 64 << 20,
   })
   assert.is(status, 0, `${args.join(' ')}\n${stdout}\n${stderr}`)
   return stdout
 }
-
-// A product whose result is known, one step of training, and the weights that it gives.
-const smoke = `
-  import { createHash } from 'node:crypto'
-  import { GPT2, resolveModel } from '${root}lib/models/index.js'
-  import { AdamW } from '${root}lib/optim/index.js'
-  import { Tape, cpu, matmul } from '${root}lib/tensor/index.js'
-  const device = cpu()
-  const [a, b] = [[1, 2, 3, 4], [5, 6, 7, 8]].map((values) => device.tensor(values, [2, 2]))
-  const product = await matmul(a, b).data()
-  const model = new GPT2(resolveModel({ preset: 'nano', dropout: 0.1 }, 300), device, 1)
-  const optimizer = new AdamW(model.namedParameters())
-  const tokens = Int32Array.from({ length: 128 }, (_, i) => (i * i) % 300)
-  const targets = tokens.map((token) => (token * 7 + 3) % 300)
-  const upload = (values) => device.tensor(values, [2, 64])
-  const tape = new Tape()
-  const loss = tape.run(() => model.loss(upload(tokens), upload(targets), { dropout: { seed: 1, step: 0 } }))
-  tape.backward(loss)
-  optimizer.step()
-  const hash = createHash('sha256')
-  for (const [, values] of await model.state()) hash.update(values)
-  const binary = process.report.getReport().sharedObjects.find((name) => name.endsWith('gptloom.node'))
-  const mean = (await loss.item()) / 128
-  console.log(JSON.stringify({ product: [...product], loss: mean, hash: hash.digest('hex'), binary }))
-`
-
-interface Smoke {
-  product: number[]
-  loss: number
-  hash: string
-  binary: string
-}
-
-function runSmoke(env: Record<string, string>): Smoke {
-  const script = join(folder, 'smoke.mts')
-  writeFileSync(script, smoke)
-  return JSON.parse(node(['--import', 'tsx', script], { env })) as Smoke
-}
-
-test('CMake builds the same addon from the same sources, beside the one of node-gyp', () => {
-  if (spawnSync('cmake', ['--version']).status !== 0)
-    return console.log('SKIP cmake is not installed')
-  const release = join(root, 'build', 'Release', 'gptloom.node')
-  const before = statSync(release).mtimeMs
-  const { folder: out } = compile()
-  assert.is(statSync(release).mtimeMs, before, 'build/Release is not touched')
-  assert.ok(existsSync(join(out, 'build', 'Release', 'gptloom.node')))
-
-  // binding.gyp finds its sources by a command: run it as node-gyp does.
-  const gyp = readFileSync(join(root, 'binding.gyp'), 'utf8')
-  const quoted = /"sources": \["<!@\(node -p \\"(.*)\\"\)"\]/.exec(gyp)![1]!
-  const command = JSON.parse(`"${quoted}"`) as string
-  const listed = node(['-p', command]).trim().split(' ').sort()
-  assert.ok(listed.length > 10 && listed.every((path) => path.endsWith('.cc')))
-  const commands = JSON.parse(
-    readFileSync(join(out, 'build', 'compile_commands.json'), 'utf8'),
-  ) as { file: string }[]
-  const compiled = commands.map(({ file }) => relative(root, file).replaceAll('\\', '/')).sort()
-  assert.equal(
-    compiled.filter((file) => !file.startsWith('test/')),
-    listed,
-  )
-
-  // node-gyp-build looks below this folder instead of the package's own.
-  const cmake = runSmoke({ GPTLOOM_PREBUILD: out })
-  const gypBuilt = runSmoke({})
-  assert.equal(cmake.product, [19, 22, 43, 50])
-  assert.ok(Math.abs(cmake.loss - Math.log(300)) < 0.3, `a loss of ${cmake.loss}`)
-  if (process.platform === 'linux') {
-    assert.is(cmake.binary, join(out, 'build', 'Release', 'gptloom.node'))
-    assert.is(gypBuilt.binary, release)
-  }
-  assert.equal({ ...cmake, binary: '' }, { ...gypBuilt, binary: '' }, 'the same bits')
-})
 
 const parquet = join(root, 'test', 'data', 'formats', 'fixtures', 'pairs.parquet')
 
@@ -150,7 +68,7 @@ test('the package trains and generates by plain node, from another folder', () =
     console.log(JSON.stringify({ types: [...types], steps: report.steps, version, text, one }))
   `,
   )
-  const result = JSON.parse(node(['script.mjs'], { cwd: app })) as Record<string, unknown>
+  const result = JSON.parse(node(['script.mjs'], app)) as Record<string, unknown>
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     version: string
   }
@@ -179,7 +97,7 @@ test('its entries share their classes', () => {
     console.log(JSON.stringify([layer.weight instanceof Tensor, error instanceof GptloomError]))
   `,
   )
-  assert.is(node(['shared.mjs'], { cwd: app }).trim(), '[true,true]')
+  assert.is(node(['shared.mjs'], app).trim(), '[true,true]')
 })
 
 test('import loads a handful of files, and no dependency', () => {
@@ -213,7 +131,7 @@ test('its threads find their modules', async () => {
     console.log(count)
   `
   writeFileSync(join(app, 'rows.mjs'), rows)
-  assert.is(node(['rows.mjs'], { cwd: app }).trim(), '100')
+  assert.is(node(['rows.mjs'], app).trim(), '100')
   const sources = (readdirSync(join(root, 'lib'), { recursive: true }) as string[]).filter((name) =>
     name.endsWith('.ts'),
   )
@@ -281,7 +199,7 @@ test('both export paths have types that a strict consumer can use', () => {
       files: ['consumer.mts'],
     }),
   )
-  node([tsc, '-p', app], { cwd: app })
+  node([tsc, '-p', app], app)
 })
 
 test.run()

@@ -1,4 +1,3 @@
-// run: alone
 // timeout: 1800
 //
 // Mutation of the kernels that ship, on the emulated GPU: every kernel is launched by an op case, and

@@ -1,11 +1,11 @@
 // timeout: 3600
 //
-// The engine's tests without Node: as it ships, under AddressSanitizer with UndefinedBehaviorSanitizer,
-// what has threads under ThreadSanitizer, and the kernels of arm64 under emulation where there are tools for
-// it. Under both sanitizers, in Node, what ends early as well: devices, threads, processes. The build folders
-// are kept: a second run builds what changed.
+// The addon as CMake builds it, beside that of node-gyp; and the engine's tests without Node: as it ships,
+// under AddressSanitizer with UndefinedBehaviorSanitizer, what has threads under ThreadSanitizer, and the
+// kernels of arm64 under emulation where there are tools for it. Under both sanitizers, in Node, what ends
+// early as well: devices, threads, processes. The build folders are kept: a second run builds what changed.
 import { execFile, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +14,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { kernelFolder } from '../lib/tensor/gpu.js'
 import { compile } from './cmake.js'
+import type { Smoke } from './smoke.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const execute = promisify(execFile)
@@ -113,6 +114,41 @@ test('as it ships', () => {
   const { tests: program } = compile()
   check(program, [])
   checkCuda(program, {})
+})
+
+test('CMake builds the same addon from the same sources, beside the one of node-gyp', () => {
+  if (skips('the addon', false)) return
+  const release = path.join(root, 'build', 'Release', 'gptloom.node')
+  const before = statSync(release).mtimeMs
+  const { folder } = compile()
+  assert.is(statSync(release).mtimeMs, before, 'build/Release is not touched')
+  const built = path.join(folder, 'build', 'Release', 'gptloom.node')
+  assert.ok(existsSync(built))
+
+  // binding.gyp finds its sources by a command: run it as node-gyp does.
+  const gyp = readFileSync(path.join(root, 'binding.gyp'), 'utf8')
+  const quoted = /"sources": \["<!@\(node -p \\"(.*)\\"\)"\]/.exec(gyp)![1]!
+  const command = JSON.parse(`"${quoted}"`) as string
+  const listed = run(process.execPath, ['-p', command]).trim().split(' ').sort()
+  assert.ok(listed.length > 10 && listed.every((file) => file.endsWith('.cc')))
+  const list = path.join(folder, 'build', 'compile_commands.json')
+  const compiled = (JSON.parse(readFileSync(list, 'utf8')) as { file: string }[])
+    .map(({ file }) => path.relative(root, file).replaceAll('\\', '/'))
+    .filter((file) => !file.startsWith('test/'))
+  assert.equal(compiled.sort(), listed)
+
+  // node-gyp-build looks below this folder instead of the package's own.
+  const smoke = (env: NodeJS.ProcessEnv) =>
+    JSON.parse(run(process.execPath, ['--import', 'tsx', 'test/smoke.ts'], env)) as Smoke
+  const cmake = smoke({ GPTLOOM_PREBUILD: folder })
+  const gypBuilt = smoke({})
+  assert.equal(cmake.product, [19, 22, 43, 50])
+  assert.ok(Math.abs(cmake.loss - Math.log(300)) < 0.3, `a loss of ${cmake.loss}`)
+  if (process.platform === 'linux') {
+    assert.is(cmake.binary, built)
+    assert.is(gypBuilt.binary, release)
+  }
+  assert.equal({ ...cmake, binary: '' }, { ...gypBuilt, binary: '' }, 'the same bits')
 })
 
 test('under AddressSanitizer and UndefinedBehaviorSanitizer', async () => {

@@ -1,4 +1,3 @@
-// run: alone
 // timeout: 1500
 // The addons that are shipped: what they ask of the system, what they show of themselves, and that those for
 // musl and arm64 compute what the one for x64 and glibc does.

@@ -1,4 +1,3 @@
-// run: alone
 // timeout: 900
 // The package as strangers meet it: installed from its tarball with scripts disabled and no compiler.
 import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'

@@ -60,7 +60,7 @@ export const hasCommand = (command: string) =>
 
 let built = false
 
-/** Builds the binaries that this machine can make for shipping, once. */
+/** Builds the binaries that this machine can make for shipping; `npm run test:install` has done so before. */
 export function prebuilds(): string {
   const to = path.join(root, 'prebuilds')
   if (!built) run('npm', ['run', '--silent', 'prebuilds'])
