@@ -20,7 +20,7 @@ constexpr int lanes = static_cast<int>(CompactWeight::lanes);
 
 // The processor's own prefetching stops at the end of a page, and a loop of some arithmetic is late in
 // asking for the next one: lines come into L2 long before their use, and from there into L1.
-constexpr int64_t into_l2 = 8192, into_l1 = 1024;
+constexpr int64_t into_l2 = 16384, into_l1 = 4096;
 GPTLOOM_INLINE void ask_ahead(const void* row) {
   GPTLOOM_PREFETCH_FAR(static_cast<const char*>(row) + into_l2);
   GPTLOOM_PREFETCH(static_cast<const char*>(row) + into_l1);

@@ -45,7 +45,7 @@ void narrow_finish(const MatmulNarrow& s, int64_t j, const float* sums, int64_t 
 
 // sums[R, columns] += a[R, D] b[D, columns]: D rows of b are read side by side. Meanwhile as much of
 // what lies at `ahead`, rows that follow, is asked for, in order of addresses, which is what memory
-// is fastest at.
+// is fastest at; the rows next in turn, which it has brought into L2 by now, come into L1.
 template <int R, int D>
 void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth, const float* b,
                  int64_t b_stride, int64_t columns, const float* ahead) {
@@ -58,6 +58,7 @@ void narrow_step(float* sums, int64_t sums_stride, const float* a, int64_t depth
       GPTLOOM_PREFETCH_FAR(ahead + asked);
       asked += W;
       if (asked >= columns) asked = 0, ahead += b_stride;
+      GPTLOOM_PREFETCH(b + (d + D) * b_stride + c);
       x[d] = load_some(b + d * b_stride + c, n);
     }
     GPTLOOM_UNROLL
