@@ -6,8 +6,8 @@
 //   dlogits^T x. Chunks are of equal size, as many rows as keep the logits within 64 MB, but 128 if
 //   need be; the number never follows the threads. Rows without a target cost nothing: where there
 //   are some, the others are gathered and their gradient scattered.
-// Numbers: see simd/crossentropy.h. A row is bound by exp from L2, linear_crossentropy by flops: 6
-//   N C V.
+// Numbers: see simd/crossentropy.h. A row is bound by bytes, 8 an element, in caches by exp;
+//   linear_crossentropy by flops: 6 N C V.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -23,6 +23,7 @@ namespace {
 
 constexpr int64_t least_rows = 128;
 constexpr int64_t row_floats = 8192;  // of short rows so many are worth waking a thread for
+constexpr int64_t cached_floats = int64_t{16} << 20;  // a larger gradient is written past the caches
 
 void check_targets(const int32_t* targets, int64_t N, int64_t V) {
   for (int64_t i = 0; i < N; i++) {
@@ -56,12 +57,13 @@ void chunk(Context& context, float* losses, float* dx, float* dweight, float* lo
 void crossentropy(Context& context, float* losses, float* dlogits, const float* logits,
                   const int32_t* targets, int64_t N, int64_t V, float smoothing) {
   check_targets(targets, N, V);
+  const bool past_caches = N * V > cached_floats;
   const auto rows = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       float* gradient = dlogits ? dlogits + i * V : nullptr;
       if (targets[i] >= 0) {
         losses[i] = context.kernels.crossentropy.row(gradient, logits + i * V, targets[i], V,
-                                                     smoothing);
+                                                     smoothing, past_caches);
       } else {
         losses[i] = 0;
         if (gradient) std::fill(gradient, gradient + V, 0.0f);

@@ -52,8 +52,9 @@ struct CompactKernels {
 
 struct CrossEntropyKernels {
   // The loss of one row of V logits; its gradient to dlogits, unless null, which may be logits
-  // itself.
-  float (*row)(float* dlogits, const float* logits, int32_t target, int64_t V, float smoothing);
+  // itself; past_caches: where not, past them.
+  float (*row)(float* dlogits, const float* logits, int32_t target, int64_t V, float smoothing,
+               bool past_caches);
 };
 
 struct ElementwiseKernels {

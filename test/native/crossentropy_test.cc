@@ -121,6 +121,24 @@ TEST(crossentropy_matches_reference) {
 }
 
 // Equal logits: the loss is log V, known to the last bit whatever the sum's length.
+// As rows begin in memory: anywhere.
+TEST(crossentropy_past_the_caches_has_the_same_bits) {
+  for_each_context([](cpu::Context& context) {
+    const auto row = context.kernels.crossentropy.row;
+    for (const int64_t V : {1, 3, 17, 200, 1000}) {
+      const Floats logits(normals(V, 1, 4));
+      Floats expected(V);
+      const float loss = row(expected, logits, 0, V, 0.125f, false);
+      for (int64_t offset = 0; offset <= 17; offset++) {
+        Floats out(std::vector<float>(static_cast<size_t>(V + offset), 7));
+        CHECK(row(out + offset, logits, 0, V, 0.125f, true) == loss);
+        same_bits(out + offset, expected, V, "gradient past the caches");
+        for (int64_t i = 0; i < offset; i++) CHECK(out[i] == 7);
+      }
+    }
+  });
+}
+
 TEST(crossentropy_sums_long_rows_exactly) {
   const int64_t V = 200003;
   const Floats logits(std::vector<float>(V, 3.25f));

@@ -99,6 +99,22 @@ TEST(kernels_exp) {
   });
 }
 
+TEST(kernels_power_of_2_and_reciprocal) {
+  for_each_table([](const VecTable& t) {
+    check_function(t, t.power_of_2, std::exp2, -126, 127.9f, 2.5, "power_of_2");
+    CHECK(at(t.power_of_2, 0) == 1 && at(t.power_of_2, 7) == 128);
+    CHECK(at(t.power_of_2, -INFINITY) == 0 && at(t.power_of_2, -1e30f) == 0);
+    CHECK(std::isnan(at(t.power_of_2, NAN)));
+    const auto inverse = [](double x) { return 1 / x; };
+    check_function(t, t.reciprocal, inverse, 1, 3, 2, "reciprocal");
+    for (int n = -126; n <= 126; n++) {
+      const double x = std::ldexp(1.0, n);
+      CHECK(ulps(at(t.reciprocal, static_cast<float>(x)), 1 / x) <= 2);
+    }
+    CHECK(std::isnan(at(t.reciprocal, NAN)));
+  });
+}
+
 TEST(kernels_tanh_and_gelu) {
   for_each_table([](const VecTable& t) {
     check_function(t, t.tanh, std::tanh, -12, 12, 3, "tanh");

@@ -9,6 +9,7 @@ struct VecTable {
   const char* isa;
   int width;
   void (*exp)(float* out, const float* x);
+  void (*power_of_2)(float* out, const float* x);
   void (*tanh)(float* out, const float* x);
   void (*gelu)(float* out, const float* x);
   void (*gelu_slope)(float* out, const float* x);
@@ -16,6 +17,7 @@ struct VecTable {
   void (*exact_gelu_slope)(float* out, const float* x);
   void (*round)(float* out, const float* x);
   void (*sqrt)(float* out, const float* x);
+  void (*reciprocal)(float* out, const float* x);
   void (*abs)(float* out, const float* x);
   void (*add)(float* out, const float* ab);
   void (*subtract)(float* out, const float* ab);

@@ -77,7 +77,9 @@ inline void backward(const AttentionHead& head, const AttentionGradient& gradien
   float lse[queries], delta[queries];
   Visible visible;
   Ahead ahead(D);
-  std::fill(dk, dk + 2 * keys * width, 0.0f);
+  const int64_t used = round_up(end - begin, tile_rows) * width;  // whole tiles of them
+  std::fill(dk, dk + used, 0.0f);
+  std::fill(dv, dv + used, 0.0f);
   const float scale = 1 / std::sqrt(static_cast<float>(D));
   int64_t packed = begin;
   for (int64_t t = begin; t < head.T; t += queries) {

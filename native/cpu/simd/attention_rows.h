@@ -21,28 +21,18 @@ inline float dot(const float* a, const float* b, int64_t n) {
 // Scores of blocks are in units of ln 2, so that softmax takes powers of 2: fewer steps than exp.
 constexpr float log2_e = 1.44269504f, ln_2 = 0.693147181f;
 
-// 2^x = 2^n 2^r, n = floor(x), 2^r by the polynomial of least relative error on [0, 1] with
-// 2^0 = 1, which is 8e-8. For x up to 128; NaN stays.
-GPTLOOM_INLINE Vec power_of_2(Vec x) {
-  Vec n;
-  const Vec r = fraction(x, n);
-  Vec p = fma(r, Vec::set(0.00186713036f), Vec::set(0.00901702970f));
-  p = fma(p, r, Vec::set(0.0557999135f));
-  p = fma(p, r, Vec::set(0.240164450f));
-  p = fma(p, r, Vec::set(0.693151312f));
-  p = fma(p, r, Vec::set(1));
-  return scale_by_power(p, n);
-}
-
 // to[D] (+)= factor * from[D]
 inline void put_row(float* to, const float* from, int64_t D, float factor, bool accumulate) {
   const Vec by = Vec::set(factor);
-  for (int64_t d = 0; d < D; d += Vec::width) {
-    const int part = static_cast<int>(std::min<int64_t>(Vec::width, D - d));
-    const Vec x = Vec::load_part(from + d, part);
-    const Vec sum = accumulate ? fma(x, by, Vec::load_part(to + d, part)) : x * by;
-    sum.store_part(to + d, part);
+  int64_t d = 0;
+  for (; d + Vec::width <= D; d += Vec::width) {
+    const Vec x = Vec::load(from + d);
+    (accumulate ? fma(x, by, Vec::load(to + d)) : x * by).store(to + d);
   }
+  if (d == D) return;
+  const int part = static_cast<int>(D - d);
+  const Vec x = Vec::load_part(from + d, part);
+  (accumulate ? fma(x, by, Vec::load_part(to + d, part)) : x * by).store_part(to + d, part);
 }
 
 // The first key that query t sees. A start past the query itself is taken for the query's own

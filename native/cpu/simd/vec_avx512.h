@@ -36,6 +36,11 @@ GPTLOOM_INLINE Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 GPTLOOM_INLINE Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 GPTLOOM_INLINE Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 GPTLOOM_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// An estimate of 14 bits and a step of Newton's: half the time of a division.
+GPTLOOM_INLINE Vec reciprocal(Vec a) {
+  const __m512 r = _mm512_maskz_rcp14_ps(0xffff, a.v);
+  return {_mm512_fmadd_ps(r, _mm512_fnmadd_ps(a.v, r, _mm512_set1_ps(1)), r)};
+}
 GPTLOOM_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 GPTLOOM_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 GPTLOOM_INLINE Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }

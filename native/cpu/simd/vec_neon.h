@@ -43,6 +43,7 @@ GPTLOOM_INLINE Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
 GPTLOOM_INLINE Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }
 GPTLOOM_INLINE Vec operator*(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }
 GPTLOOM_INLINE Vec operator/(Vec a, Vec b) { return {vdivq_f32(a.v, b.v)}; }
+GPTLOOM_INLINE Vec reciprocal(Vec a) { return Vec::set(1) / a; }
 GPTLOOM_INLINE Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
 GPTLOOM_INLINE Vec if_less(Vec a, Vec b, Vec yes, Vec no) {
   return {vbslq_f32(vcltq_f32(a.v, b.v), yes.v, no.v)};

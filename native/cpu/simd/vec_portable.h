@@ -10,6 +10,7 @@
 //   Vec::load_int8(p), load_bfloat16(p)  width numbers of that type, unaligned, as floats
 //   Vec::set(x), Vec::zero()       x in every lane
 //   + - * /, sqrt, abs             lane by lane
+//   reciprocal(a)                  1 / a within 2 ulp, for a from 2^-126 to 2^126
 //   fma(a, b, c)                   a * b + c, rounded once where the processor can
 //   max(a, b), min(a, b)           b where either is NaN
 //   if_less(a, b, yes, no)         a < b ? yes : no
@@ -87,6 +88,7 @@ GPTLOOM_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
 GPTLOOM_INLINE Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
 GPTLOOM_INLINE Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
 GPTLOOM_INLINE Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
+GPTLOOM_INLINE Vec reciprocal(Vec a) { return Vec::set(1) / a; }
 GPTLOOM_INLINE Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
 GPTLOOM_INLINE Vec if_less(Vec a, Vec b, Vec yes, Vec no) {
   Vec r;
