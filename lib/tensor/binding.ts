@@ -5,11 +5,10 @@ import path from 'node:path'
 import { GptloomError } from '../errors.js'
 import { root } from '../package.js'
 
+declare const share: unique symbol
 /** A tensor's native half: an opaque share in a block of device memory. */
 export interface NativeTensor {
-  view(shape: readonly number[], offset: number): NativeTensor
-  share(): ArrayBuffer
-  dispose(): void
+  readonly [share]: never
 }
 
 /** The memory of a device, in bytes. */
@@ -58,6 +57,10 @@ export interface NativeDevice {
   /** On the CPU notes ops as they run, from here on or no more. Returns what was noted before. */
   watch(on: boolean): Ran[]
   tensor(dtype: number, shape: readonly number[]): T
+  /** Another handle on the same memory, from the element `offset` on. */
+  view(x: T, shape: readonly number[], offset: number): T
+  share(x: T): ArrayBuffer
+  dispose(x: T): void
   upload(out: T, source: ArrayBufferView): void
   download(x: T, target: ArrayBufferView): Promise<void>
   idle(): Promise<void>

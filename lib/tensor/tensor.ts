@@ -98,7 +98,9 @@ export class Tensor {
     }
     const { native } = this
     const Kind = this.dtype === 'int32' ? Int32Array : Float32Array
-    return this.size === 0 ? new Kind(0) : (this.#shared ??= new Kind(native.share()))
+    return this.size === 0
+      ? new Kind(0)
+      : (this.#shared ??= new Kind(this.device.native.share(native)))
   }
 
   /**
@@ -110,7 +112,7 @@ export class Tensor {
     if (sizeOf(shape) !== this.size) {
       throw outOfRange(`a shape of ${this.size} elements`, 'view()', show(shape))
     }
-    return new Tensor(this.device, this.dtype, shape, this.native.view(shape, 0))
+    return this.#view(shape, 0)
   }
 
   /** A view of rows [begin, end) along the first dimension. Gradients do not flow through. */
@@ -126,11 +128,16 @@ export class Tensor {
       throw outOfRange(`rows within [0, ${count})`, 'rows()', `[${begin}, ${end})`)
     }
     const shape = [end - begin, ...rest]
-    return new Tensor(this.device, this.dtype, shape, this.native.view(shape, begin * sizeOf(rest)))
+    return this.#view(shape, begin * sizeOf(rest))
+  }
+
+  #view(shape: readonly number[], offset: number): Tensor {
+    const { device, dtype, native } = this
+    return new Tensor(device, dtype, shape, device.native.view(native, shape, offset))
   }
 
   dispose(): void {
-    this.#native?.dispose()
+    if (this.#native) this.device.native.dispose(this.#native)
     this.#native = null
     this.#shared = null
     this.grad?.dispose()
@@ -145,11 +152,14 @@ export class Tensor {
 
 /** @internal Throws unless shape is one that a device can hold. */
 export function checkShape(shape: readonly number[]): void {
-  const whole = (n: number) => Number.isSafeInteger(n) && n >= 0
-  if (!Array.isArray(shape) || shape.length > 6 || !shape.every(whole)) {
+  if (!Array.isArray(shape) || shape.length > 6 || !shape.every(isSize)) {
     throw wrongType('a list of up to 6 whole numbers', 'shape', shape)
   }
   if (sizeOf(shape) > 2 ** 46) throw outOfRange('at most 2^46 elements', 'shape', show(shape))
+}
+
+function isSize(n: unknown): boolean {
+  return Number.isSafeInteger(n) && (n as number) >= 0
 }
 
 export function sizeOf(shape: readonly number[]): number {

@@ -148,10 +148,11 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   if (!info[0].IsFunction()) throw Napi::TypeError::New(env, "Expected the error class");
   State& mine = state(env);
   mine.error = Napi::Persistent(info[0].As<Napi::Function>());
-  mine.tensor = Napi::Persistent(Tensor::define(env));
   mine.replay = Napi::Persistent(Replay::define(env));
   const Napi::Function device = DeviceHandle::define(env);
-  define_ops(env, device.Get("prototype").As<Napi::Object>());
+  const auto prototype = device.Get("prototype").As<Napi::Object>();
+  define_tensors(env, prototype);
+  define_ops(env, prototype);
   auto out = Napi::Object::New(env);
   out.Set("Device", device);
   out.Set("kernel", Napi::Function::New<kernel_name>(env, "kernel"));

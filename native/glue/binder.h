@@ -24,7 +24,7 @@ struct From<bool> {
 template <>
 struct From<Array> {
   static Array get(const Device& device, Napi::Value value) {
-    return value.IsNull() || value.IsUndefined() ? Array{} : Tensor::array(value, &device);
+    return value.IsNull() ? Array{} : array_of(value, &device);
   }
 };
 template <class T>

@@ -128,7 +128,7 @@ Napi::Value DeviceHandle::tensor(const Napi::CallbackInfo& info) {
     auto storage = std::make_shared<Storage>(device_, array.bytes());
     array.data = storage->data;
     report_memory(info.Env());
-    return Tensor::create(info.Env(), std::move(storage), array);
+    return to_js(info.Env(), std::move(storage), array);
   });
 }
 
@@ -144,7 +144,7 @@ void DeviceHandle::report_memory(Napi::Env env) {
 void DeviceHandle::upload(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     const auto source = info[1].As<Napi::TypedArray>();
-    device_->upload(Tensor::array(info[0], device_.get()),
+    device_->upload(array_of(info[0], device_.get()),
                     static_cast<const char*>(source.ArrayBuffer().Data()) + source.ByteOffset());
   });
 }
@@ -154,7 +154,7 @@ void DeviceHandle::upload(const Napi::CallbackInfo& info) {
 Napi::Value DeviceHandle::download(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto target = info[1].As<Napi::TypedArray>();
-    return wait(info.Env(), Tensor::array(info[0], device_.get()),
+    return wait(info.Env(), array_of(info[0], device_.get()),
                 static_cast<char*>(target.ArrayBuffer().Data()) + target.ByteOffset(), target);
   });
 }

@@ -5,16 +5,15 @@
 #include <unordered_set>
 
 #include "error.h"
-#include "glue/common.h"
+#include "glue/tensor_handle.h"
 
 namespace gptloom::glue {
 
-struct Storage;
-
 struct State {
   Napi::FunctionReference error;   // GptloomError(code, message)
-  Napi::FunctionReference tensor;  // the native Tensor class
   Napi::FunctionReference replay;  // the native Replay class
+  // Shared with every handle: whether this or they go first is the runtime's choice.
+  std::shared_ptr<Tensors> tensors = std::make_shared<Tensors>();
   // What the ops of the recording in progress use; null while there is none.
   std::unordered_set<std::shared_ptr<Storage>>* recorded = nullptr;
 };

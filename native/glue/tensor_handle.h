@@ -1,6 +1,9 @@
-// The handle that a JavaScript Tensor holds: an Array and a share in the storage under it.
+// The handle that a JavaScript Tensor holds: an Array and a share in the storage under it. To
+// JavaScript it is an opaque value, without properties and cheap to make and to read, since a small
+// model's step makes hundreds.
 #pragma once
 #include <memory>
+#include <unordered_set>
 
 #include "device.h"
 #include "glue/common.h"
@@ -20,25 +23,25 @@ struct Storage {
   size_t bytes;
 };
 
-class Tensor : public Napi::ObjectWrap<Tensor> {
- public:
-  static Napi::Function define(Napi::Env env);
-  static Napi::Object create(Napi::Env env, std::shared_ptr<Storage> storage, const Array& array);
-  // The array behind a handle, which must be of `device` unless that is null. Throws ERR_DISPOSED
-  // after dispose(), ERR_DEVICE for another device's, a TypeError for what is no handle.
-  static const Array& array(Napi::Value value, const Device* device);
-
-  explicit Tensor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Tensor>(info) {}
-
- private:
-  Napi::Value view(const Napi::CallbackInfo& info);
-  Napi::Value share(const Napi::CallbackInfo& info);
-  void dispose(const Napi::CallbackInfo& info);
-
-  std::shared_ptr<Storage> storage_;
-  Array array_;
+struct Tensor {
+  std::shared_ptr<Storage> storage;  // null once disposed
+  Array array;
 };
 
+// The handles that JavaScript holds, by which those are told from values of others.
+using Tensors = std::unordered_set<const Tensor*>;
+
+Napi::Value to_js(Napi::Env env, std::shared_ptr<Storage> storage, const Array& array);
+
+// The handle behind a value. Throws a TypeError for what is none of this copy of the addon.
+Tensor& tensor_of(Napi::Value value);
+// The array behind a handle, which must be of `device` unless that is null. Throws ERR_DISPOSED
+// after dispose(), ERR_DEVICE for another device's, as tensor_of() otherwise.
+const Array& array_of(Napi::Value value, const Device* device);
+
 Shape shape_of(Napi::Value value);
+
+// view(tensor, shape, offset), share(tensor) and dispose(tensor), as methods of any device.
+void define_tensors(Napi::Env env, Napi::Object prototype);
 
 }  // namespace gptloom::glue

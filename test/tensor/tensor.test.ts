@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { show } from '../../lib/errors.js'
 import {
   add,
   attention,
@@ -333,10 +334,8 @@ test('the native half refuses what is not its own', async () => {
   const x = floats(2)
   const { native } = device
   for (const value of [{}, [], 1, 'x', () => 0, native, Object.create(x.native)] as never[]) {
-    assert.ok(
-      (await failure(() => native.add(x.native, x.native, value))) instanceof Error,
-      String(value),
-    )
+    const failed = await failure(() => native.add(x.native, x.native, value))
+    assert.instance(failed, Error, show(value))
   }
   const method = Object.getPrototypeOf(native) as {
     add: (...args: unknown[]) => void

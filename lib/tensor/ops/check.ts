@@ -17,12 +17,11 @@ export function expectTensor(
   shape: readonly (number | string)[],
   dtype: Wanted = 'float',
 ): asserts x is Tensor {
-  const what = `tensor [${shape.join(', ')}]`
-  expectDtype(name, x, dtype, what)
+  expectDtype(name, x, dtype, shape)
   const fits =
     x.shape.length === shape.length &&
     shape.every((size, i) => typeof size === 'string' || size === x.shape[i])
-  if (!fits) throw outOfRange(`a ${x.dtype} ${what}`, name, `${x.dtype} ${show(x.shape)}`)
+  if (!fits) throw outOfRange(`a ${x.dtype} ${tensorOf(shape)}`, name, received(x))
 }
 
 /** Like expectTensor for a tensor of floats, of any rank, whose last dimension is `columns`. */
@@ -31,25 +30,35 @@ export function expectRows(
   x: unknown,
   columns: number | string,
 ): asserts x is Tensor {
-  const what = `tensor [..., ${columns}]`
-  expectDtype(name, x, 'float', what)
+  const shape = ['...', columns]
+  expectDtype(name, x, 'float', shape)
   const last = x.shape.at(-1)
   if (last === undefined || (typeof columns === 'number' && last !== columns))
-    throw outOfRange(`a ${x.dtype} ${what}`, name, `${x.dtype} ${show(x.shape)}`)
+    throw outOfRange(`a ${x.dtype} ${tensorOf(shape)}`, name, received(x))
 }
 
-function expectDtype(name: string, x: unknown, dtype: Wanted, what: string): asserts x is Tensor {
+function expectDtype(
+  name: string,
+  x: unknown,
+  dtype: Wanted,
+  shape: readonly (number | string)[],
+): asserts x is Tensor {
   if (!(x instanceof Tensor))
-    throw wrongType(`a ${dtype === 'float' ? 'float32' : dtype} ${what}`, name, x)
+    throw wrongType(`a ${dtype === 'float' ? 'float32' : dtype} ${tensorOf(shape)}`, name, x)
   const dtypes = dtype === 'float' ? x.device.dtypes : [dtype]
   if (!dtypes.includes(x.dtype)) {
     const where = dtype === 'float' && x.dtype === 'bfloat16' ? ` on ${x.device.name}` : ''
-    throw outOfRange(
-      `a ${dtypes.join(' or ')} ${what}`,
-      name,
-      `${x.dtype} ${show(x.shape)}${where}`,
-    )
+    throw outOfRange(`a ${dtypes.join(' or ')} ${tensorOf(shape)}`, name, received(x) + where)
   }
+}
+
+// Messages are put together only for somebody to read: ops check their tensors thousands of times a second.
+function tensorOf(shape: readonly (number | string)[]): string {
+  return `tensor [${shape.join(', ')}]`
+}
+
+function received(x: Tensor): string {
+  return `${x.dtype} ${show(x.shape)}`
 }
 
 /** The native half of an optional tensor or slot. */
