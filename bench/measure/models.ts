@@ -107,9 +107,11 @@ export function training(device: Device, dtype: Dtype, name: string, shape: Shap
       using tape = new Tape()
       const loss = tape.run(() => model.loss(input, targets))
       tape.backward(loss)
-      optimizer.step({ gradientScale: 1 / tokens, maxNorm: 1 }).dispose()
+      using norm = optimizer.norm()
+      const read = Promise.all([loss.item(), norm.item()])
+      optimizer.step({ gradientScale: 1 / tokens, maxNorm: 1, norm })
       model.zeroGrad()
-      const value = await loss.item()
+      const [value] = await read
       if (!Number.isFinite(value)) throw new Error(`${shape.name}: the loss is ${value}`)
     },
     dispose() {

@@ -103,9 +103,11 @@ async function profile(cores: Cores, shape: Shape, threads: number): Promise<Pro
   for (let i = 0; i < 3; i++) await run()
   const [once] = await run()
   const steps = cores.tiny ? 2 : Math.max(3, Math.min(50, Math.ceil(2000 / once)))
+  await device.idle() // what follows a step's loss runs on
   device.native.watch(true)
   const times: (readonly [number, number])[] = []
   for (let i = 0; i < steps; i++) times.push(await run())
+  await device.idle()
   const ran = device.native.watch(false)
   step.dispose()
   device.native.trim()

@@ -49,6 +49,7 @@ export async function compareTorch(settings: Settings): Promise<Comparison> {
       async () => {
         const begin = performance.now()
         for (let i = 0; i < steps; i++) await model.run()
+        await device.idle()
         return (performance.now() - begin) / 1000 / steps
       },
       ...peers.map((peer) => async () => Number((await peer.ask(String(steps))).split(' ')[0])),

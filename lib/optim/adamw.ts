@@ -1,5 +1,5 @@
 import { GptloomError, checkInteger, checkNumber, outOfRange, show, wrongType } from '../errors.js'
-import { nativeOf } from '../tensor/ops/check.js'
+import { expectTensor, nativeOf } from '../tensor/ops/check.js'
 import { cast, keep } from '../tensor/index.js'
 import type { Tensor, Values } from '../tensor/index.js'
 
@@ -33,6 +33,8 @@ export interface StepOptions {
   gradientScale?: number
   /** Gradients are scaled down to this global L2 norm (Pascanu et al. 2013). Default: no clipping. */
   maxNorm?: number
+  /** What norm() gave, where it was asked for before. Default: step() asks. */
+  norm?: Tensor
 }
 
 interface Moments {
@@ -83,25 +85,37 @@ export class AdamW {
   }
 
   /**
+   * The global L2 norm of the gradients before scaling and clipping, [1]; the caller disposes it. Who asks
+   * for its value before step() has it while the weights move, and time to make the next step ready.
+   */
+  norm(): Tensor {
+    const gradients = this.#moving().map(({ parameter }) => parameter.grad!)
+    const { device } = gradients[0]!
+    const norm = device.empty([1])
+    device.native.norm(
+      norm.native,
+      gradients.map(({ native }) => native),
+    )
+    return norm
+  }
+
+  /**
    * Moves every parameter that has a gradient.
-   * @returns the global L2 norm of the gradients before scaling and clipping, [1]; the caller disposes it
+   * @returns the norm of the gradients, see norm(); the caller disposes it
    */
   step({
     learningRate = this.options.learningRate,
     gradientScale = 1,
     maxNorm = 0,
+    norm = this.norm(),
   }: StepOptions = {}): Tensor {
-    const moving = [...this.#moments.values()].filter(({ parameter }) => parameter.grad)
-    if (moving.length === 0)
-      throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
-    const { device } = moving[0]!.parameter
+    expectTensor('norm', norm, [1], 'float32')
+    const moving = this.#moving()
     const { betas, epsilon, weightDecay, seed } = this.options
-    const gradients = moving.map(({ parameter }) => parameter.grad!.native)
-    const norm = device.empty([1])
-    device.native.norm(norm.native, gradients)
+    const { device } = norm
     device.native.adamw(
       moving.map(({ parameter }) => parameter.native),
-      gradients,
+      moving.map(({ parameter }) => parameter.grad!.native),
       moving.map(({ m }) => m.native),
       moving.map(({ v }) => v.native),
       moving.map(({ master }) => nativeOf(master)),
@@ -118,6 +132,13 @@ export class AdamW {
     )
     device.native.flush()
     return norm
+  }
+
+  #moving(): Moments[] {
+    const moving = [...this.#moments.values()].filter(({ parameter }) => parameter.grad)
+    if (moving.length === 0)
+      throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
+    return moving
   }
 
   /** The moments, as tensors named `m.<parameter>` and `v.<parameter>`: for a checkpoint. */

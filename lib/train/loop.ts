@@ -102,10 +102,11 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   const spike = settings.onSpike !== 'ignore' && isSpike(sum / targets, progress.recent)
   let gradientNorm = NaN
   if (!spike) {
-    using norm = optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip })
-    // Both are asked for at once: the device is not kept waiting between them.
-    const [length] = await Promise.all([norm.item(), settle()])
-    gradientNorm = length / targets
+    using norm = optimizer.norm()
+    // Both are asked for at once, and before the weights move: the next step is enqueued while they do.
+    const read = Promise.all([norm.item(), settle()])
+    optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip, norm })
+    gradientNorm = (await read)[0] / targets
   }
   learner.kept.zeroGrad()
   const loss = sum / targets

@@ -123,6 +123,22 @@ for (const { maxNorm, gradientScale } of [
   })
 }
 
+test('a norm that was asked for before is the one that clips', async () => {
+  const moved = async (asked: boolean) => {
+    const parameters = build()
+    const optimizer = new AdamW(parameters, hyper)
+    setGradients(parameters, 0, 10)
+    const norm = asked ? optimizer.norm() : undefined
+    const read = norm?.item()
+    const used = optimizer.step({ maxNorm: 1, norm })
+    assert.is(await (read ?? used.item()), await used.item())
+    used.dispose()
+    return everything(optimizer, parameters)
+  }
+  assert.equal(await moved(true), await moved(false))
+  assert.throws(() => new AdamW(build(), hyper).norm(), /call backward\(\) first/)
+})
+
 test('matrices decay, vectors do not', async () => {
   const parameters = build()
   const optimizer = new AdamW(parameters, hyper)
