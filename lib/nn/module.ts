@@ -12,12 +12,10 @@ export abstract class Module {
    * Every parameter by name, in the order of the properties; one that is shared comes once, under
    * its first name.
    */
-  *namedParameters(prefix = ''): Iterable<[name: string, parameter: Tensor]> {
-    const seen = new Set<Tensor>()
-    for (const [name, parameter] of walk(this, prefix)) {
-      if (!seen.has(parameter)) yield [name, parameter]
-      seen.add(parameter)
-    }
+  namedParameters(prefix = ''): Iterable<[name: string, parameter: Tensor]> {
+    const names = new Map<Tensor, string>()
+    collect(this, prefix, names)
+    return Array.from(names, ([parameter, name]) => [name, parameter])
   }
 
   parameters(): Tensor[] {
@@ -72,10 +70,12 @@ export abstract class Module {
   }
 }
 
-function* walk(value: object, prefix: string): Iterable<[string, Tensor]> {
+// No generator: every step asks for the parameters, to free their gradients.
+function collect(value: object, prefix: string, names: Map<Tensor, string>): void {
   for (const [key, part] of Object.entries(value)) {
     const name = prefix === '' ? key : `${prefix}.${key}`
-    if (part instanceof Tensor) yield [name, part]
-    else if (part instanceof Module || Array.isArray(part)) yield* walk(part, name)
+    if (part instanceof Tensor) {
+      if (!names.has(part)) names.set(part, name)
+    } else if (part instanceof Module || Array.isArray(part)) collect(part, name, names)
   }
 }
