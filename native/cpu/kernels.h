@@ -77,18 +77,22 @@ struct LayernormKernels {
                    int64_t C, bool accumulate_dx);
 };
 
-// What pack_b is asked to do.
+// An operand that is to be packed: rows of a or columns of b. By default a is [count, depth] and b
+// [depth, count], transposed the other way round.
 struct MatmulPack {
+  static constexpr int line = 16;  // floats in a line of cache, on most processors
   float* to = nullptr;
   const float* from = nullptr;
-  int64_t stride = 0, columns = 0, depth = 0;
+  int64_t stride = 0, count = 0, depth = 0;
   bool transpose = false;
 };
 // One block of a blocked product: sum[rows, columns] (+)= a b over `depth`, and on the last block
 // over K what follows.
 struct MatmulBlock {
-  const float* a;  // packed by pack_a
+  const float* a;  // panels packed by pack_a, `panel` floats apart
   const float* b;  // packed by pack_b
+  int64_t panel;
+  bool transpose_a;
   int64_t rows, columns, depth;
   float* sum;
   int64_t stride;               // of sum, out, slope and residual
@@ -99,7 +103,9 @@ struct MatmulBlock {
   const float* slope = nullptr;
   const float* residual = nullptr;
   float* out = nullptr;
-  MatmulPack next{};  // b of the block that follows, to be packed meanwhile
+  // What is to be packed meanwhile, if anything: all of a but its first panel, and of the block that
+  // follows the first panel of a, which takes the place of this one's, and b.
+  MatmulPack rest_a{}, next_a{}, next_b{};
 };
 // A product of few rows, over a range of columns: out = act((out) + a b + bias) + residual, or
 // (out) + a b gelu'(slope).
@@ -121,15 +127,14 @@ struct MatmulNarrow {
 };
 struct MatmulKernels {
   int tile_rows, tile_columns;  // what the innermost loop keeps in registers
+  int panel_rows;               // of a, packed together
   int narrow_rows;              // the most rows that narrow takes
-  // Panels of tile_rows rows (the last one of what is left), each [depth, rows of the panel].
-  // a is [rows, depth] or, transposed, [depth, rows].
-  void (*pack_a)(float* out, const float* a, int64_t stride, int64_t rows, int64_t depth,
-                 bool transpose);
+  // A panel of up to panel_rows rows: blocks of panel_rows x MatmulPack::line floats, the last one of
+  // less depth; each holds rows or, transposed, columns.
+  void (*pack_a)(const MatmulPack&);
   // Panels of tile_columns columns, each [depth, columns of the panel]; the last one is filled up
-  // with zeros to whole vectors. b is [depth, columns] or, transposed, [columns, depth].
-  void (*pack_b)(float* out, const float* b, int64_t stride, int64_t columns, int64_t depth,
-                 bool transpose);
+  // with zeros to whole vectors.
+  void (*pack_b)(const MatmulPack&);
   // sums[columns] (+)= the sums over depth of what pack_b has packed.
   void (*sum_b)(float* sums, const float* packed, int64_t columns, int64_t depth, bool add);
   void (*block)(const MatmulBlock&);

@@ -3,15 +3,16 @@
 // Maths: out[M, N] = act(op(a)[M, K] op(b)[K, N] + bias[N]) + residual[M, N]; op is the identity or
 //   the transpose, act the identity or GELU. In the backward pass out (+)= (op(a) op(b)) gelu'(z),
 //   and sums[N] (+)= the sums of b's columns over K.
-// Plan (after Goto & van de Geijn 2008): K is cut into blocks whose length depends on K alone. For
-//   each, a is packed into panels, at most kPackedRows rows, all threads together. Then each thread
-//   takes tiles of the output: it packs columns of b (they stay in its L2) and sweeps a's panels over
-//   them. All but the first columns are packed while those before them are multiplied, so that
-//   reading b costs nothing. Between K blocks the sums wait in the output. What follows the sums
-//   (bias, GELU or its slope, residual) is done to each register tile after the last block, while it
-//   is in L1; the columns of b are summed where they are packed for the first rows of the output. Few
-//   rows (generation) are matmul_narrow.cc's. Compact weights (compact.cc) become floats where b is
-//   packed or read, and all else is the same: so are the bits, with the same weights as floats.
+// Plan (after Goto & van de Geijn 2008): threads take tiles of the output, and go through K in
+//   blocks whose length depends on K alone. Of each block they pack their rows of a, which stay in
+//   their L2, and sweep them over columns of b, some at a time. All but the first panels are packed
+//   while those before them are multiplied, so that reading a and b costs nothing, nobody waits for
+//   others, and the same rows may well be packed by several. Between K blocks the sums wait in the
+//   output. What follows the sums (bias, GELU or its slope, residual) is done to each register tile
+//   after the last block, while it is in L1; the columns of b are summed where they are packed for
+//   the first rows of the output. Few rows (generation) are matmul_narrow.cc's. Compact weights
+//   (compact.cc) become floats where b is packed or read, and all else is the same: so are the bits,
+//   with the same weights as floats.
 // Numbers: float32 chains over a K block, blocks added in order: the error of an element is about
 //   sqrt(block) 6e-8 |a| |b|. Tiles never change the order, so neither do threads. Bound by flops
 //   from some tens of rows on, below by the bytes of the weights.
@@ -26,14 +27,11 @@ namespace gptloom::cpu {
 
 namespace {
 
-// Most columns of b packed at once, in vectors: 768 x 96 floats with AVX-512, 768 x 48 with AVX2.
-// Two such blocks lie in L2, that which is multiplied and that which follows.
-constexpr int64_t kPackedVectors = 6;
-constexpr int64_t kKeptA = 192 << 10;     // floats of a that stay in L2 while b's columns pass
-constexpr int64_t kFewRows = 192;         // rows that b's packing still hides under
-constexpr int64_t kPackedRows = 2048;     // most rows of a packed at once
-constexpr int64_t kPackGrain = 16 << 10;  // floats of a packed by one call: a few microseconds
-constexpr int64_t kPackAlone = 64 << 10;  // so few floats are packed sooner than other threads wake
+// Floats of b packed at once. Two such blocks lie in L2, that which is multiplied and that which
+// follows.
+constexpr int64_t kPackedB = 72 << 10;
+constexpr int64_t kKeptA = 192 << 10;  // floats of a that stay in L2 while b's columns pass
+constexpr int64_t kFewRows = 192;      // rows that b's packing still hides under
 
 struct Tiles {
   int64_t rows, columns;  // of the output, handed to one thread
@@ -42,25 +40,30 @@ struct Tiles {
 
 // Rows of a that stay in L2 and all columns with one thread; with more, small enough that there are
 // some for each. Rows are split first: threads that write neighbouring columns of the same rows wait
-// for each other's lines, since processors fetch ahead along a row.
-Tiles choose_tiles(const Context& context, int64_t rows, int64_t N, int64_t depth) {
-  const int64_t mr = context.kernels.matmul.tile_rows, nr = context.kernels.matmul.tile_columns;
-  const int64_t threads = rows * N * depth <= kAlone ? 1 : context.pool.threads();
-  Tiles tiles{even_part(rows, std::max(kKeptA / depth, kFewRows), mr), round_up(N, nr), 0};
-  const auto count = [&] { return divide_up(rows, tiles.rows) * divide_up(N, tiles.columns); };
-  while (threads > 1 && count() < 4 * threads) {
+// for each other's lines, since processors fetch ahead along a row. Where K has several blocks, the
+// rows are packed for each tile again, so that it is to have more columns.
+Tiles choose_tiles(const Context& context, const Matmul& spec, int64_t depth) {
+  const int64_t M = spec.M, N = spec.N, threads = context.pool.threads();
+  const int64_t nr = context.kernels.matmul.tile_columns, some = context.kernels.matmul.panel_rows;
+  Tiles tiles{even_part(M, std::max(kKeptA / depth, kFewRows), some), round_up(N, nr), 0};
+  const auto count = [&] { return divide_up(M, tiles.rows) * divide_up(N, tiles.columns); };
+  const int64_t again = spec.K > depth ? 4 : 1;
+  while (threads > 1 && M * N * depth > kAlone && count() < 4 * threads) {
     const bool few = count() < threads;
-    if (tiles.rows >= 2 * kFewRows) {
-      tiles.rows = even_part(rows, tiles.rows / 2, mr);
-    } else if (tiles.columns >= (few ? 2 : 4) * nr) {
-      tiles.columns = even_part(N, tiles.columns / 2, nr);
-    } else if (few && tiles.rows >= 4 * mr) {
-      tiles.rows = even_part(rows, tiles.rows / 2, mr);
+    const int64_t rows = even_part(M, divide_up(tiles.rows, 2), some);
+    const int64_t columns = even_part(N, divide_up(tiles.columns, 2), nr);
+    const bool evener = rows * tiles.columns < tiles.rows * columns;
+    if (tiles.rows >= 2 * kFewRows || (few && evener)) {
+      tiles.rows = rows;
+    } else if (tiles.columns >= (few ? 2 : 4 * again) * nr) {
+      tiles.columns = columns;
+    } else if (few && tiles.rows >= 2 * some) {
+      tiles.rows = rows;
     } else {
       break;
     }
   }
-  tiles.packed = even_part(tiles.columns, kPackedVectors * context.kernels.width / nr * nr, nr);
+  tiles.packed = even_part(tiles.columns, std::max(kPackedB / depth / nr * nr, nr), nr);
   return tiles;
 }
 
@@ -77,138 +80,137 @@ class Blocked {
         b_(b) {}
 
   void run() {
-    const int64_t K = std::max<int64_t>(spec_.K, 1);
+    const int64_t K = std::max<int64_t>(spec_.K, 1), most = kernels_.panel_rows;
     depth_ = block_of(K);
-    const int64_t rows = even_part(spec_.M, kPackedRows, kernels_.tile_rows);
-    tiles_ = choose_tiles(context_, rows, spec_.N, depth_);
-    Scratch<float> packed_a(context_, std::min(rows, spec_.M) * std::min(depth_, K));
-    const int64_t per_thread =
-        round_up(tiles_.packed, context_.kernels.width) * std::min(depth_, K);
-    Scratch<float> packed_b(context_, 2 * per_thread * context_.pool.threads());
-    for (int64_t row = 0; row < spec_.M; row += rows) {
-      for (int64_t k = 0; k < K; k += depth_) {
-        const Region region{row, std::min(rows, spec_.M - row), k, std::min(depth_, spec_.K - k)};
-        pack(packed_a, region);
-        multiply(packed_a, packed_b, per_thread, region);
-      }
-    }
-  }
-
- private:
-  struct Region {
-    int64_t row, rows, k, depth;
-  };
-
-  void pack(float* packed_a, const Region& region) {
-    if (region.depth == 0) return;
-    const int64_t depth = region.depth;
-    const bool small = region.rows * depth <= kPackAlone;
-    const int64_t some = round_up(small ? region.rows : std::max<int64_t>(kPackGrain / depth, 128),
-                                  kernels_.tile_rows);
-    context_.pool.run_ranges(region.rows, some, [&](int64_t begin, int64_t end, int) {
-      const int64_t i = region.row + begin;
-      const int64_t stride = spec_.transpose_a ? spec_.M : spec_.K;
-      const float* from =
-          spec_.transpose_a ? a_ + region.k * stride + i : a_ + i * stride + region.k;
-      kernels_.pack_a(packed_a + begin * depth, from, stride, end - begin, depth,
-                      spec_.transpose_a);
+    tiles_ = choose_tiles(context_, spec_, depth_);
+    const int64_t depth = std::min(depth_, K);
+    panel_ = most * round_up(depth, MatmulPack::line);
+    const int64_t a = divide_up(std::min(tiles_.rows, spec_.M), most) * panel_;
+    const int64_t b = round_up(tiles_.packed, context_.kernels.width) * depth;
+    Queue queue(tiles_, spec_, depth_, context_.pool.threads());
+    const int64_t threads = context_.pool.threads();
+    Scratch<float> scratch(context_, threads * (a + 2 * b));
+    context_.pool.run(std::min(queue.tiles(), threads), [&](int64_t, int thread) {
+      float* const panels = scratch + thread * (a + 2 * b);
+      work(queue, panels, panels + a, panels + a + b);
     });
   }
 
-  // Part of a tile; the tile's columns end at `end`.
+ private:
+  // What is multiplied at once: a block of K of a tile's rows and of some of its columns.
   struct Part {
-    int64_t row = 0, rows = 0, column = 0, columns = 0, end = 0;
+    int64_t row = 0, rows = 0, column = 0, columns = 0, k = 0, depth = 0;
+    int64_t first = 0, end = 0;  // the tile's columns
+
+    bool same_a(const Part& part) const { return row == part.row && k == part.k; }
   };
 
   // Tiles in the order in which threads take them. Those that are taken one after another lie apart:
   // see choose_tiles.
   class Queue {
    public:
-    Queue(const Tiles& tiles, int64_t rows, int64_t N, int64_t threads)
+    Queue(const Tiles& tiles, const Matmul& spec, int64_t depth, int64_t threads)
         : tiles_(tiles),
-          rows_(rows),
-          N_(N),
-          down_(divide_up(rows, tiles.rows)),
-          apart_(divide_up(divide_up(N, tiles.columns), threads)),
+          spec_(spec),
+          depth_(depth),
+          down_(divide_up(spec.M, tiles.rows)),
+          across_(divide_up(spec.N, tiles.columns)),
+          apart_(divide_up(across_, threads)),
           count_(down_ * apart_ * threads),
           threads_(threads) {}
+
+    int64_t tiles() const { return down_ * across_; }
 
     // The part after this one, of its tile or of another that is left.
     bool next(Part& part) {
       part.column += part.columns;
-      while (part.column >= part.end) {
-        const int64_t index = taken_.fetch_add(1, std::memory_order_relaxed);
-        if (index >= count_) return false;
-        const int64_t across = index / down_;
-        part.row = index % down_ * tiles_.rows;
-        part.rows = std::min(tiles_.rows, rows_ - part.row);
-        part.column = (across % threads_ * apart_ + across / threads_) * tiles_.columns;
-        part.end = std::min(part.column + tiles_.columns, N_);
+      if (part.column >= part.end) {
+        part.column = part.first;
+        part.k += part.depth;
+        if (part.k >= spec_.K && !next_tile(part)) return false;
+        part.depth = std::min(depth_, spec_.K - part.k);
       }
       part.columns = std::min(tiles_.packed, part.end - part.column);
       return true;
     }
 
    private:
+    bool next_tile(Part& part) {
+      do {
+        const int64_t index = taken_.fetch_add(1, std::memory_order_relaxed);
+        if (index >= count_) return false;
+        const int64_t across = index / down_;
+        part.row = index % down_ * tiles_.rows;
+        part.rows = std::min(tiles_.rows, spec_.M - part.row);
+        part.first = (across % threads_ * apart_ + across / threads_) * tiles_.columns;
+        part.end = std::min(part.first + tiles_.columns, spec_.N);
+      } while (part.first >= part.end);
+      part.column = part.first;
+      part.k = 0;
+      return true;
+    }
+
     const Tiles tiles_;
-    const int64_t rows_, N_, down_, apart_, count_, threads_;
+    const Matmul& spec_;
+    const int64_t depth_, down_, across_, apart_, count_, threads_;
     std::atomic<int64_t> taken_{0};
   };
 
-  void multiply(const float* packed_a, float* packed_b, int64_t per_thread, const Region& region) {
-    const int64_t count =
-        divide_up(region.rows, tiles_.rows) * divide_up(spec_.N, tiles_.columns);
-    const int64_t threads = std::min<int64_t>(count, context_.pool.threads());
-    Queue queue(tiles_, region.rows, spec_.N, threads);
-    context_.pool.run(threads, [&](int64_t, int thread) {
-      float *panels = packed_b + thread * 2 * per_thread, *spare = panels + per_thread;
-      Part now;
-      if (!queue.next(now)) return;
-      // Nothing hides the packing of the first, which therefore is narrow.
-      now.columns = std::min<int64_t>(now.columns, kernels_.tile_columns);
-      const MatmulPack first = pack_of(region, now, panels);
-      kernels_.pack_b(panels, first.from, first.stride, first.columns, first.depth,
-                      first.transpose);
-      for (bool more = true; more; std::swap(panels, spare)) {
-        Part next = now;
-        more = queue.next(next);
-        multiply(packed_a, panels, region, now,
-                 more ? pack_of(region, next, spare) : MatmulPack{});
-        now = next;
-      }
-    });
-  }
-
-  void multiply(const float* packed_a, float* panels, const Region& region, const Part& part,
-                const MatmulPack& next) const {
-    if (spec_.compact)
-      context_.kernels.compact.unpack(panels, spec_.compact, part.column, part.columns, region.k,
-                                      region.depth);
-    const int64_t row = region.row + part.row, at = row * spec_.N + part.column;
-    MatmulBlock block{packed_a + part.row * region.depth,
-                      panels,
-                      part.rows,
-                      part.columns,
-                      region.depth,
-                      sum_ + at,
-                      spec_.N,
-                      spec_.accumulate || region.k > 0};
-    if (region.k + region.depth == spec_.K) finish(block, at, part.column);
-    block.next = next;
-    kernels_.block(block);
-    if (spec_.sums && row == 0) {
-      kernels_.sum_b(spec_.sums + part.column, panels, part.columns, region.depth,
-                     spec_.accumulate_sums || region.k > 0);
+  void work(Queue& queue, float* a, float* b, float* spare) const {
+    Part now;
+    now.k = spec_.K;
+    if (!queue.next(now)) return;
+    // Nothing hides the packing of the first columns, which therefore are few.
+    now.columns = std::min<int64_t>(now.columns, kernels_.tile_columns);
+    kernels_.pack_a(rows_of(now, a, kernels_.panel_rows));
+    kernels_.pack_b(columns_of(now, b));
+    bool fresh = true;  // of a there is the first panel only
+    for (bool more = true; more; std::swap(b, spare)) {
+      Part next = now;
+      more = queue.next(next);
+      MatmulBlock block{a, b, panel_, spec_.transpose_a};
+      if (fresh) block.rest_a = rows_of(now, a, now.rows);
+      fresh = more && !next.same_a(now);
+      if (fresh) block.next_a = rows_of(next, a, kernels_.panel_rows);
+      if (more) block.next_b = columns_of(next, spare);
+      multiply(block, now, b);
+      now = next;
     }
   }
 
+  void multiply(MatmulBlock& block, const Part& part, float* b) const {
+    if (spec_.compact)
+      context_.kernels.compact.unpack(b, spec_.compact, part.column, part.columns, part.k,
+                                      part.depth);
+    const int64_t at = part.row * spec_.N + part.column;
+    block.rows = part.rows;
+    block.columns = part.columns;
+    block.depth = part.depth;
+    block.sum = sum_ + at;
+    block.stride = spec_.N;
+    block.add = spec_.accumulate || part.k > 0;
+    if (part.k + part.depth == spec_.K) finish(block, at, part.column);
+    kernels_.block(block);
+    if (spec_.sums && part.row == 0) {
+      kernels_.sum_b(spec_.sums + part.column, b, part.columns, part.depth,
+                     spec_.accumulate_sums || part.k > 0);
+    }
+  }
+
+  MatmulPack rows_of(const Part& part, float* to, int64_t most) const {
+    const bool transpose = spec_.transpose_a;
+    const int64_t stride = transpose ? spec_.M : spec_.K;
+    const float* from = a_ + (transpose ? part.k * stride + part.row : part.row * stride + part.k);
+    return {to, from, stride, std::min(part.rows, most), part.depth, transpose};
+  }
   // Nothing with compact weights.
-  MatmulPack pack_of(const Region& region, const Part& part, float* to) const {
+  MatmulPack columns_of(const Part& part, float* to) const {
     if (spec_.compact) return {};
-    const int64_t stride = spec_.transpose_b ? spec_.K : spec_.N;
-    const float* from = b_ + (spec_.transpose_b ? part.column * stride + region.k
-                                                : region.k * stride + part.column);
-    return {to, from, stride, part.columns, region.depth, spec_.transpose_b};
+    const bool transpose = spec_.transpose_b;
+    const int64_t stride = transpose ? spec_.K : spec_.N;
+    const float* from =
+        b_ + (transpose ? part.column * stride + part.k : part.k * stride + part.column);
+    return {to, from, stride, part.columns, part.depth, transpose};
   }
 
   void finish(MatmulBlock& block, int64_t at, int64_t column) const {
@@ -226,7 +228,7 @@ class Blocked {
   float* sum_;
   const float* a_;
   const float* b_;
-  int64_t depth_ = 0;
+  int64_t depth_ = 0, panel_ = 0;
   Tiles tiles_{};
 };
 

@@ -130,8 +130,12 @@ TEST(matmul_several_k_blocks_and_tiles) {
   check_forms({2100, 20, 130});
 }
 
-TEST(matmul_many_a_regions) {
-  // a is larger than what is packed at once, along both M and K.
+TEST(matmul_panels_in_turns) {
+  // Of a, one panel, two and a part of one, each with a K block after it and columns for several parts.
+  check_forms({10, 300, 1600});
+  check_forms({17, 300, 1570});
+  check_forms({37, 200, 1537});
+  // More rows than are kept, in several tiles.
   check_forms({2500, 9, 300});
   check_forms({1100, 5, 5000});
 }

@@ -60,6 +60,13 @@
 #define GPTLOOM_INLINE __forceinline
 #endif
 
+// What a loop that has no register to spare does so seldom that it is better called.
+#if defined(__GNUC__)
+#define GPTLOOM_SELDOM __attribute__((noinline, cold))
+#else
+#define GPTLOOM_SELDOM __declspec(noinline)
+#endif
+
 // Keeps loads after this point from moving before it, where they would need registers.
 #if defined(__GNUC__)
 #define GPTLOOM_IN_ORDER __asm__ volatile("" ::: "memory")
