@@ -89,14 +89,14 @@ struct MatmulPack {
 // One block of a blocked product: sum[rows, columns] (+)= a b over `depth`, and on the last block
 // over K what follows.
 struct MatmulBlock {
-  const float* a;  // panels packed by pack_a, `panel` floats apart
-  const float* b;  // packed by pack_b
-  int64_t panel;
-  bool transpose_a;
-  int64_t rows, columns, depth;
-  float* sum;
-  int64_t stride;               // of sum, out, slope and residual
-  bool add;                     // to what sum holds
+  const float* a = nullptr;  // panels packed by pack_a, `panel` floats apart
+  const float* b = nullptr;  // packed by pack_b
+  int64_t panel = 0;
+  bool transpose_a = false;
+  int64_t rows = 0, columns = 0, depth = 0;
+  float* sum = nullptr;
+  int64_t stride = 0;           // of sum, out, slope and residual
+  bool add = false;             // to what sum holds
   const float* bias = nullptr;  // added to sum
   // out = act(sum) + residual, or sum gelu'(slope) + residual, when there is any of the three.
   Gelu gelu = Gelu::none;
