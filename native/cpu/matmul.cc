@@ -41,19 +41,21 @@ struct Tiles {
 // Rows of a that stay in L2 and all columns with one thread; with more, small enough that there are
 // some for each. Rows are split first: threads that write neighbouring columns of the same rows wait
 // for each other's lines, since processors fetch ahead along a row. Where K has several blocks, the
-// rows are packed for each tile again, so that it is to have more columns.
+// rows are packed for each tile again, so that it is to have more columns. A transposed b takes longer
+// to pack: there are twice the rows to hide it under, and room for fewer of its columns.
 Tiles choose_tiles(const Context& context, const Matmul& spec, int64_t depth) {
   const int64_t M = spec.M, N = spec.N, threads = context.pool.threads();
   const int64_t nr = context.kernels.matmul.tile_columns, some = context.kernels.matmul.panel_rows;
-  Tiles tiles{even_part(M, std::max(kKeptA / depth, kFewRows), some), round_up(N, nr), 0};
+  const int64_t share = spec.transpose_b ? 2 : 1, few_rows = share * kFewRows;
+  Tiles tiles{even_part(M, std::max(share * kKeptA / depth, few_rows), some), round_up(N, nr), 0};
   const auto count = [&] { return divide_up(M, tiles.rows) * divide_up(N, tiles.columns); };
-  const int64_t again = spec.K > depth ? 4 : 1;
+  const int64_t again = spec.K > depth ? 8 : 1;
   while (threads > 1 && M * N * depth > kAlone && count() < 4 * threads) {
     const bool few = count() < threads;
     const int64_t rows = even_part(M, divide_up(tiles.rows, 2), some);
     const int64_t columns = even_part(N, divide_up(tiles.columns, 2), nr);
     const bool evener = rows * tiles.columns < tiles.rows * columns;
-    if (tiles.rows >= 2 * kFewRows || (few && evener)) {
+    if (tiles.rows >= 2 * few_rows || (few && evener)) {
       tiles.rows = rows;
     } else if (tiles.columns >= (few ? 2 : 4 * again) * nr) {
       tiles.columns = columns;
@@ -63,7 +65,7 @@ Tiles choose_tiles(const Context& context, const Matmul& spec, int64_t depth) {
       break;
     }
   }
-  tiles.packed = even_part(tiles.columns, std::max(kPackedB / depth / nr * nr, nr), nr);
+  tiles.packed = even_part(tiles.columns, std::max(kPackedB / share / depth / nr * nr, nr), nr);
   return tiles;
 }
 
