@@ -76,7 +76,8 @@ export async function compareProducts(library: Library, settings: Settings): Pro
         const expected = await scope(() => matmul(a, b, options)).data()
         const answer = (await peer.ask(`open ${call(product, form)}`)).trim().split(' ')
         same(name, [expected[0]!, expected.at(-1)!], answer.map(Number))
-        const count = Math.ceil(settings.tiny ? 1 : 4e9 / productFlops(product))
+        // A turn of 0.1 s: what a thread takes to wake does not count.
+        const count = Math.ceil(settings.tiny ? 1 : 3e10 / productFlops(product))
         const times = await alternate(settings.rounds, [
           async () => {
             const start = performance.now()
