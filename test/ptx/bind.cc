@@ -83,7 +83,7 @@ uint32_t Decoder::constant(uint64_t bits, int bytes) {
 }
 
 static int special_index(const std::string& name) {
-  static const std::unordered_map<std::string, int> names = {
+  static const auto& names = *new const std::unordered_map<std::string, int>{
       {"%tid.x", tid_x},
       {"%tid.y", tid_y},
       {"%tid.z", tid_z},

@@ -142,7 +142,8 @@ void Decoder::statement(const Statement& statement) {
     move(opcode);
   } else if (!table_form(opcode)) {
     Modifiers mods(opcode);
-    static const std::unordered_map<std::string, void (Decoder::*)(Modifiers&)> handlers = {
+    using Handler = void (Decoder::*)(Modifiers&);
+    static const auto& handlers = *new const std::unordered_map<std::string, Handler>{
         {"bra", &Decoder::control},
         {"brx", &Decoder::control},
         {"ret", &Decoder::control},

@@ -121,7 +121,7 @@ void Decoder::bulk(Modifiers& mods) {
 }
 
 void Decoder::mbarriers(Modifiers& mods) {
-  static const std::vector<const char*> verbs = {
+  static const auto& verbs = *new const std::vector<const char*>{
       "init",        "inval",     "arrive",   "arrive_drop",  "expect_tx",
       "complete_tx", "test_wait", "try_wait", "pending_count"};  // cases below
   const bool arrives = mods.take("arrive"), expects = arrives && mods.take("expect_tx");

@@ -191,7 +191,7 @@ void Decoder::expand(const Function& callee, const std::vector<Operand>& results
   bind(callee.parameters, arguments, in);
   bind(callee.results, results, back);
   auto copy = [&](uint32_t to, uint32_t from, int bytes) {
-    static const std::map<int, const char*> names = {
+    static const auto& names = *new const std::map<int, const char*>{
         {1, "mov.pred"}, {2, "mov.b16"}, {4, "mov.b32"}, {8, "mov.b64"}, {16, "mov.b128"}};
     Inst inst = start(forms().at(names.at(bytes)).fn, Class::move);
     inst.d = to;
@@ -228,7 +228,7 @@ void Decoder::builtin_call(const std::string& name, const std::vector<Operand>& 
     Fn fn;
     size_t arguments;
   };
-  static const std::map<std::string, Builtin> known = {{"vprintf", {print_text, 2}},
+  static const auto& known = *new const std::map<std::string, Builtin>{{"vprintf", {print_text, 2}},
                                                        {"__assertfail", {assertion_failed, 5}},
                                                        {"malloc", {heap_allocate, 1}},
                                                        {"free", {heap_free, 1}}};

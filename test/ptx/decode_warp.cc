@@ -217,7 +217,7 @@ static std::vector<MmaShape> make_shapes() {
   out.push_back({16, 16, 8, Ty::tf32, Ty::tf32, Ty::f32, Ty::f32});
   return out;
 }
-const std::vector<MmaShape> mma_shapes = make_shapes();
+const std::vector<MmaShape>& mma_shapes = *new const std::vector<MmaShape>(make_shapes());
 
 static bool take_shape(Modifiers& mods, MmaShape* out) {
   static const int all[][3] = {{16, 8, 8},  {16, 8, 16}, {16, 8, 32},  {16, 8, 64},

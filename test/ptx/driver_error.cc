@@ -118,7 +118,7 @@ constexpr ErrorName entries[] = {
 };
 
 // Where the name in words does not say enough.
-const std::unordered_map<int, const char*> texts = {
+const auto& texts = *new const std::unordered_map<int, const char*>{
     {CUDA_ERROR_INVALID_VALUE, "invalid argument"},
     {CUDA_ERROR_NOT_INITIALIZED, "cuInit has not been called"},
     {CUDA_ERROR_INVALID_CONTEXT, "no context is current, or the handle is none"},

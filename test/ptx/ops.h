@@ -55,7 +55,7 @@ struct MmaShape {
   int m, n, k;
   Ty a, b, c, d;
 };  // x: d.., a.., b.., c.. ; imm index of the shape
-extern const std::vector<MmaShape> mma_shapes;
+extern const std::vector<MmaShape>& mma_shapes;
 int element_bits(Ty type);  // in a matrix's fragment
 void multiply_matrix(Warp&, const Inst&, uint32_t);
 // wmma: one layout for fragments, row-major index e of the tile spread as lane e % 32 (see

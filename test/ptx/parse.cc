@@ -8,8 +8,9 @@
 
 namespace ptx {
 
+// Tables here and elsewhere are never destroyed: a process may end while a thread of it still loads a module.
 Ty type_of(const std::string& name) {
-  static const std::unordered_map<std::string, Ty> types = {
+  static const auto& types = *new const std::unordered_map<std::string, Ty>{
       {"pred", Ty::pred}, {"b8", Ty::b8},         {"b16", Ty::b16}, {"b32", Ty::b32},
       {"b64", Ty::b64},   {"b128", Ty::b128},     {"u8", Ty::u8},   {"u16", Ty::u16},
       {"u32", Ty::u32},   {"u64", Ty::u64},       {"s8", Ty::s8},   {"s16", Ty::s16},
