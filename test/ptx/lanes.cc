@@ -17,17 +17,17 @@
 namespace ptx {
 
 const Forms& forms() {
-  static const Forms table = [] {
-    Forms out;
-    put_integer(out);
-    put_float(out);
-    put_half(out);
-    put_comparisons(out);
-    put_conversions(out);
-    put_video(out);
+  static const Forms* const table = [] {
+    auto* out = new Forms;  // never destroyed, as type_of's table
+    put_integer(*out);
+    put_float(*out);
+    put_half(*out);
+    put_comparisons(*out);
+    put_conversions(*out);
+    put_video(*out);
     return out;
   }();
-  return table;
+  return *table;
 }
 
 }  // namespace ptx
