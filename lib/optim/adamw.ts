@@ -137,7 +137,7 @@ export class AdamW {
   #moving(): Moments[] {
     const moving = [...this.#moments.values()].filter(({ parameter }) => parameter.grad)
     if (moving.length === 0)
-      throw new GptloomError('ERR_DEVICE', 'step() found no gradients: call backward() first')
+      throw new GptloomError('ERR_DEVICE', 'There are no gradients: call backward() first')
     return moving
   }
 

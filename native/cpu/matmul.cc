@@ -82,15 +82,14 @@ class Blocked {
         b_(b) {}
 
   void run() {
-    const int64_t K = std::max<int64_t>(spec_.K, 1), most = kernels_.panel_rows;
+    const int64_t K = std::max<int64_t>(spec_.K, 1), threads = context_.pool.threads();
     depth_ = block_of(K);
     tiles_ = choose_tiles(context_, spec_, depth_);
-    const int64_t depth = std::min(depth_, K);
-    panel_ = most * round_up(depth, MatmulPack::line);
-    const int64_t a = divide_up(std::min(tiles_.rows, spec_.M), most) * panel_;
+    const int64_t depth = std::min(depth_, K), some = kernels_.panel_rows;
+    panel_ = some * round_up(depth, MatmulPack::line);
+    const int64_t a = divide_up(std::min(tiles_.rows, spec_.M), some) * panel_;
     const int64_t b = round_up(tiles_.packed, context_.kernels.width) * depth;
-    Queue queue(tiles_, spec_, depth_, context_.pool.threads());
-    const int64_t threads = context_.pool.threads();
+    Queue queue(tiles_, spec_, depth_, threads);
     Scratch<float> scratch(context_, threads * (a + 2 * b));
     context_.pool.run(std::min(queue.tiles(), threads), [&](int64_t, int thread) {
       float* const panels = scratch + thread * (a + 2 * b);
