@@ -102,13 +102,15 @@ const jobs: Record<string, (options: TrainOptions) => unknown> = {
   async memory(options) {
     const { threads: _, ...shared } = options // so that cpu() is the run's device
     const gc = (globalThis as unknown as { gc: () => void }).gc
-    const samples: { step: number; rss: number; reserved: number }[] = []
+    const samples: { step: number; rss: number; external: number; reserved: number }[] = []
     for await (const event of train(shared)) {
       if (event.type !== 'step' || event.step % 5 !== 0) continue
       gc()
+      const { rss, external } = process.memoryUsage()
       samples.push({
         step: event.step,
-        rss: process.memoryUsage.rss(),
+        rss,
+        external,
         reserved: cpu().memory().reserved,
       })
     }
