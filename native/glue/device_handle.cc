@@ -30,6 +30,16 @@ std::shared_ptr<Device> open(const Napi::CallbackInfo& info) {
   return cuda::open_device(number, stream);
 }
 
+Napi::Value reason_of(Napi::Env env, const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return to_js(env, error);
+  } catch (const std::exception& error) {
+    return to_js(env, Error("ERR_DEVICE", error.what()));
+  }
+}
+
 }  // namespace
 
 Device& device_of(const Napi::CallbackInfo& info) {
@@ -169,9 +179,11 @@ Napi::Value DeviceHandle::record(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DeviceHandle::wait(Napi::Env env, const Array& x, void* target, Napi::Value keep) {
-  auto* pending = new Pending{this, nullptr, nullptr, nullptr};
+  napi_deferred deferred;
   napi_value promise;
-  napi_create_promise(env, &pending->deferred, &promise);
+  // Refused while the thread is being terminated.
+  if (napi_create_promise(env, &deferred, &promise) != napi_ok) throw Napi::Error::New(env);
+  auto* pending = new Pending{this, deferred, nullptr, nullptr};
   napi_create_reference(env, keep, 1, &pending->keep);
   if (pending_++ == 0) {
     Ref();  // this handle must outlive what the queue will send to it
@@ -203,11 +215,9 @@ void DeviceHandle::settle(napi_env raw, napi_value, void*, void* data) {
     return;
   }
   try {
-    std::rethrow_exception(pending->failure);
-  } catch (const Error& error) {
-    napi_reject_deferred(env, pending->deferred, to_js(env, error));
-  } catch (const std::exception& error) {
-    napi_reject_deferred(env, pending->deferred, to_js(env, Error("ERR_DEVICE", error.what())));
+    napi_reject_deferred(env, pending->deferred, reason_of(env, pending->failure));
+  } catch (const Napi::Error&) {
+    // No error can be made while the thread is being terminated: nobody is left to be told.
   }
 }
 

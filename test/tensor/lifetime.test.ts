@@ -211,6 +211,14 @@ test('a thread may be terminated, exit or throw with work in the queue', async (
   assert.is(await add(device.full([1], 1), device.full([1], 2)).item(), 3)
 })
 
+test('a thread may be terminated while it is told of failures', async () => {
+  for (let round = 0; round < Math.min(10, rounds); round++) {
+    const failing = start('fail', 1)
+    assert.is(await message(failing), 'fails')
+    assert.is(await failing.terminate(), 1)
+  }
+})
+
 test('the process may exit while threads are at work', () => {
   const { code, signal, error } = run(`
     import { Worker } from 'node:worker_threads'

@@ -26,6 +26,18 @@ if (job === 'train') {
     x.grad = null
   }
   parentPort!.postMessage(out)
+} else if (job === 'fail') {
+  // Ends, at any moment, while one failure after the other is told.
+  const bad = device.tensor(new Int32Array([5]), [1, 1])
+  const table = device.zeros([2, 2])
+  const failForever = async () => {
+    for (;;) {
+      embedding(bad, table).dispose()
+      await device.idle().catch(() => {})
+    }
+  }
+  for (let i = 0; i < 20; i++) void failForever()
+  parentPort!.postMessage('fails')
 } else {
   // Ends with work in the queue, reads pending and a failure to tell.
   const large = device.normal([6 * size, 6 * size], { seed })
