@@ -5,6 +5,7 @@ import { findPersonalData } from '../../lib/privacy/index.js'
 import type { FindOptions } from '../../lib/privacy/index.js'
 import { Finder } from '../../lib/privacy/find.js'
 import { Pattern } from '../../lib/privacy/pattern.js'
+import { processorSeconds } from '../processor.js'
 import { documents } from './labelled.js'
 
 const found = (text: string, options?: FindOptions) =>
@@ -222,7 +223,7 @@ test('a pattern matches what RegExp matches', () => {
   )
 })
 
-test('a pattern takes linear time where backtracking takes for ever', () => {
+test('a pattern takes linear time where backtracking takes for ever', async () => {
   for (const source of [
     '(a+)+b',
     '(a|a)*b',
@@ -233,10 +234,8 @@ test('a pattern takes linear time where backtracking takes for ever', () => {
   ]) {
     const pattern = new Pattern(source)
     const text = 'a'.repeat(5_000)
-    const started = process.cpuUsage()
-    assert.equal(matches(pattern, text), [], source)
-    const { user } = process.cpuUsage(started)
-    assert.ok(user < 3e6, `${source} took ${user / 1e6} s`)
+    const seconds = await processorSeconds(() => assert.equal(matches(pattern, text), [], source))
+    assert.ok(seconds < 3, `${source} took ${seconds} s`)
   }
 })
 

@@ -5,6 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { findPersonalData } from '../../lib/privacy/index.js'
 import { Finder } from '../../lib/privacy/find.js'
+import { processorSeconds, timesPlainLoop } from '../processor.js'
 import { documents } from './labelled.js'
 import { measure, precision, recall, table } from './measure.js'
 
@@ -91,36 +92,29 @@ const hostile: Record<string, string> = {
   'zero bytes': '\0',
 }
 
-test('no text takes more than linear time', () => {
+test('no text takes more than linear time', async () => {
   const size = 100_000
   const slow: string[] = []
   for (const [name, unit] of Object.entries(hostile)) {
     const text = (length: number) => unit.repeat(Math.ceil(length / unit.length)).slice(0, length)
     finder.find(text(size / 10))
-    const started = process.cpuUsage()
-    finder.find(text(size))
-    const { user, system } = process.cpuUsage(started)
+    const seconds = await processorSeconds(() => finder.find(text(size)))
     // 100 kB of text at 15 MB/s takes 7 ms; quadratic time would take minutes.
-    if (user + system > 1_000_000) slow.push(`${name}: ${(user + system) / 1e6} s`)
+    if (seconds > 1) slow.push(`${name}: ${seconds} s`)
   }
   assert.equal(slow, [])
 })
 
-test('15 MB of text a second and more are searched on one core', () => {
+test('a search costs no more than 80 plain loops over the letters', async () => {
   // One document with personal data to nine sentences without: more than there is in most data.
   const plain =
     'The parcel came in time and all is as shown, thank you for the quick answer to my question. '
   const text = documents('tuned', 300)
     .map((one) => one.text + plain.repeat(9))
     .join('\n')
-  let best = 0
-  for (let i = 0; i < 8; i++) {
-    const started = process.cpuUsage()
-    finder.find(text.repeat(5))
-    const { user, system } = process.cpuUsage(started)
-    best = Math.max(best, (Buffer.byteLength(text) * 5) / (user + system))
-  }
-  assert.ok(best > 15, `${best.toFixed(1)} MB/s`)
+  const times = await timesPlainLoop(text, () => finder.find(text))
+  console.log(`${times.toFixed(1)} times a plain loop`)
+  assert.ok(times < 80, `${times} times`)
 })
 
 test('a text is searched for what it is, not for what it says', () => {

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { cleanMail } from '../../../lib/data/helpdesk/clean.js'
 import { htmlToText } from '../../../lib/data/helpdesk/html.js'
 import { parseMail } from '../../../lib/data/helpdesk/mail.js'
+import { processorSeconds } from '../../processor.js'
 import { collectText } from '../formats/collect.js'
 
 const BEST = `Best\nof all is a long line ${'that goes on and on '.repeat(4)}to no end.`
@@ -66,35 +67,38 @@ test('HTML', () => {
   )
 })
 
-test('patterns take linear time', () => {
-  const started = performance.now()
-  for (const unit of [
-    'On 1 ',
-    '> ',
-    '-- \n',
-    '<',
-    '<a ',
-    '&',
-    '&#',
-    'From: a\n',
-    '(',
-    '=?',
-    '--',
-    '\n',
-    ' \n',
-    'a@',
-    'regards,\n',
-    'confidential ',
-  ]) {
-    const text = unit.repeat(400_000 / unit.length)
-    cleanMail(text)
-    cleanMail(`Yes\n${text}`)
-    htmlToText(text)
-    parseMail(
-      Buffer.from(`From: ${text}\nSubject: ${text}\nReferences: ${text}\nDate: ${text}\n\n${text}`),
-    )
-  }
-  assert.ok(performance.now() - started < 8000)
+test('patterns take linear time', async () => {
+  const seconds = await processorSeconds(() => {
+    for (const unit of [
+      'On 1 ',
+      '> ',
+      '-- \n',
+      '<',
+      '<a ',
+      '&',
+      '&#',
+      'From: a\n',
+      '(',
+      '=?',
+      '--',
+      '\n',
+      ' \n',
+      'a@',
+      'regards,\n',
+      'confidential ',
+    ]) {
+      const text = unit.repeat(400_000 / unit.length)
+      cleanMail(text)
+      cleanMail(`Yes\n${text}`)
+      htmlToText(text)
+      parseMail(
+        Buffer.from(
+          `From: ${text}\nSubject: ${text}\nReferences: ${text}\nDate: ${text}\n\n${text}`,
+        ),
+      )
+    }
+  })
+  assert.ok(seconds < 8, `${seconds} s`)
 })
 
 const encoded: [name: string, mail: string, text: string][] = [
