@@ -163,9 +163,14 @@ async function main(): Promise<void> {
     problems.push(`${name} did not end well: ${withoutHome(error).trim().slice(-2000)}`)
     return null
   }
+  const doctor = async (...flags: string[]) => {
+    const { out, error } = await node(['lib/cli/main.ts', 'doctor', ...flags], 10)
+    if (!out) problems.push(`doctor did not end well: ${withoutHome(error).trim()}`)
+    return out
+  }
 
-  const doctor = await node(['lib/cli/main.ts', 'doctor', '--json'], 1)
-  const doctorText = await node(['lib/cli/main.ts', 'doctor'], 1)
+  const doctorJson = await doctor('--json')
+  const doctorText = await doctor()
   const before = clocks()
   const tests: TestOutcome[] = []
   for (const file of testFiles()) tests.push(await runTests(file))
@@ -174,7 +179,7 @@ async function main(): Promise<void> {
   if (tests.length === 0) problems.push(`no test matches ${values.tests}`)
   const report: GpuReport = {
     ...{ date: new Date().toISOString(), commit: commit() },
-    ...{ doctor: JSON.parse(doctor.out) as unknown, doctorText: doctorText.out },
+    ...{ doctor: JSON.parse(doctorJson || 'null') as unknown, doctorText },
     clocks: [before, clocks()].filter((each) => each !== null),
     ...{ tests, comparisons, bench: measured, problems },
   }

@@ -1,5 +1,5 @@
 // run: alone
-// timeout: 1800
+// timeout: 3600
 //
 // The build of the CUDA kernels, and what the images hold. The build folder is kept: a second run builds
 // what changed.

@@ -1,4 +1,4 @@
-// timeout: 1800
+// timeout: 3600
 //
 // Mutation of the kernels that ship, on the emulated GPU: every kernel is launched by an op case, and
 // every barrier, wait and condition of all families is missed when it is dropped. A barrier or a wait

@@ -1,4 +1,4 @@
-// timeout: 3600
+// timeout: 7200
 //
 // The addon as CMake builds it, beside that of node-gyp; and the engine's tests without Node: as it ships,
 // under AddressSanitizer with UndefinedBehaviorSanitizer, what has threads under ThreadSanitizer, and the

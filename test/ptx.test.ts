@@ -1,4 +1,4 @@
-// timeout: 3600
+// timeout: 7200
 //
 // The emulated GPU: its interpreter, its driver, the programs that run on it; then the same under
 // sanitizers. The build folders are kept, so that a second run builds what changed.

@@ -32,7 +32,7 @@ function run(files: Record<string, string>, { args = [] as string[], ci = false 
       cwd: path.dirname(here),
       env,
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 240_000,
     })
     const output = stdout + stderr
     return { code: status, output, last: stdout.trimEnd().split('\n').at(-1)! }

@@ -1,5 +1,3 @@
-// timeout: 120
-//
 // The bench at sizes that show only that it runs, and what it makes of its samples.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'

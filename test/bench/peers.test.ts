@@ -1,5 +1,3 @@
-// timeout: 300
-//
 // npm run bench -- --peer at tiny sizes. Peers are no dependency: where one is missing its test is skipped.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'

@@ -1,5 +1,3 @@
-// timeout: 180
-//
 // npm run bench -- targets at sizes that show only that it runs, and what becomes of its table.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'

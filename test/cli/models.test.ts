@@ -1,4 +1,3 @@
-// timeout: 120
 // The verbs that work on a finished model: chat, eval, export, import.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

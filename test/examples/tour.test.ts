@@ -1,4 +1,3 @@
-// timeout: 120
 // The tour in examples/, with sizes so small that it takes seconds: it must not rot.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,3 @@
-// timeout: 60
 // Our GGUF files in llama.cpp (npm node-llama-cpp, its prebuilt CPU binary) and under another parser.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

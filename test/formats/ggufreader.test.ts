@@ -1,4 +1,3 @@
-// timeout: 30
 // GGUF files that lie. What a good one is: gguf.test.ts.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,3 @@
-// timeout: 60
 // Hostile checkpoints: pickles that want to run something, archives and pickles that lie.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

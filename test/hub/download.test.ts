@@ -1,4 +1,3 @@
-// timeout: 60
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { spawnSync } from 'node:child_process'

@@ -50,7 +50,7 @@ ${body}`
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: root,
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 240_000,
     env: { ...process.env, ...env },
   })
   return { code: status, signal, out: stdout, error: stderr }

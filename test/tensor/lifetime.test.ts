@@ -1,3 +1,4 @@
+// timeout: 600
 // What ends, and in what order: tensors that were forgotten, devices, threads and the process.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -30,7 +31,7 @@ ${body}`
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: root,
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 240_000,
   })
   return { code: status, signal, out: stdout, error: stderr }
 }

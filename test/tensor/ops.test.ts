@@ -1,3 +1,4 @@
+// timeout: 600
 // Every op case on the CPU: outputs against the float64 oracle, gradients against finite differences of
 // the oracle, and the same bits whatever the number of threads.
 import { test } from 'uvu'

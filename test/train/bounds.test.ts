@@ -1,4 +1,3 @@
-// timeout: 120
 // What ends a run before its last step, and what becomes of steps whose loss is not to be trusted.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,3 @@
-// timeout: 60
 // What a run chooses by itself: how its batches fit into memory, and what 'auto' means.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// timeout: 300
+// timeout: 600
 // A run that is killed again and again ends with the bits of one that was not: see kills.ts.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,3 @@
-// timeout: 60
 // Adapters from a run to a model: what is frozen, what is written, what is resumed.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,3 @@
-// timeout: 300
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GPT2, resolveModel, trainingMemory } from '../../lib/models/index.js'

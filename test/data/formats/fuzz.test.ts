@@ -1,4 +1,3 @@
-// timeout: 120
 // Any bytes to any reader: it ends, throws nothing but GptloomError, and numbers rows in order.
 import fc from 'fast-check'
 import { gzipSync } from 'node:zlib'
