@@ -141,10 +141,11 @@ function run(file: TestFile): Promise<Outcome> {
     child.on('exit', (code, signal) => {
       const how = signal ? `was ended by ${signal}` : code ? `exit code ${code}` : ''
       child.on('close', () => end(how))
-      // A process that the test has left behind keeps the pipe open.
+      // A process that the test has left behind keeps the pipe open. What is in the pipe is read even when
+      // this process was not run for so long.
       setTimeout(() => {
         kill(child)
-        end(how)
+        setTimeout(() => end(how), 1000).unref()
       }, 1000).unref()
     })
   })
