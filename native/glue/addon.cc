@@ -4,8 +4,9 @@
 #include "cpu/probe.h"
 #include "cuda/gpu.h"
 #include "glue/binder.h"
-#include "glue/replay_handle.h"
 #include "glue/device_handle.h"
+#include "glue/pin.h"
+#include "glue/replay_handle.h"
 
 namespace gptloom::glue {
 
@@ -163,6 +164,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  pin();
   env.SetInstanceData(new State());
   exports.Set("open", Napi::Function::New<open>(env, "open"));
   return exports;

@@ -220,6 +220,25 @@ test('a thread may be terminated while it is told of failures', async () => {
   }
 })
 
+test('the process goes on when the only thread that has used the addon ends', () => {
+  const args = ['--input-type=module', '--eval']
+  const body = `
+    import { Worker } from 'node:worker_threads'
+    for (let round = 0; round < 10; round++) {
+      const workerData = { job: 'exit', seed: round }
+      const options = { eval: true, execArgv: [], workerData }
+      const thread = new Worker(${JSON.stringify(program)}, options)
+      await new Promise((resolve) => thread.on('exit', resolve))
+    }
+    console.log('still here')`
+  const { signal, stdout, stderr } = spawnSync(process.execPath, [...args, body], {
+    cwd: root,
+    encoding: 'utf8',
+    timeout: 240_000,
+  })
+  assert.equal({ signal, stdout, stderr }, { signal: null, stdout: 'still here\n', stderr: '' })
+})
+
 test('the process may exit while threads are at work', () => {
   const { code, signal, error } = run(`
     import { Worker } from 'node:worker_threads'
