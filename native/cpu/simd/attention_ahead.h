@@ -11,20 +11,24 @@ GPTLOOM_INLINE void ask_row(const float* row, int64_t D) {
   for (int64_t d = 0; d < D; d += 16) GPTLOOM_PREFETCH_FAR(row + d);
 }
 
+GPTLOOM_INLINE void ask_to_write(const float* row, int64_t D) {
+  for (int64_t d = 0; d < D; d += 16) GPTLOOM_PREFETCH_WRITE(row + d);
+}
+
 // Rows of D, from some tensors in turn.
 class Ahead {
  public:
   explicit Ahead(int64_t D) : D_(D) {}
   void clear() { parts_ = turn_ = 0; }
-  void add(const float* rows, int64_t stride, int64_t count) {
-    if (count > 0) part_[parts_++] = {rows, stride, count};
+  void add(const float* rows, int64_t stride, int64_t count, bool written = false) {
+    if (count > 0) part_[parts_++] = {rows, stride, count, written};
   }
   // A share of them; forgotten is what has been asked for.
   void ask() {
     for (int i = 0; i < share && parts_ > 0; i++) {
       if (turn_ >= parts_) turn_ = 0;
       Part& part = part_[turn_++];
-      ask_row(part.rows, D_);
+      part.written ? ask_to_write(part.rows, D_) : ask_row(part.rows, D_);
       part.rows += part.stride;
       if (--part.count == 0) part = part_[--parts_];
     }
@@ -35,6 +39,7 @@ class Ahead {
   struct Part {
     const float* rows;
     int64_t stride, count;
+    bool written;
   };
   int64_t D_;
   int parts_ = 0, turn_ = 0;

@@ -92,7 +92,7 @@ inline void ask_forward(Ahead& ahead, const AttentionHead& head, const Attention
   const int64_t next = t + queries, key = head.past + t + block, stride = head.kv_stride;
   const int64_t keys = std::min<int64_t>(queries, head.past + end - key);
   ahead.clear();
-  ahead.add(output.out + t * output.stride, output.stride, rows);
+  ahead.add(output.out + t * output.stride, output.stride, rows, true);
   ahead.add(head.q + next * head.q_stride, head.q_stride, std::min<int64_t>(queries, end - next));
   ahead.add(head.k + key * stride, stride, keys);
   ahead.add(head.v + key * stride, stride, keys);

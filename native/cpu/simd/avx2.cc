@@ -2,7 +2,7 @@
 #include "cpu/simd/target.h"
 
 #ifdef GPTLOOM_X86
-GPTLOOM_TARGET_BEGIN("avx2,fma")
+GPTLOOM_TARGET_BEGIN("avx2,fma,prfchw")
 #include "cpu/simd/vec_avx2.h"
 #include "cpu/simd/wide_avx2.h"
 

@@ -2,7 +2,7 @@
 #include "cpu/simd/target.h"
 
 #ifdef GPTLOOM_X86
-GPTLOOM_TARGET_BEGIN("avx2,fma,avx512f,avx512vl,avx512dq,avx512bw")
+GPTLOOM_TARGET_BEGIN("avx2,fma,prfchw,avx512f,avx512vl,avx512dq,avx512bw")
 #include "cpu/simd/vec_avx512.h"
 #include "cpu/simd/wide_avx512.h"
 

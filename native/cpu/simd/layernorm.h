@@ -56,7 +56,7 @@ void normalize_row(float* out, const float* x, const float* weight, const float*
   int64_t i = 0;
   for (; i + w <= C; i += w) {
     prefetch(x + i + next);
-    prefetch(out + i + next);
+    GPTLOOM_PREFETCH_WRITE(out + i + next);
     const Vec h = (Vec::load(x + i) - m) * r, scale = Vec::load(weight + i);
     (with_bias ? fma(h, scale, Vec::load(bias + i)) : h * scale).store(out + i);
   }
@@ -137,7 +137,7 @@ void second_pass(float* dx, const float* dout, const float* x, const float* weig
   const int64_t next = next_row(C);
   int64_t i = 0;
   for (; i + w <= C; i += w) {
-    prefetch(dx + i + next);
+    GPTLOOM_PREFETCH_WRITE(dx + i + next);
     const Vec h = (Vec::load(x + i) - mean) * rstd;
     const Vec g = Vec::load(dout + i) * Vec::load(weight + i);
     const Vec centred = (g - mean_g) - h * mean_gh;

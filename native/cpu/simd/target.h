@@ -75,7 +75,9 @@
 #endif
 
 // Asks for the line of p, to be read or written soon; FAR: after more than L1 holds, so that it waits
-// in L2. p need not be readable.
+// in L2; WRITE: alone, since a line that another core has read takes as long to write as to fetch. For
+// that a region's features need prfchw, which is no instruction to processors without it. p need not be
+// readable.
 #if defined(__GNUC__)
 #define GPTLOOM_PREFETCH(p) __builtin_prefetch(p)
 #define GPTLOOM_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
