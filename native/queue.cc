@@ -26,7 +26,7 @@ void Queue::push(std::function<void()> run, std::function<std::string()> describ
   push({{std::move(run), std::move(describe)}, nullptr, nullptr});
 }
 
-void Queue::replay(std::shared_ptr<const Recording> recording, int64_t moved) {
+void Queue::replay(std::shared_ptr<const Recording> recording, Moved moved) {
   push({{}, std::move(recording), nullptr, moved});
 }
 
@@ -112,7 +112,7 @@ void Queue::run(const Task& task, std::vector<Ran>* ran) {
   if (!task.recording) return run(task.work, ran);
   moved_ = task.moved;
   for (const Work& work : *task.recording) run(work, ran);
-  moved_ = 0;
+  moved_ = {};
 }
 
 void Queue::run(const Work& work, std::vector<Ran>* ran) {

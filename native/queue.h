@@ -27,6 +27,12 @@ struct Work {
 // Work that was pushed once, to be run again.
 using Recording = std::vector<Work>;
 
+// By how much it is then further on.
+struct Moved {
+  int64_t places = 0;  // in a text
+  int64_t steps = 0;   // of training, by which random numbers are named
+};
+
 class Queue {
  public:
   Queue();
@@ -40,11 +46,11 @@ class Queue {
   // Keeps a copy of all work that is pushed from here on, until recorded() hands it over.
   void record();
   std::shared_ptr<const Recording> recorded();
-  // Pushes recorded work again, at once. Work that belongs to a position in a text adds moved() to
-  // it.
-  void replay(std::shared_ptr<const Recording> recording, int64_t moved);
-  // By how much the work in progress is further on than where it was recorded; for its own use.
-  int64_t moved() const { return moved_; }
+  // Pushes recorded work again, at once. Work that belongs to a place in a text or to a step adds what
+  // moved() says to it.
+  void replay(std::shared_ptr<const Recording> recording, Moved moved);
+  // By how much the work in progress is further on than what was recorded; for its own use.
+  Moved moved() const { return moved_; }
   // Always called, once: in its turn with the first failure since the last report was given one, or
   // with ERR_DEVICE by whoever closes the queue first.
   void push_report(std::function<void(std::exception_ptr)> work);
@@ -60,7 +66,7 @@ class Queue {
     Work work;
     std::shared_ptr<const Recording> recording;
     std::function<void(std::exception_ptr)> report;
-    int64_t moved = 0;  // of a recording
+    Moved moved = {};  // of a recording
   };
   void push(Task task);
   void work();
@@ -77,7 +83,7 @@ class Queue {
   bool closed_ = false;
   std::shared_ptr<Recording> recording_;  // null: none is made
   std::exception_ptr failure_;            // touched by the queue's thread only, as is:
-  int64_t moved_ = 0;
+  Moved moved_;
   std::thread thread_;
 };
 

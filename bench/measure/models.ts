@@ -4,7 +4,7 @@ import { GPT2, resolveModel } from '../../lib/models/index.js'
 import { trainingFlops } from '../../lib/models/config.js'
 import type { ModelOptions } from '../../lib/models/index.js'
 import { AdamW } from '../../lib/optim/index.js'
-import { Tape } from '../../lib/tensor/index.js'
+import { Passes } from '../../lib/train/passes.js'
 import type { CompactFormat, Device, Dtype } from '../../lib/tensor/index.js'
 import { Random } from '../../lib/testing/index.js'
 import type { Opener, WorkCase } from './kernels.js'
@@ -91,12 +91,11 @@ export function training(device: Device, dtype: Dtype, name: string, shape: Shap
   const model = new GPT2(config, device, 1, dtype)
   const optimizer = new AdamW(model.namedParameters(), { learningRate: 1e-4 })
   const tokens = batch * context
-  const { values } = new Random(1).integers([tokens], vocabulary)
-  const input = device.tensor(values, [batch, context])
-  const targets = device.tensor(
-    values.map((_, i) => values[(i + 1) % tokens]!),
-    [batch, context],
-  )
+  const values = Int32Array.from(new Random(1).integers([tokens], vocabulary).values)
+  const targets = values.map((_, i) => values[(i + 1) % tokens]!)
+  const input = { tokens: values, targets, starts: null, targetCount: tokens }
+  const passes = new Passes(model, model, { seed: 1, batch })
+  let step = 0
   return {
     name,
     dtype,
@@ -104,18 +103,16 @@ export function training(device: Device, dtype: Dtype, name: string, shape: Shap
     flops: tokens * trainingFlops(config, context),
     bytes: 0,
     async run() {
-      using tape = new Tape()
-      const loss = tape.run(() => model.loss(input, targets))
-      tape.backward(loss)
+      const loss = passes.run(input, step++, true)
       using norm = optimizer.norm()
       const read = Promise.all([loss.item(), norm.item()])
       optimizer.step({ gradientScale: 1 / tokens, maxNorm: 1, norm })
-      model.zeroGrad()
+      passes.zeroGrad()
       const [value] = await read
       if (!Number.isFinite(value)) throw new Error(`${shape.name}: the loss is ${value}`)
     },
     dispose() {
-      for (const tensor of [model, optimizer, input, targets]) tensor.dispose()
+      for (const each of [passes, model, optimizer]) each.dispose()
     },
   }
 }

@@ -33,7 +33,7 @@ export class TokenStep {
     this.#tokens.write(tokens)
     if (this.#recorded) {
       const { replay, at } = this.#recorded
-      replay.run(cache.length++ - at)
+      replay.run(cache.length++ - at, 0)
     } else {
       const at = cache.length
       const replay = model.device.native.record(() => {

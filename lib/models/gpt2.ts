@@ -59,9 +59,12 @@ interface Step {
   key?: (k: number) => { seed: number; stream: number }
 }
 
-// Streams of random numbers behind those of dropout, of which a step has few.
-const ADAPTERS = 2 ** 40
-const NOISE = 2 ** 41
+// A step's streams of random numbers are named by their place in the model and by the step, which comes last:
+// ops that run again belong to another step by moving on. Weights have the streams below all of them.
+const STEPS = 2 ** 32
+const DROPOUT = 2 ** 18
+const ADAPTERS = 2 ** 19
+const NOISE = 2 ** 20
 
 // Logits that a loss with compact weights holds at once.
 const MOST_LOGITS = 2 ** 24
@@ -230,16 +233,9 @@ export class GPT2 extends Module {
     const p = this.config.dropout
     const { layers } = this.config
     // Each mask has a stream of its own: 3 a block and 1 for the embedding.
-    const drop = (place: number) => ({
-      p,
-      seed: key!.seed,
-      stream: key!.step * (3 * layers + 1) + place,
-    })
+    const name = (place: number) => ({ seed: key!.seed, stream: place * STEPS + key!.step })
+    const drop = (place: number) => ({ p, ...name(DROPOUT + place) })
     const dropping = p > 0 && key !== undefined
-    const name = (place: number) => ({
-      seed: key!.seed,
-      stream: ADAPTERS + key!.step * 4 * layers + place,
-    })
     let x = this.wte.forward(tokens, { positions: this.wpe.weight, starts })
     if (noise > 0 && key) x = this.#noisy(x, noise, key)
     if (dropping) x = dropout(x, drop(3 * layers))
@@ -247,7 +243,7 @@ export class GPT2 extends Module {
       const step: Step = {
         starts,
         drop: dropping ? (k) => drop(3 * i + k) : undefined,
-        key: key && ((k) => name(4 * i + k)),
+        key: key && ((k) => name(ADAPTERS + 4 * i + k)),
       }
       x = again ? recompute((input) => block.forward(input, step), x) : block.forward(x, step)
     }
@@ -388,7 +384,7 @@ export class GPT2 extends Module {
   #noisy(x: Tensor, noise: number, key: { seed: number; step: number }): Tensor {
     const [, T, C] = x.shape
     const high = noise / Math.sqrt(T! * C!)
-    const stream = NOISE + key.step
+    const stream = NOISE * STEPS + key.step
     const values = this.device.uniform(x.shape, { seed: key.seed, stream, low: -high, high })
     return add(x, cast(values, x.dtype))
   }

@@ -39,8 +39,11 @@ export interface Ran {
 
 /** Ops to run again; see Device.record(). */
 export interface NativeReplay {
-  /** @param moved by how much what is read now is further on in its text than what was recorded */
-  run(moved: number): void
+  /**
+   * @param places by how much what is read now is further on in its text than what was recorded
+   * @param steps by how much the step is, which names the random numbers; on the CPU alone
+   */
+  run(places: number, steps: number): void
   dispose(): void
 }
 

@@ -1,11 +1,10 @@
 import { AbortError } from '../errors.js'
-import type { Batch } from '../data/index.js'
-import { Tape } from '../tensor/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { generateTokens } from '../generate/index.js'
 import { meanLoss } from './evaluate.js'
 import { diverged, isSpike, onBadStep, restore } from './guard.js'
 import type { Job } from './job.js'
+import { Passes } from './passes.js'
 import { heedFailure, save } from './save.js'
 
 /**
@@ -19,10 +18,15 @@ export async function trainLoop(job: Job): Promise<void> {
   const { steps } = settings
   if (progress.step === 0) await begin(job)
   const clock = new Clock(steps)
-  while (!isOver(job) && !aborted(job)) {
-    await heedFailure(job)
-    await trainStep(job, clock)
-    await clock.pausedFor(afterStep(job))
+  const passes = passesOf(job)
+  try {
+    while (!isOver(job) && !aborted(job)) {
+      await heedFailure(job)
+      await trainStep(job, passes, clock)
+      await clock.pausedFor(afterStep(job))
+    }
+  } finally {
+    passes.dispose()
   }
   // A run that was stopped between its last step and the evaluation is resumed only for that.
   const unfinished = () => !isOver(job) || progress.last?.step !== progress.step
@@ -74,8 +78,13 @@ async function afterStep(job: Job): Promise<void> {
   if (!aborted(job) && settings.sampleEvery > 0 && due(settings.sampleEvery)) await sample(job)
 }
 
-async function trainStep(job: Job, clock: Clock): Promise<void> {
-  const { settings, learner, optimizer, corpus, progress, emit } = job
+function passesOf({ settings, batch, seed, model, learner }: Job): Passes {
+  const { recompute, neftune: noise, labelSmoothing: smoothing } = settings
+  return new Passes(model, learner.kept, { seed, batch, recompute, noise, smoothing })
+}
+
+async function trainStep(job: Job, passes: Passes, clock: Clock): Promise<void> {
+  const { settings, optimizer, corpus, progress, emit } = job
   const { train } = corpus
   const { accumulate, clip, steps } = settings
   const { step } = progress
@@ -86,14 +95,13 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
   let running: Tensor | undefined
   const settle = async () => {
     sum += (await running?.item()) ?? 0
-    running?.dispose()
     running = undefined
   }
   for (let micro = 0; micro < accumulate; micro++) {
     const next = await train.batch(step, micro)
     await settle()
     targets += next.targetCount
-    running = forwardBackward(job, next, micro)
+    running = passes.run(next, step * accumulate + micro, micro === 0)
   }
   // Gradients are of sums of losses: one division by all targets of the step makes them those of the mean.
   const learningRate = job.rate(step) * progress.guard.rate
@@ -108,7 +116,7 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
     optimizer.step({ learningRate, gradientScale: 1 / targets, maxNorm: clip, norm })
     gradientNorm = (await read)[0] / targets
   }
-  learner.kept.zeroGrad()
+  passes.zeroGrad()
   const loss = sum / targets
   const moved = !spike && Number.isFinite(loss) && Number.isFinite(gradientNorm)
   // Where the gradients were no numbers the optimizer has counted the step, and moved nothing.
@@ -130,27 +138,6 @@ async function trainStep(job: Job, clock: Clock): Promise<void> {
     secondsLeft,
     epoch: train.epoch(progress.step),
   })
-}
-
-/** Enqueues a micro-batch: gradients are added up, and its sum of losses is returned. */
-function forwardBackward(job: Job, { tokens, targets, starts }: Batch, micro: number): Tensor {
-  const { settings, batch, seed, model, progress } = job
-  const { accumulate, recompute, neftune, labelSmoothing: smoothing } = settings
-  using tape = new Tape()
-  const loss = tape.run(() => {
-    const upload = (values: Int32Array) =>
-      model.device.tensor(values, [batch, model.config.context])
-    return model.loss(upload(tokens), upload(targets), {
-      starts: starts && upload(starts),
-      dropout: { seed, step: progress.step * accumulate + micro },
-      noise: neftune,
-      smoothing,
-      recompute,
-    })
-  })
-  tape.backward(loss)
-  tape.release(loss)
-  return loss
 }
 
 /** Measures the validation loss, and tells whether it is the lowest after a step. */

@@ -131,7 +131,9 @@ class CpuDevice final : public Device {
   }
   void random_uniform(Array out, float low, float high, uint64_t seed, uint64_t stream) override {
     push("random_uniform",
-         [=] { cpu::random_uniform(context_, out.f32(), out.count(), low, high, seed, stream); },
+         [=] {
+           cpu::random_uniform(context_, out.f32(), out.count(), low, high, seed, moved(stream));
+         },
          {out});
   }
 
@@ -139,7 +141,9 @@ class CpuDevice final : public Device {
                bool accumulate) override {
     push(
         "dropout",
-        [=] { cpu::dropout(context_, out.f32(), x.f32(), x.count(), p, seed, stream, accumulate); },
+        [=] {
+          cpu::dropout(context_, out.f32(), x.f32(), x.count(), p, seed, moved(stream), accumulate);
+        },
         {out, x});
   }
   void gelu_forward(Array out, Array x, Gelu form) override {
@@ -236,7 +240,8 @@ class CpuDevice final : public Device {
     const Attention spec = attention(out, heads, window, dropout, seed, stream);
     push("attention",
          [=] {
-           cpu::attention_forward(context_, out.f32(), lse.f32(), qkv.f32(), starts.i32(), spec);
+           cpu::attention_forward(context_, out.f32(), lse.f32(), qkv.f32(), starts.i32(),
+                                  moved(spec));
          },
          {out, qkv});
   }
@@ -247,7 +252,7 @@ class CpuDevice final : public Device {
     push("attention backward",
          [=] {
            cpu::attention_backward(context_, dqkv.f32(), dout.f32(), qkv.f32(), out.f32(),
-                                   lse.f32(), starts.i32(), spec, accumulate);
+                                   lse.f32(), starts.i32(), moved(spec), accumulate);
          },
          {dqkv, dout, qkv});
   }
@@ -258,7 +263,7 @@ class CpuDevice final : public Device {
     push("cached attention",
          [=] {
            cpu::attention_cached(context_, out.f32(), k_cache.f32(), v_cache.f32(), qkv.f32(), spec,
-                                 past + queue_.moved(), capacity);
+                                 past + queue_.moved().places, capacity);
          },
          {out, k_cache, qkv});
   }
@@ -369,10 +374,17 @@ class CpuDevice final : public Device {
     return spec;
   }
 
-  // Where a recorded op runs again.
+  // Where, or of which step, a recorded op runs again.
   Embedding moved(Embedding spec) const {
-    spec.past += queue_.moved();
+    spec.past += queue_.moved().places;
     return spec;
+  }
+  Attention moved(Attention spec) const {
+    spec.stream = moved(spec.stream);
+    return spec;
+  }
+  uint64_t moved(uint64_t stream) const {
+    return stream + static_cast<uint64_t>(queue_.moved().steps);
   }
 
   static CompactWeight compact(const Array& packed, int64_t K, bool int8) {

@@ -164,7 +164,7 @@ class CudaDevice final : public Device {
   void embedding_forward(Array out, Array tokens, Array starts, Array wte, Array wpe,
                          int64_t past) override {
     push("embedding", {out, tokens, wte}, [=](Context& c) {
-      cuda::embedding_forward(c, out, tokens, starts, wte, wpe, past + queue_.moved());
+      cuda::embedding_forward(c, out, tokens, starts, wte, wpe, past + queue_.moved().places);
     });
   }
   void embedding_backward(Array dwte, Array dwpe, Array dout, Array tokens, Array starts) override {
@@ -189,7 +189,7 @@ class CudaDevice final : public Device {
   void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
                         int64_t window, int64_t past) override {
     push("cached attention", {out, k_cache, qkv}, [=](Context& c) {
-      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, past + queue_.moved());
+      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, past + queue_.moved().places);
     });
   }
 

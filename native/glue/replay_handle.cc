@@ -34,11 +34,13 @@ Napi::Object Replay::record(Napi::Env env, std::shared_ptr<Device> device, Napi:
   return object;
 }
 
-// run(moved): the ops again, those that belong to a position in a text so much further on.
+// run(places, steps): the ops again, those that belong to a place in a text or to a step so much further
+// on.
 void Replay::run(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     if (!recording_) throw Error("ERR_DISPOSED", "A recording was used after dispose()");
-    device_->queue().replay(recording_, info[0].As<Napi::Number>().Int64Value());
+    const auto whole = [&](size_t i) { return info[i].As<Napi::Number>().Int64Value(); };
+    device_->queue().replay(recording_, {whole(0), whole(1)});
   });
 }
 

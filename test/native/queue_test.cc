@@ -269,11 +269,13 @@ TEST(queue_notes_what_runs_while_it_is_watched) {
 TEST(queue_runs_recorded_work_again) {
   Queue queue;
   std::vector<int64_t> places;
+  int64_t steps = 0;
   bool fails = false;
   const auto work = [&](int64_t place) {
     return [&, place] {
       if (fails) throw Error("ERR_INDEX", "on purpose");
-      places.push_back(place + queue.moved());
+      places.push_back(place + queue.moved().places);
+      steps += queue.moved().steps;
     };
   };
   queue.push(work(1), [] { return "before"; });
@@ -284,18 +286,19 @@ TEST(queue_runs_recorded_work_again) {
   queue.push(work(2), [] { return "after"; });
   CHECK(report(queue).empty());
   queue.watch(true);
-  queue.replay(recording, 5);
-  queue.replay(recording, -3);
+  queue.replay(recording, {5, 1});
+  queue.replay(recording, {-3, 7});
   queue.push(work(3), [] { return "last"; });
   CHECK(report(queue).empty());
+  CHECK(steps == 2 * (1 + 7));
   CHECK(places == (std::vector<int64_t>{1, 10, 20, 2, 15, 25, 7, 17, 3}));
   const std::vector<Ran> ran = queue.watch(false);
   CHECK(ran.size() == 5 && ran[0].what == "first" && ran[3].what == "second");
   fails = true;
-  queue.replay(recording, 0);
+  queue.replay(recording, {});
   CHECK(report(queue) == "ERR_INDEX: on purpose, in first");
   queue.close();
-  queue.replay(recording, 0);
+  queue.replay(recording, {});
   CHECK(recording.use_count() == 1);
 }
 

@@ -82,7 +82,7 @@ test('recorded ops run again on memory that is theirs, and name themselves when 
     tokens.write(Int32Array.from(values))
     table.dispose()
     for (let i = 0; i < 9; i++) device.full([4, 1], NaN).dispose()
-    replay.run(0)
+    replay.run(0, 0)
     const error = await failure(() => device.idle())
     if (values[0] === 9) assert.match(error!.message, /received 9, in embedding of \[1, 1, 1\]/)
     else assert.equal(await out!.data(), Float32Array.of(values[0]! + 11))
@@ -91,7 +91,7 @@ test('recorded ops run again on memory that is theirs, and name themselves when 
   assert.ok(device.memory().used > 0)
   replay.dispose()
   assert.is(device.memory().used, 0)
-  assert.is((await failure(() => replay.run(0)))?.code, 'ERR_DISPOSED')
+  assert.is((await failure(() => replay.run(0, 0)))?.code, 'ERR_DISPOSED')
   const body = () => {
     device.zeros([1])
     throw new Error('on purpose')
