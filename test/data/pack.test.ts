@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { pack } from '../../lib/data/pack.js'
 import { processorSeconds } from '../processor.js'
+import fc from '../properties.js'
 
 /** Best-fit decreasing as the definition says it, window by window. */
 function slowly(lengths: number[], capacity: number): number {

@@ -1,10 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import type { Example, Message } from '../../lib/data/record.js'
 import { renderExample } from '../../lib/data/render.js'
 import type { LongPolicy, RenderSettings } from '../../lib/data/render.js'
 import { chatml, gpt2Tokenizer, plainTemplate } from '../../lib/tokenizer/index.js'
+import fc from '../properties.js'
 
 const tokenizer = (await gpt2Tokenizer()).withSpecial(chatml.special)
 const settings = (

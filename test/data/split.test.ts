@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { Splitter } from '../../lib/data/split.js'
 import type { SplitOptions } from '../../lib/data/split.js'
+import fc from '../properties.js'
 
 interface One {
   group?: string

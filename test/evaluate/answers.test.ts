@@ -1,8 +1,8 @@
 // Measures of answers, against figures worked out by hand and those of the papers.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { answerMetrics, words } from '../../lib/evaluate/answers.js'
+import fc from '../properties.js'
 
 type Name = keyof typeof answerMetrics
 const score = (name: Name, ...pairs: [answer: string, reference: string][]) => {

@@ -7,7 +7,6 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import fc from 'fast-check'
 import { readBase } from '../../lib/formats/base.js'
 import type { Base } from '../../lib/formats/base.js'
 import { fromHuggingFace } from '../../lib/formats/configs.js'
@@ -19,6 +18,7 @@ import { openSafetensors, writeSafetensors } from '../../lib/formats/safetensors
 import { GPT2 } from '../../lib/models/index.js'
 import { cpu } from '../../lib/tensor/index.js'
 import { characterTokenizer } from '../../lib/tokenizer/index.js'
+import fc from '../properties.js'
 
 const fixtures = fileURLToPath(new URL('../fixtures/checkpoints', import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'gptloom-base-'))

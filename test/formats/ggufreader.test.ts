@@ -4,11 +4,11 @@ import * as assert from 'uvu/assert'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { GptloomError } from '../../lib/errors.js'
 import { openGguf } from '../../lib/formats/gguf.js'
 import { writeGgufFile } from '../../lib/formats/ggufwriter.js'
 import type { GgufField, GgufInput } from '../../lib/formats/ggufwriter.js'
+import fc from '../properties.js'
 
 const root = mkdtempSync(join(tmpdir(), 'gptloom-ggufreader-'))
 process.on('exit', () => rmSync(root, { recursive: true, force: true }))

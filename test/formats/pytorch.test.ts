@@ -5,12 +5,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import fc from 'fast-check'
 import { GptloomError } from '../../lib/errors.js'
 import { PickleError, PickleGlobal, readPickle } from '../../lib/formats/pickle.js'
 import type { PickleOptions } from '../../lib/formats/pickle.js'
 import { openPytorch, readPickleFile } from '../../lib/formats/pytorch.js'
 import { zip } from './zip.js'
+import fc from '../properties.js'
 
 const fixtures = fileURLToPath(new URL('../fixtures/checkpoints', import.meta.url))
 const root = mkdtempSync(join(tmpdir(), 'gptloom-pytorch-'))

@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { Penalties } from '../../lib/generate/penalties.js'
 import { StopFinder, checkStops } from '../../lib/generate/stop.js'
+import fc from '../properties.js'
 
 test('however a text is cut, it ends before its first stop string and nothing is lost', () => {
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', 'c') })

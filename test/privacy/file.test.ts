@@ -12,13 +12,13 @@ import {
 import os from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Pseudonyms, Scrubber, reverseFile, scrubFile } from '../../lib/privacy/index.js'
 import type { ScrubFileOptions } from '../../lib/privacy/index.js'
 import { CsvSplitter, JsonSplitter } from '../../lib/privacy/parts.js'
 import type { Splitter } from '../../lib/privacy/parts.js'
+import fc from '../properties.js'
 
 const folder = mkdtempSync(join(os.tmpdir(), 'gptloom-scrub-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { findPersonalData } from '../../lib/privacy/index.js'
@@ -7,6 +6,7 @@ import { Finder } from '../../lib/privacy/find.js'
 import { Pattern } from '../../lib/privacy/pattern.js'
 import { processorSeconds } from '../processor.js'
 import { documents } from './labelled.js'
+import fc from '../properties.js'
 
 const found = (text: string, options?: FindOptions) =>
   findPersonalData(text, options).map(({ kind, text }) => `${kind}: ${text}`)

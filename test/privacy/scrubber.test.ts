@@ -9,7 +9,6 @@ import {
 } from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -20,6 +19,7 @@ import {
   findPersonalData,
 } from '../../lib/privacy/index.js'
 import { documents } from './labelled.js'
+import fc from '../properties.js'
 
 const folder = mkdtempSync(join(os.tmpdir(), 'gptloom-privacy-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

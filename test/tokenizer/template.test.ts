@@ -1,6 +1,5 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import fc from 'fast-check'
 import { Template } from '@huggingface/jinja'
 import { BoundedTemplate } from '../../lib/tokenizer/bounded.js'
 import { gpt2Tokenizer } from '../../lib/tokenizer/index.js'
@@ -8,6 +7,7 @@ import { chatTemplate } from '../../lib/tokenizer/jinja.js'
 import { chatml, encodeSegments, plainTemplate } from '../../lib/tokenizer/template.js'
 import type { ChatMessage, ChatTemplate, Segment } from '../../lib/tokenizer/template.js'
 import { processorSeconds } from '../processor.js'
+import fc from '../properties.js'
 
 const END = '<|endoftext|>'
 const vocabulary = { special: ['<|im_start|>', '<|im_end|>', END], endOfText: END }

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readTable, tableRows } from '../../../lib/data/formats/csv.js'
 import { brief, collectText, notices, pieces, problemOf } from './collect.js'
+import fc from '../../properties.js'
 
 const LIMIT = 1 << 20
 

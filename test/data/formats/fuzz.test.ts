@@ -1,5 +1,4 @@
 // Any bytes to any reader: it ends, throws nothing but GptloomError, and numbers rows in order.
-import fc from 'fast-check'
 import { gzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,6 +6,7 @@ import { FORMATS } from '../../../lib/data/formats/detect.js'
 import type { Format } from '../../../lib/data/read.js'
 import { GptloomError } from '../../../lib/errors.js'
 import { collect, pieces } from './collect.js'
+import fc from '../../properties.js'
 
 /** Words that the readers look for, so that random texts reach their insides. */
 const WORDS = [

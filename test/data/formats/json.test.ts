@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readJson } from '../../../lib/data/formats/json.js'
 import { brief, collectText, notices, pieces } from './collect.js'
+import fc from '../../properties.js'
 
 async function elements(text: string, size: number, list?: string): Promise<unknown[]> {
   const found: unknown[] = []
