@@ -1,5 +1,6 @@
 // Maths, Plan and Numbers stand in cpu/adamw.cc.
 #pragma once
+#include "cpu/simd/prefetch.h"
 
 namespace gptloom::cpu {
 namespace {
@@ -32,6 +33,10 @@ void adamw_update(float* param, const float* gradient, float* m, float* v, int64
                        Vec::set(factors.decay)};
   int64_t i = 0;
   for (; i + w <= n; i += w) {
+    prefetch_ahead(param + i);
+    prefetch_ahead(gradient + i);
+    prefetch_ahead(m + i);
+    prefetch_ahead(v + i);
     Vec p = Vec::load(param + i), first = Vec::load(m + i), second = Vec::load(v + i);
     adamw_vector(p, Vec::load(gradient + i), first, second, f);
     p.store(param + i);

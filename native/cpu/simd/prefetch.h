@@ -21,6 +21,11 @@ GPTLOOM_INLINE void prefetch(const float* p) {
 #endif
 }
 GPTLOOM_INLINE void prefetch_ahead(const float* p) { prefetch(p + prefetch_distance); }
+// For a loop that only reads one tensor and does little with it: also into L2, from farther away.
+GPTLOOM_INLINE void prefetch_far_ahead(const float* p) {
+  GPTLOOM_PREFETCH_FAR(p + 8 * prefetch_distance);
+  prefetch_ahead(p);
+}
 
 }  // namespace
 }  // namespace gptloom::cpu

@@ -20,8 +20,8 @@ double sum_range(const float* x, int64_t n) {
   double lanes[sum_lanes] = {};
   int64_t i = 0;
   for (; i + sum_lanes <= n; i += sum_lanes) {
-    prefetch_ahead(x + i);
-    prefetch_ahead(x + i + line_floats);
+    prefetch_far_ahead(x + i);
+    prefetch_far_ahead(x + i + line_floats);
     for (int lane = 0; lane < sum_lanes; lane++) lanes[lane] += static_cast<double>(x[i + lane]);
   }
   for (; i < n; i++) lanes[i % sum_lanes] += static_cast<double>(x[i]);
@@ -32,8 +32,8 @@ double sum_of_squares_range(const float* x, int64_t n) {
   double lanes[sum_lanes] = {};
   int64_t i = 0;
   for (; i + sum_lanes <= n; i += sum_lanes) {
-    prefetch_ahead(x + i);
-    prefetch_ahead(x + i + line_floats);
+    prefetch_far_ahead(x + i);
+    prefetch_far_ahead(x + i + line_floats);
     for (int lane = 0; lane < sum_lanes; lane++) {
       const double value = static_cast<double>(x[i + lane]);
       lanes[lane] += value * value;
