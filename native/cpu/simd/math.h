@@ -30,17 +30,20 @@ GPTLOOM_INLINE Vec exp(Vec x) {
   return scale_by_power(fma(p * r, r, r) + Vec::set(1), n);
 }
 
-// 2^x = 2^n 2^r, n = floor(x), 2^r by the polynomial of least relative error on [0, 1] with
-// 2^0 = 1, which is 8e-8: fewer steps than exp. For x up to 128; NaN stays.
+// 2^x = 2^n 2^r, n = floor(x) or round(x), 2^r by the polynomial of least relative error on [0, 1] or
+// [-0.5, 0.5] with 2^0 = 1, which is 8e-8 or 9e-8: fewer steps than exp. For x below 127.5; below -126
+// it may be 0. NaN stays.
 GPTLOOM_INLINE Vec power_of_2(Vec x) {
   Vec n;
   const Vec r = fraction(x, n);
-  Vec p = fma(r, Vec::set(0.00186713036f), Vec::set(0.00901702970f));
-  p = fma(p, r, Vec::set(0.0557999135f));
-  p = fma(p, r, Vec::set(0.240164450f));
-  p = fma(p, r, Vec::set(0.693151312f));
+  constexpr bool floors = Vec::floors;
+  Vec p = Vec::set(floors ? 0.00186713036f : 0.00132713467f);
+  p = fma(p, r, Vec::set(floors ? 0.00901702970f : 0.00967134815f));
+  p = fma(p, r, Vec::set(floors ? 0.0557999135f : 0.0555070639f));
+  p = fma(p, r, Vec::set(floors ? 0.240164450f : 0.240222454f));
+  p = fma(p, r, Vec::set(floors ? 0.693151312f : 0.693147004f));
   p = fma(p, r, Vec::set(1));
-  return scale_by_power(p, n);
+  return scale_by_whole(p, n);
 }
 
 // Below 0.625 in magnitude the odd polynomial of Cephes' tanhf (Moshier), else 1 - 2 / (e^2|x| +

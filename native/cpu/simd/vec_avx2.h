@@ -7,6 +7,7 @@ namespace {
 struct Vec {
   static constexpr int width = 8;
   static constexpr int registers = 16;
+  static constexpr bool floors = false;
   __m256 v;
 
   static GPTLOOM_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
@@ -52,10 +53,17 @@ GPTLOOM_INLINE Vec if_less(Vec a, Vec b, Vec yes, Vec no) {
   return {_mm256_blendv_ps(no.v, yes.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
 }
 
+// Adding 1.5 * 2^23 leaves no bits for a fraction, and the rounded number in the lowest ones: with 127
+// added as well, the exponent of 2^round(a).
 GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
-  a = max(Vec::set(-252), a);
-  n = {_mm256_floor_ps(a.v)};
-  return a - n;
+  const Vec whole = Vec::set(12582912 + 127);
+  a = max(Vec::set(-127), a);
+  n = a + whole;
+  return a - (n - whole);
+}
+GPTLOOM_INLINE Vec scale_by_whole(Vec x, Vec n) {
+  return {_mm256_mul_ps(x.v,
+                        _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(n.v), 23)))};
 }
 
 // a * 2^n in two steps, since 2^n itself may be out of range where the product is not.

@@ -7,6 +7,7 @@ namespace {
 struct Vec {
   static constexpr int width = 16;
   static constexpr int registers = 32;
+  static constexpr bool floors = true;
   __m512 v;
 
   static GPTLOOM_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -64,6 +65,7 @@ GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
   return {_mm512_maskz_reduce_ps(0xffff, a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
 }
 GPTLOOM_INLINE Vec scale_by_power(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+GPTLOOM_INLINE Vec scale_by_whole(Vec x, Vec n) { return scale_by_power(x, n); }
 
 GPTLOOM_INLINE __m256 upper_half(Vec a) {
   return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));

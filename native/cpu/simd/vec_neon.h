@@ -7,6 +7,7 @@ namespace {
 struct Vec {
   static constexpr int width = 4;
   static constexpr int registers = 32;
+  static constexpr bool floors = false;
   float32x4_t v;
 
   static GPTLOOM_INLINE Vec load(const float* p) { return {vld1q_f32(p)}; }
@@ -57,10 +58,15 @@ GPTLOOM_INLINE Vec copy_sign(Vec a, Vec sign) {
 }
 GPTLOOM_INLINE Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
 
+// As in vec_avx2.h.
 GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
-  a = max(Vec::set(-252), a);
-  n = {vrndmq_f32(a.v)};
-  return a - n;
+  const Vec whole = Vec::set(12582912 + 127);
+  a = max(Vec::set(-127), a);
+  n = a + whole;
+  return a - (n - whole);
+}
+GPTLOOM_INLINE Vec scale_by_whole(Vec x, Vec n) {
+  return {vmulq_f32(x.v, vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(n.v), 23)))};
 }
 
 // a * 2^n in two steps, since 2^n itself may be out of range where the product is not.

@@ -16,8 +16,10 @@
 //   if_less(a, b, yes, no)         a < b ? yes : no
 //   copy_sign(a, sign)             |a| with the sign of `sign`
 //   round(a)                       to the nearest integer, ties to even (|a| < 2^22)
-//   fraction(a, n)                 a - floor(a), and for scale_by_power the n that scales by
-//                                  2^floor(a), or down to 0; above 254 any value
+//   Vec::floors                    fraction() cuts off floor(a); else it cuts off round(a)
+//   fraction(a, n)                 a without that whole number, and n for scale_by_whole
+//   scale_by_whole(x, n)           x * 2^whole; x * 2^-127 and less may be 0, from 2^128 on it is
+//                                  anything
 //   scale_by_power(a, n)           a * 2^n, n whole and in [-252, 254]; underflow is gradual,
 //                                  overflow gives infinity
 //   reduce_add(a), reduce_max(a)   over lanes, as a fixed tree
@@ -50,6 +52,7 @@ GPTLOOM_LANEWISE(/)
 struct Vec {
   static constexpr int width = 4;
   static constexpr int registers = 16;
+  static constexpr bool floors = false;
   Lanes v;
 
   static GPTLOOM_INLINE Vec load(const float* p) {
@@ -115,11 +118,20 @@ GPTLOOM_INLINE Vec round(Vec a) {
   return r;
 }
 
+// As in vec_avx2.h.
 GPTLOOM_INLINE Vec fraction(Vec a, Vec& n) {
-  a = min(Vec::set(254), max(Vec::set(-252), a));
-  n = round(a);
-  n = if_less(a, n, n - Vec::set(1), n);
-  return a - n;
+  const Vec whole = Vec::set(12582912 + 127);
+  a = max(Vec::set(-127), a);
+  n = a + whole;
+  return a - (n - whole);
+}
+GPTLOOM_INLINE Vec scale_by_whole(Vec x, Vec n) {
+  uint32_t bits[4];
+  std::memcpy(bits, &n.v, sizeof(bits));
+  for (uint32_t& lane : bits) lane <<= 23;
+  Vec power;
+  std::memcpy(&power.v, bits, sizeof(bits));
+  return x * power;
 }
 
 // a * 2^n in two steps, since 2^n itself may be out of range where the product is not.
