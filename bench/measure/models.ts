@@ -87,7 +87,7 @@ export function scaleCases(device: Device, tiny: boolean): Opener<TokenCase>[] {
 
 export function training(device: Device, dtype: Dtype, name: string, shape: Shape): TokenCase {
   const { batch, context, vocabulary } = shape
-  const config = resolveModel(shape.model, vocabulary)
+  const config = { ...resolveModel(shape.model, vocabulary), context }
   const model = new GPT2(config, device, 1, dtype)
   const optimizer = new AdamW(model.namedParameters(), { learningRate: 1e-4 })
   const tokens = batch * context
