@@ -33,7 +33,8 @@ void adamw_update(float* param, const float* gradient, float* m, float* v, int64
                        Vec::set(factors.decay)};
   int64_t i = 0;
   for (; i + w <= n; i += w) {
-    prefetch_ahead(param + i);
+    // Weights of a small model lie in both cores' caches: only they are asked for to be written.
+    GPTLOOM_PREFETCH_WRITE(param + i + prefetch_distance);
     prefetch_ahead(gradient + i);
     prefetch_ahead(m + i);
     prefetch_ahead(v + i);
