@@ -4,8 +4,8 @@
 // Maths: a tile of R rows x V vectors of the output is kept in registers while k runs over one
 //   block of K: V loads of b and R broadcasts of a feed R V multiply-adds. 8 x 3 vectors on 32
 //   registers and 6 x 2 on 16 leave just room for the operands, at less than one load each.
-// Plan: a panel of a is swept over the panels of b, which stream from L2. Between two turns of the loop
-//   over k the tile packs some of what is multiplied next and asks for the lines that it will write.
+// Plan: a panel of a is swept over the panels of b, which stream from L2. Every few k the tile packs a
+//   little of what is multiplied next, and towards the end it asks for the lines that it will write.
 //   Edges run the same loop: rows that are not there are others once more, of vectors there may be
 //   fewer, the last one loaded and stored in part.
 // Numbers: every element is one chain of multiply-adds in order of k within a block of K, whatever
@@ -77,6 +77,17 @@ GPTLOOM_INLINE void tile_step(Vec (&acc)[MR][V], const float* a, int d, const fl
   b += V * W;
 }
 
+// As many k as lie between two turns of packing. `first` is no argument: where the compiler comes to
+// know it late, it keeps some of the sums in memory.
+template <int first, int V, bool transpose>
+GPTLOOM_INLINE void tile_steps(Vec (&acc)[MR][V], const float* a, const float*& b) {
+  GPTLOOM_UNROLL
+  for (int d = first; d < first + line / 4; d++) {
+    tile_step<V, transpose>(acc, a, d, b);
+    GPTLOOM_IN_ORDER;
+  }
+}
+
 // Where a tile's sums go. `tail` of the last vector's lanes exist.
 struct TileOutput {
   float* sum;
@@ -121,18 +132,14 @@ void tile(const TileOutput& o, const float* a, const float* b, int64_t depth, Pa
     soon.turn();
     packer.turn();
     if (k >= depth - line / 4 * lines - line) own.ask(), own.ask(), own.ask(), own.ask();
-    GPTLOOM_UNROLL
-    for (int d = 0; d < line / 2; d++) {
-      tile_step<V, transpose>(acc, a, d, b);
-      GPTLOOM_IN_ORDER;
-    }
+    tile_steps<0, V, transpose>(acc, a, b);
+    packer.turn();
+    tile_steps<line / 4, V, transpose>(acc, a, b);
     soon.turn();
     packer.turn();
-    GPTLOOM_UNROLL
-    for (int d = line / 2; d < line; d++) {
-      tile_step<V, transpose>(acc, a, d, b);
-      GPTLOOM_IN_ORDER;
-    }
+    tile_steps<line / 2, V, transpose>(acc, a, b);
+    packer.turn();
+    tile_steps<line / 4 * 3, V, transpose>(acc, a, b);
   }
   for (int d = 0; k + d < depth; d++) tile_step<V, transpose>(acc, a, d, b);
   write_tile<V>(acc, o);
@@ -175,8 +182,8 @@ void sweep(const MatmulBlock& s, const float* a, int64_t row, PanelPacker& soon,
 }
 
 void block(const MatmulBlock& s) {
-  const int64_t turns = (s.columns + NR - 1) / NR * (s.depth / line) * 2;  // of a tile's rows
-  Packer packer(s.next_b, (s.rows + MR - 1) / MR * turns);
+  const int64_t turns = (s.columns + NR - 1) / NR * (s.depth / line) * 2;  // a tile's rows, for a
+  Packer packer(s.next_b, 2 * ((s.rows + MR - 1) / MR) * turns);
   const float* a = s.a;
   for (int64_t i = 0; i < s.rows; i += panel_rows, a += s.panel) {
     PanelPacker soon(panel_after(s, i), 2 * turns);

@@ -215,8 +215,9 @@ class PanelPacker {
 void pack_a(const MatmulPack& s) { PanelPacker(s, 1).finish(); }
 
 // Packs b a little at a time while tiles run, by loads and stores that arithmetic leaves room for.
-// A step packs what a panel has of a row of b, or of a column as many k as are in a line. Few
-// instructions count: those that are neither load nor store take the multiply-adds' ports.
+// A step packs what a panel has of a row of b, or of a column as many k as are in half a line: a whole
+// one at once holds up the multiply-adds. Few instructions count: those that are neither load nor
+// store take their ports.
 class Packer {
  public:
   Packer(const MatmulPack& s, int64_t turns) : s_(s), pace_(steps(s), turns) {
@@ -235,8 +236,10 @@ class Packer {
   }
 
  private:
+  static constexpr int some = line / 2;  // k of a column
+
   static int64_t steps(const MatmulPack& s) {
-    return s.transpose ? s.count * ((s.depth + line - 1) / line)
+    return s.transpose ? s.count * ((s.depth + some - 1) / some)
                        : s.depth * ((s.count + NR - 1) / NR);
   }
 
@@ -245,7 +248,7 @@ class Packer {
       GPTLOOM_PREFETCH(from_ + 8 * s_.stride);
       GPTLOOM_PREFETCH_FAR(from_ + 2 * line - 1);  // of the next run
       GPTLOOM_UNROLL
-      for (int i = 0; i < line; i++) to_[i * NR] = from_[i];
+      for (int i = 0; i < some; i++) to_[i * NR] = from_[i];
       to_++;
     } else if (whole_) {
       const float* const soon = from_ + 8 * s_.stride;
@@ -262,7 +265,7 @@ class Packer {
   }
 
   GPTLOOM_SELDOM void next_run() {
-    k_ += s_.transpose ? line : s_.depth;
+    k_ += s_.transpose ? some : s_.depth;
     if (k_ >= s_.depth) k_ = 0, panel_ += NR;
     begin();
   }
@@ -287,13 +290,13 @@ class Packer {
     if (left_ == 0) return;
     from_ = s_.from + (s_.transpose ? panel_ * s_.stride + k_ : panel_);
     width_ = (columns + W - 1) / W * W;
-    whole_ = columns == NR && (!s_.transpose || depth() == line);
+    whole_ = columns == NR && (!s_.transpose || depth() == some);
     to_ = s_.to + panel_ * s_.depth + k_ * width_;
     for (int64_t j = columns; s_.transpose && j < width_; j++) {
       for (int64_t i = 0; i < depth(); i++) to_[i * width_ + j] = 0;
     }
   }
-  int64_t depth() const { return std::min<int64_t>(s_.depth - k_, line); }
+  int64_t depth() const { return std::min<int64_t>(s_.depth - k_, some); }
 
   const MatmulPack s_;
   const float* from_ = nullptr;
