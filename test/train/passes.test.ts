@@ -75,8 +75,7 @@ for (const dropout of [0, 0.2]) {
 }
 
 test('what is recorded is made once, and its memory given back', async () => {
-  await device.idle()
-  const before = device.memory().used
+  const device = cpu({ threads: 2 }) // on which nothing waits to be collected
   const model = new GPT2(resolveModel(sizes, V), device, 1)
   const passes = new Passes(model, model, options)
   passes.run(batch(0), 0, true)
@@ -90,7 +89,8 @@ test('what is recorded is made once, and its memory given back', async () => {
   await device.idle()
   passes.dispose()
   model.dispose()
-  assert.is(device.memory().used, before)
+  assert.is(device.memory().used, 0)
+  device.close()
 })
 
 test.run()
