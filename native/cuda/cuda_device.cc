@@ -189,7 +189,8 @@ class CudaDevice final : public Device {
   void attention_cached(Array out, Array k_cache, Array v_cache, Array qkv, int64_t heads,
                         int64_t window, int64_t past) override {
     push("cached attention", {out, k_cache, qkv}, [=](Context& c) {
-      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, past + queue_.moved().places);
+      const int64_t at = past + queue_.moved().places;
+      cuda::attention_cached(c, out, k_cache, v_cache, qkv, {heads, window}, at);
     });
   }
 
